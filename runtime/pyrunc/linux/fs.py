@@ -1,0 +1,26 @@
+"""Paths and descriptors: openat2(2), close_range(2)."""
+
+from __future__ import annotations
+
+from _struct import pack
+
+from pyrunc.linux.abi import NR, syscall
+
+O_PATH = 0o10000000
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+CLOSE_RANGE_CLOEXEC = 0x4
+
+
+def openat2(dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
+    """openat2(2); returns a descriptor."""
+    how = pack("=QQQ", flags, mode, resolve)
+    return syscall(NR["openat2"], dirfd, path.encode(), how, len(how))
+
+
+def close_range(first: int, last: int, flags: int) -> None:
+    """close_range(2)."""
+    syscall(NR["close_range"], first, last, flags)

@@ -1,0 +1,1 @@
+"""(Config, HostFacts, Request) -> Plan, without touching the machine."""
