@@ -1,0 +1,115 @@
+"""The whole sequence: how a container is made, and how a process is added to one."""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError
+from pyrunc.plan import (
+    cgroups,
+    devices,
+    hooks,
+    masks,
+    mounts,
+    namespaces,
+    process,
+    refused,
+    rootfs,
+    seccomp,
+    terminal,
+)
+from pyrunc.plan.op import PROC, Op, Plan, barrier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.config import Config
+    from pyrunc.oci.process import Process
+    from pyrunc.oci.seccomp import Seccomp
+    from pyrunc.plan.cgroups import Membership
+    from pyrunc.plan.request import Request
+
+
+def build(config: Config, facts: HostFacts, request: Request) -> Plan:
+    """Return the plan of a new container: host ops and child ops, with the same barriers.
+
+    Raises ConfigError and UnsupportedError for what cannot be planned.
+    """
+    user = config.process
+    if user is None:
+        raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    refused.check(config)
+    filters = config.linux.seccomp
+    host = [
+        *cgroups.make(config, facts, request),
+        Op("open_directory", ("/proc",), into=PROC),
+        *seccomp.host(filters, request),
+        *mounts.host(config, request),
+        *namespaces.host(config),
+        *namespaces.mappings(config.linux),
+        *barrier("cgroup", *cgroups.join()),
+        *terminal.host(user),
+        *hooks.host(config.hooks),
+        *barrier("ready", *process.host(user, "/process"), Op("commit")),
+    ]
+    child = [
+        Op("umask", (0,)),
+        *namespaces.child(config),
+        *rootfs.prepare(config, request),
+        *masks.prepare(config),
+        *namespaces.settle(config),
+        *_mounts_and_cgroup(config, facts, request),
+        *devices.child(config),
+        *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
+        *hooks.create_container(config.hooks),
+        *masks.child(config),
+        *rootfs.enter(config, request),
+        *rootfs.finish(config),
+        *process.child(user, facts, request, filters, at="/process", make_cwd=True),
+        Op("barrier", ("ready",)),
+        *([Op("wait_for_start")] if request.wait else []),
+        *hooks.start_container(config.hooks),
+        Op("announce_exec"),
+        *process.last(user, facts, filters, at="/process"),
+    ]
+    return Plan(host=tuple(host), child=tuple(child))
+
+
+def build_exec(
+    added: Process, joins: tuple[str, ...], membership: Membership, filters: Seccomp | None,
+    facts: HostFacts, request: Request,
+) -> Plan:  # fmt: skip
+    """Return the plan of one more PROCESS in a running container.
+
+    JOINS names the types of the namespaces to enter, which are those of the
+    container's init; MEMBERSHIP the cgroups.  Pointers are into the process
+    document, whose root is "".
+    """
+    refused.check_process(added, "")
+    host = [
+        *seccomp.host(filters, request),
+        *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
+        *namespaces.host_exec(joins),
+        *terminal.host(added),
+        *barrier("ready", *cgroups.join_existing(membership), *process.host(added, ""), Op("commit")),
+    ]
+    child = [
+        Op("umask", (0,)),
+        *namespaces.child_exec(joins),
+        *terminal.child(added, "", console=False),
+        *process.child(added, facts, request, filters, at="", make_cwd=False),
+        Op("barrier", ("ready",)),
+        Op("announce_exec"),
+        *process.last(added, facts, filters, at=""),
+    ]
+    return Plan(host=tuple(host), child=tuple(child))
+
+
+def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> list[Op]:
+    """Return the mounts, with barrier `cgroup` as late among them as it may be.
+
+    What the interpreter touches before it joins the cgroup is not charged to
+    the container; a cgroup mount and namespace must come after.
+    """
+    ops = list(mounts.child(config, facts, request))
+    first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mount.type == "cgroup"), None)
+    place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
+    return [*ops[:place], Op("barrier", ("cgroup",)), *namespaces.cgroup(config), *ops[place:]]

@@ -1,0 +1,173 @@
+"""/linux/namespaces: which are made, which are joined, and in what order (config-linux.md, "Namespaces").
+
+Joining needs privileges over the namespace's owner, which root of a new user
+namespace does not have: so what has a path is joined first, the user namespace
+last, and what is new is made after that, to be owned by it.  As a pid namespace
+is only entered by children, a child that joined one forks once more.
+"""
+
+from __future__ import annotations
+
+from pyrunc.linux import process as p
+from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot, barrier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.oci.config import Config
+    from pyrunc.oci.linux import IDMapping, Linux
+
+FLAGS = {
+    "time": p.CLONE_NEWTIME,
+    "mount": p.CLONE_NEWNS,
+    "cgroup": p.CLONE_NEWCGROUP,
+    "uts": p.CLONE_NEWUTS,
+    "ipc": p.CLONE_NEWIPC,
+    "pid": p.CLONE_NEWPID,
+    "network": p.CLONE_NEWNET,
+    "user": p.CLONE_NEWUSER,
+}
+# The names below /proc/PID/ns.
+FILES = {"mount": "mnt", "network": "net"}
+# Made by the child itself, later: cgroup once it sits in its cgroup, time once its offsets are known.
+LATER = ("cgroup", "time")
+
+
+def is_new(linux: Linux, kind: str) -> bool:
+    """Return whether the container gets a namespace of KIND of its own."""
+    return any(n.type == kind and not n.path for n in linux.namespaces)
+
+
+def has(linux: Linux, kind: str) -> bool:
+    """Return whether the configuration names a namespace of KIND at all."""
+    return any(n.type == kind for n in linux.namespaces)
+
+
+def host(config: Config) -> Iterator[Op]:
+    """Yield the ops that open what will be joined, and the fork itself."""
+    for index, namespace in enumerate(config.linux.namespaces):
+        if namespace.path:
+            at = f"/linux/namespaces/{index}/path"
+            args = (namespace.path, FLAGS[namespace.type])
+            doing = f"error opening {namespace.type} namespace"
+            yield Op("open_namespace", args, at, Slot(f"ns-{namespace.type}"), doing)
+    flags = 0 if _staged(config.linux) else _new_flags(config.linux)
+    yield Op("clone3", (flags,), "/linux/namespaces", CHILD, "error making namespaces")
+
+
+def child(config: Config) -> Iterator[Op]:
+    """Yield the ops by which the new process gets into its namespaces."""
+    linux = config.linux
+    yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    for index, namespace in enumerate(linux.namespaces):
+        if namespace.path and namespace.type != "user":
+            yield _join(namespace.type, index)
+    for index, namespace in enumerate(linux.namespaces):
+        if namespace.path and namespace.type == "user":
+            yield _join(namespace.type, index)
+    if _staged(linux):
+        yield Op("respawn", (_new_flags(linux),), "/linux/namespaces")
+        yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    if is_new(linux, "user"):
+        yield Op("barrier", ("idmap",))
+    if has(linux, "user"):
+        yield Op("setresgid", (0, 0, 0), "/linux/gidMappings")
+        yield Op("setresuid", (0, 0, 0), "/linux/uidMappings")
+        yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    yield Op("setsid")
+    if is_new(linux, "time"):
+        yield from _time(linux)
+
+
+def mappings(linux: Linux) -> list[Op]:
+    """Return the host's side of barrier idmap, if there is a new user namespace.
+
+    The files take one write each, however long (CVE-2021-43784 was a length).
+    """
+    if not is_new(linux, "user"):
+        return []
+    return barrier(
+        "idmap",
+        Op("write_proc", (CHILD, "uid_map", _lines(linux.uidMappings)), "/linux/uidMappings"),
+        Op("write_proc", (CHILD, "gid_map", _lines(linux.gidMappings)), "/linux/gidMappings"),
+    )
+
+
+def _lines(rows: tuple[IDMapping, ...]) -> str:
+    """Return mapping ROWS as user_namespaces(7) wants them written."""
+    return "".join(f"{row.containerID} {row.hostID} {row.size}\n" for row in rows)
+
+
+def _new_flags(linux: Linux) -> int:
+    """Return the flags of what clone3(2) is to make."""
+    flags = 0
+    for namespace in linux.namespaces:
+        if not namespace.path and namespace.type not in LATER:
+            flags |= FLAGS[namespace.type]
+    return flags
+
+
+def _staged(linux: Linux) -> bool:
+    """Return whether the new process must join before it makes, and so fork again."""
+    joined = [n.type for n in linux.namespaces if n.path]
+    return "user" in joined or "pid" in joined or (bool(joined) and is_new(linux, "user"))
+
+
+def _join(kind: str, index: int) -> Op:
+    """Return the op that joins the namespace that the host opened."""
+    at = f"/linux/namespaces/{index}/path"
+    return Op("setns", (Slot(f"ns-{kind}"), FLAGS[kind]), at, doing=f"error joining {kind} namespace")
+
+
+def _time(linux: Linux) -> Iterator[Op]:
+    """Make a time namespace, set its clocks, enter it (time_namespaces(7))."""
+    at = "/linux/timeOffsets"
+    yield Op("unshare", (p.CLONE_NEWTIME,), at)
+    lines = "".join(
+        f"{clock} {offset.secs or 0} {offset.nanosecs or 0}\n"
+        for clock, offset in linux.timeOffsets.items()
+    )
+    if lines:
+        yield Op("write_at", (PROC, "self/timens_offsets", lines), at)
+    yield Op("enter_time", (PROC,), at)
+
+
+def cgroup(config: Config) -> Iterator[Op]:
+    """Yield the op that makes the cgroup namespace, once the process sits in its cgroup."""
+    if is_new(config.linux, "cgroup"):
+        yield Op("unshare", (p.CLONE_NEWCGROUP,), "/linux/namespaces", doing="error making namespaces")
+
+
+def settle(config: Config) -> Iterator[Op]:
+    """Yield the ops that set up the new namespaces: loopback, host name, domain name."""
+    if is_new(config.linux, "network"):
+        yield Op("bring_up", ("lo",), "/linux/namespaces", doing="error bringing loopback up")
+    if config.hostname:
+        yield Op("sethostname", (config.hostname,), "/hostname")
+    if config.domainname:
+        yield Op("setdomainname", (config.domainname,), "/domainname")
+
+
+def host_exec(joins: tuple[str, ...]) -> Iterator[Op]:
+    """Yield the fork of an exec; into the pid namespace, which only a child enters, by the parent."""
+    init = Slot("init")
+    if "pid" in joins:
+        yield Op("setns", (init, p.CLONE_NEWPID), doing="error joining pid namespace")
+    yield Op("clone3", (0,), into=CHILD)
+
+
+def child_exec(joins: tuple[str, ...]) -> Iterator[Op]:
+    """Yield the ops by which the new process enters the container of the init behind slot `init`."""
+    yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    flags = 0
+    for kind in joins:
+        flags |= FLAGS[kind]
+    if flags:
+        yield Op("setns", (Slot("init"), flags), doing="error joining the container's namespaces")
+    if "user" in joins:
+        yield Op("setresgid", (0, 0, 0))
+        yield Op("setresuid", (0, 0, 0))
+        yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    yield Op("setsid")
+    yield Op("open_directory", ("/",), into=ROOT)

@@ -1,0 +1,165 @@
+"""/process: who the container's process is and what it runs (config.md, "Process").
+
+The same for the init of a container and for a process that `exec` adds.
+"""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError
+from pyrunc.linux import caps
+from pyrunc.linux import process as p
+from pyrunc.plan import seccomp
+from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.process import Capabilities, Process
+    from pyrunc.oci.seccomp import Seccomp
+    from pyrunc.plan.request import Request
+
+PROGRAM = Slot("program")
+DEFAULT_UMASK = 0o022
+# getrlimit(2), include/uapi/asm-generic/resource.h
+RLIMITS = {
+    f"RLIMIT_{name}": number
+    for number, name in enumerate(
+        "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS "
+        "LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME".split()
+    )
+}
+# From Linux 6.14 on, a program started by descriptor alone keeps its own name in /proc/PID/comm.
+NAMED_BY_DESCRIPTOR = (6, 14)
+
+
+
+def host(process: Process, at: str) -> list[Op]:
+    """Return what the host sets for the waiting process, with privileges that it may lack."""
+    ops = [
+        Op(
+            "prlimit",
+            (CHILD, RLIMITS[limit.type], limit.soft, limit.hard),
+            f"{at}/rlimits/{index}",
+            doing=f"error setting rlimit {limit.type}",
+        )
+        for index, limit in enumerate(process.rlimits)
+    ]
+    if process.oomScoreAdj is not None:
+        args = (CHILD, "oom_score_adj", str(process.oomScoreAdj))
+        ops.append(Op("write_proc", args, f"{at}/oomScoreAdj", doing="error setting oom_score_adj"))
+    return ops
+
+
+def child(
+    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, make_cwd: bool
+) -> Iterator[Op]:
+    """Yield the ops that turn the new process into PROCESS, up to the point where it could run."""
+    if not request.no_new_keyring:
+        yield Op("join_keyring", (f"_ses.{request.id}",), at, doing="error joining session keyring")
+    if process.apparmorProfile:
+        yield _apparmor(process, facts, at)
+    yield Op("enter_cwd", (ROOT, process.cwd, make_cwd), f"{at}/cwd")
+    yield Op("own_stdio", (process.user.uid,), f"{at}/user/uid")
+    if process.noNewPrivileges:
+        yield Op("prctl", (p.PR_SET_NO_NEW_PRIVS, 1), f"{at}/noNewPrivileges")
+    env = _environment(process.env)
+    home = not any(entry.startswith("HOME=") for entry in env)
+    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1)
+    # Before the ids change: a program need not be readable for who may execute it.
+    yield Op("open_program", args, f"{at}/args/0", PROGRAM)
+    yield from _credentials(process, facts, at, keep=_before_filter(process, filters))
+    yield Op("may_execute", (PROGRAM,), f"{at}/args/0")
+    mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
+    yield Op("umask", (mask,), f"{at}/user/umask")
+    yield Op("close_on_exec", (3 + request.preserve_fds,))
+
+
+def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
+    """Yield the last ops: the filter, the capabilities that loading it needed, the program.
+
+    Nothing but capset(2) and the execve follows the filter.
+    """
+    by_descriptor = seccomp.lets_through(filters, "execveat")
+    if not by_descriptor:
+        how = "execve"
+    else:
+        how = "execveat" if facts.kernel >= NAMED_BY_DESCRIPTOR else "execveat by name"
+    final = None
+    if _before_filter(process, filters):
+        sets = process.capabilities
+        final = (_mask(sets and sets.effective), _mask(sets and sets.permitted), _mask(sets and sets.inheritable))
+    yield Op("exec_program", (PROGRAM, how, final), f"{at}/args/0")
+
+
+def unknown_capabilities(sets: Capabilities | None) -> list[str]:
+    """Return the names in SETS that no kernel we know of has; they are warned of, not refused."""
+    if sets is None:
+        return []
+    names = {*sets.bounding, *sets.effective, *sets.permitted, *sets.inheritable, *sets.ambient}
+    return sorted(names - caps.NUMBER.keys())
+
+
+def _before_filter(process: Process, filters: Seccomp | None) -> bool:
+    """Return whether CAP_SYS_ADMIN must outlive the change of user, to load the filter (seccomp(2))."""
+    return filters is not None and not process.noNewPrivileges
+
+
+def _mask(names: tuple[str, ...] | None) -> int:
+    """Return the bits of the capabilities in NAMES."""
+    mask = 0
+    for name in names or ():
+        if name in caps.NUMBER:
+            mask |= 1 << caps.NUMBER[name]
+    return mask
+
+
+def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> Iterator[Op]:
+    """Yield the ops for capabilities and ids, in the only order that works.
+
+    Bounding first, while CAP_SETPCAP is there; ids with the permitted set kept;
+    then the sets themselves; ambient last, as it must be within two of them.
+    """
+    sets, user = process.capabilities, process.user
+    where = f"{at}/capabilities"
+    bounding = _mask(sets and sets.bounding)
+    doing = "error applying capabilities"
+    yield Op("drop_bounding", (bounding, facts.last_cap), f"{where}/bounding", doing=doing)
+    yield Op("prctl", (p.PR_SET_KEEPCAPS, 1))
+    yield Op("set_groups", (user.additionalGids,), f"{at}/user/additionalGids", doing="error setting groups")
+    yield Op("setresgid", (user.gid,) * 3, f"{at}/user/gid", doing="error setting gid")
+    yield Op("setresuid", (user.uid,) * 3, f"{at}/user/uid", doing="error setting uid")
+    # Changing ids made the process dumpable or not by its own rules: settle it.
+    yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    extra = 1 << caps.CAP_SYS_ADMIN if keep else 0
+    effective, permitted = _mask(sets and sets.effective), _mask(sets and sets.permitted)
+    if effective & ~permitted:
+        raise ConfigError(
+            "effective capabilities that are not permitted",
+            pointer=f"{where}/effective",
+            hint="the permitted set must hold them too (capabilities(7))",
+        )
+    args = (effective | extra, permitted | extra, _mask(sets and sets.inheritable))
+    yield Op("capset", args, where, doing=doing)
+    ambient = _mask(sets and sets.ambient)
+    if ambient:
+        yield Op("raise_ambient", (ambient,), f"{where}/ambient", doing=doing)
+
+
+def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ENV with the last of two equal names, in the place of the first."""
+    chosen = {entry.partition("=")[0]: entry for entry in env}
+    return tuple(chosen.values())
+
+
+def _apparmor(process: Process, facts: HostFacts, at: str) -> Op:
+    """Return the op that chooses the profile for the coming execve (apparmor(7))."""
+    if not facts.apparmor:
+        raise ConfigError(
+            "apparmorProfile is set, but AppArmor is not enabled on this host",
+            pointer=f"{at}/apparmorProfile",
+            hint="remove it, or boot with AppArmor",
+        )
+    args = (PROC, "self/attr/apparmor/exec", f"exec {process.apparmorProfile}")
+    return Op("write_at", args, f"{at}/apparmorProfile", doing="error applying the AppArmor profile")

@@ -1,0 +1,1 @@
+"""The executor: the loop over a plan's ops, the fork, the barriers, the seal."""

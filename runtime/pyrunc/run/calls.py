@@ -1,0 +1,144 @@
+"""The executor's table: what each name in a plan does.
+
+KERNEL are plain system calls, which take just their arguments; STEPS take the
+Context first, because they keep something there or need several calls.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.jsonio import dumps
+from pyrunc.linux import fs, mount, net, process
+from pyrunc.plan.op import Op, Slot
+from pyrunc.run import files, filters, groups, hooks, identity, program, start, tty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pyrunc.oci.hooks import Hook
+    from pyrunc.run.context import Context
+
+FD_MAX = 0xFFFFFFFF
+
+
+def _write_proc(pid: int, name: str, text: str) -> None:
+    """Write TEXT to /proc/PID/NAME by one write(2)."""
+    fd = posix.open(f"/proc/{pid}/{name}", posix.O_WRONLY | posix.O_CLOEXEC)
+    try:
+        posix.write(fd, text.encode())
+    finally:
+        posix.close(fd)
+
+
+def _open_namespace(path: str, kind: int) -> int:
+    """Open a namespace file; setns(2) will check that it is of KIND."""
+    return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+
+
+def _enter_time(proc: int) -> None:
+    """Enter the time namespace that unshare(2) made for children (time_namespaces(7))."""
+    path = "self/ns/time_for_children"
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=proc)
+    process.setns(fd, process.CLONE_NEWTIME)
+    posix.close(fd)
+
+
+def _close_on_exec(first: int) -> None:
+    """Mark every descriptor from FIRST on close-on-exec (CVE-2024-21626)."""
+    fs.close_range(first, FD_MAX, fs.CLOSE_RANGE_CLOEXEC)
+
+
+def _run_hook(context: Context, hook: Hook, kind: str, index: int, status: str) -> None:
+    """Run one hook, with the state of the container on its standard input."""
+    pid = context.slots.get("child") or posix.getpid()
+    document = {**context.state, "status": status, "pid": pid}
+    hooks.run_hook(hook, dumps(document).encode(), kind, index)
+
+
+def _commit(context: Context) -> None:
+    """Let the caller write down that the process is ready."""
+    context.commit(context.slots["child"])
+
+
+def _hand_over_terminal(context: Context) -> None:
+    """Give the caller the terminal's master."""
+    context.terminal(context.slots["master"])
+
+
+KERNEL: dict[str, Callable[..., Any]] = {
+    "bring_up": net.bring_up,
+    "chdir": posix.chdir,
+    "chroot": posix.chroot,
+    "close_on_exec": _close_on_exec,
+    "enter_time": _enter_time,
+    "fchdir": posix.fchdir,
+    "fsconfig": mount.fsconfig,
+    "fsmount": mount.fsmount,
+    "fsopen": mount.fsopen,
+    "mount": mount.mount,
+    "mount_setattr": mount.mount_setattr,
+    "move_mount": mount.move_mount,
+    "open_namespace": _open_namespace,
+    "open_tree": mount.open_tree,
+    "pivot_root": mount.pivot_root,
+    "prctl": process.prctl,
+    "prlimit": process.prlimit,
+    "setdomainname": process.setdomainname,
+    "sethostname": process.sethostname,
+    "setns": process.setns,
+    "setresgid": posix.setresgid,
+    "setresuid": posix.setresuid,
+    "setsid": posix.setsid,
+    "umask": posix.umask,
+    "umount2": mount.umount2,
+    "unshare": process.unshare,
+    "write_proc": _write_proc,
+}
+STEPS: dict[str, Callable[..., Any]] = {
+    "announce_exec": start.announce_exec,
+    "capset": identity.capset,
+    "clear_onlcr": tty.clear_onlcr,
+    "commit": _commit,
+    "drop_bounding": identity.drop_bounding,
+    "enter_cwd": identity.enter_cwd,
+    "exec_program": program.exec_program,
+    "hand_over_terminal": _hand_over_terminal,
+    "join_keyring": identity.join_keyring,
+    "load_filter": filters.load_filter,
+    "make_node": files.make_node,
+    "make_readonly": files.make_readonly,
+    "mask": files.mask,
+    "may_execute": program.may_execute,
+    "mount_on": files.mount_on,
+    "mount_point": files.mount_point,
+    "move_to_root": files.move_to_root,
+    "open_directory": files.open_directory,
+    "open_null": files.open_null,
+    "open_program": program.open_program,
+    "open_pty": tty.open_pty,
+    "own_stdio": identity.own_stdio,
+    "pty_slave": tty.pty_slave,
+    "raise_ambient": identity.raise_ambient,
+    "run_hook": _run_hook,
+    "set_groups": identity.set_groups,
+    "set_window_size": tty.set_window_size,
+    "symlink": files.symlink,
+    "take_terminal": tty.take_terminal,
+    "tmpfs_mode": files.tmpfs_mode,
+    "wait_for_start": start.wait_for_start,
+    "write_at": files.write_at,
+    **groups.STEPS,
+}
+
+
+def perform(op: Op, context: Context) -> None:
+    """Do OP: fill its slots in, call, keep the result."""
+    slots = context.slots
+    args = [slots[arg] if arg.__class__ is Slot else arg for arg in op.args]
+    plain = KERNEL.get(op.call)
+    value = plain(*args) if plain is not None else STEPS[op.call](context, *args)
+    if op.into:
+        slots[op.into] = value

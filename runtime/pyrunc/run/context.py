@@ -1,0 +1,47 @@
+"""What both sides of a running plan carry along."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+    from typing import Any
+
+    from pyrunc.linux.process import Image
+    from pyrunc.run.filters import Filter
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing: what a caller leaves out."""
+
+
+class Context:
+    """The values behind a plan's slots, and what the caller hangs in.
+
+    `slots` maps slot names to descriptors (and `child` to a pid), those that
+    the caller opened among them.  `state` is what hooks get on standard input,
+    without status and pid.  `commit` is called at barrier `ready`, `terminal`
+    with the master of the container's terminal.
+    """
+
+    def __init__(
+        self,
+        slots: dict[str, int],
+        state: dict[str, object],
+        commit: Callable[[int], None] = _nothing,
+        terminal: Callable[[int], None] = _nothing,
+    ) -> None:
+        """Begin with the SLOTS that the caller opened."""
+        self.slots: dict[str, Any] = dict(slots)
+        self.state = state
+        self.commit = commit
+        self.terminal = terminal
+        self.sock: socket | None = None
+        self.made: set[int] = set()
+        self.empty_attached = False
+        self.filter: Filter | None = None
+        self.image: Image | None = None
+        self.program = (-1, "")
+        self.own_inode = (0, 0)
+        self.warnings: list[str] = []

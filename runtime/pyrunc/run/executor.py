@@ -1,0 +1,206 @@
+"""Carry a plan out: the host's column here, the child's in a new process.
+
+The whole protocol is in these two loops.  Whatever goes wrong, `run` leaves no
+process behind: it kills the child that it made, waits for it, and raises.
+"""
+
+from __future__ import annotations
+
+import posix
+from _signal import (
+    SIG_BLOCK,
+    SIG_DFL,
+    SIG_SETMASK,
+    SIGKILL,
+    getsignal,
+    pthread_sigmask,
+    signal,
+    valid_signals,
+)
+
+from pyrunc.errors import PyruncError
+from pyrunc.linux import process
+from pyrunc.run import wire
+from pyrunc.run.calls import perform
+from pyrunc.run.seal import seal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from pyrunc.plan.op import Op, Plan
+    from pyrunc.run.context import Context
+
+
+def run(plan: Plan, context: Context) -> int:
+    """Carry PLAN out and return the pid of its process, which is waiting or running its program.
+
+    Raises OpError (and what hooks and steps raise) after the child is gone.
+    """
+    context.own_inode = _own_inode()
+    try:
+        for op in plan.host:
+            try:
+                _host_op(op, plan, context)
+            except OSError as error:
+                from pyrunc.run.story import tell
+
+                raise tell(op, context, error.errno or 0, "", child=False) from error
+        return context.slots["child"]  # type: ignore[no-any-return]
+    except BaseException:
+        _kill(context)
+        raise
+    finally:
+        _close(context)
+
+
+def await_exec(plan: Plan, context: Context) -> None:
+    """Wait until the child's execve has worked; raise OpError if it has not."""
+    if context.sock is None:
+        return
+    try:
+        _expect(plan, context, "exec")
+    except BaseException:
+        _kill(context)
+        raise
+    finally:
+        context.sock.close()
+
+
+def _host_op(op: Op, plan: Plan, context: Context) -> None:
+    """Do one op of the host's column."""
+    if op.call == "clone3":
+        _fork(plan, context, op)
+    elif op.call == "barrier":
+        _expect(plan, context, str(op.args[0]))
+    elif op.call == "go":
+        if context.sock is not None:
+            wire.send_go(context.sock)
+    else:
+        perform(op, context)
+
+
+def _fork(plan: Plan, context: Context, op: Op) -> None:
+    """Make the child.  Signals wait meanwhile, so that none finds it half made."""
+    host, child = wire.pair()
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())
+    try:
+        pid = process.clone3(int(op.args[0]))  # type: ignore[call-overload]
+        if pid == 0:
+            _child(plan, context, host, child)
+        context.slots["child"] = pid
+        context.sock = host
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+        child.close()
+
+
+def _expect(plan: Plan, context: Context, name: str) -> None:
+    """Wait until the child announces barrier NAME; "exec" is none, but the end of the wire after its announcement."""
+    announced = False
+    while True:
+        frame = wire.receive(context.sock) if context.sock is not None else None
+        if frame is None:
+            if announced:
+                return  # close-on-exec closed the wire: the execve has worked
+            from pyrunc.run.story import tell_death
+
+            raise tell_death(context, name)
+        if frame.kind == wire.FAIL:
+            from pyrunc.run.story import tell
+
+            raise tell(plan.child[frame.index], context, frame.errno, frame.text, child=True)
+        if frame.kind == wire.MOVED:
+            posix.waitpid(context.slots["child"], 0)
+            context.slots["child"] = frame.pid
+        elif frame.name == "exec":
+            announced = True
+        elif frame.name == name:
+            if frame.fd >= 0:
+                context.slots["master"] = frame.fd
+            return
+        else:
+            raise PyruncError(f"the new process waits at barrier {frame.name}, and not at {name}")
+
+
+def _kill(context: Context) -> None:
+    """End the child, if there is one, and wait for it."""
+    pid = context.slots.pop("child", 0)
+    if pid:
+        try:
+            posix.kill(pid, SIGKILL)
+            posix.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # it is gone and waited for: story.py did
+
+
+def _close(context: Context) -> None:
+    """Close what the host's column opened; the socket and the master stay the caller's."""
+    for name, value in context.slots.items():
+        if name not in ("child", "master", "init", "start", "result") and value >= 0:
+            posix.close(value)
+
+
+def _own_inode() -> tuple[int, int]:
+    """Return device and inode of the interpreter that runs us."""
+    found = posix.stat("/proc/self/exe")
+    return found.st_dev, found.st_ino
+
+
+def _child(plan: Plan, context: Context, host: wire.socket, sock: wire.socket) -> NoReturn:
+    """Be the new process: seal, reset signals, do every op.  Leaves by execve or _exit only."""
+    index = 0
+    try:
+        seal()
+        host.close()
+        context.sock = sock
+        for number in valid_signals():
+            if getsignal(number) not in (SIG_DFL, None):
+                signal(number, SIG_DFL)
+        for index, op in enumerate(plan.child):  # noqa: B007 - read in the handlers below
+            if op.call == "barrier":
+                fd = context.slots[op.args[1]] if len(op.args) > 1 else -1  # type: ignore[index]
+                wire.send_at(sock, str(op.args[0]), fd)
+                if wire.receive(sock) is None:
+                    posix._exit(1)  # the host side is gone: so are we
+            elif op.call == "respawn":
+                _respawn(op, sock)
+            else:
+                perform(op, context)
+    except OSError as error:
+        _report(context, sock, index, error.errno or 0, _detail(plan.child[index], context))
+    except PyruncError as error:
+        _report(context, sock, index, getattr(error, "errno", 0), str(error))
+    except BaseException as error:
+        _report(context, sock, index, 0, f"internal error: {type(error).__name__}: {error}")
+    posix._exit(1)
+
+
+def _respawn(op: Op, sock: wire.socket) -> None:
+    """Fork again, as a sibling, into the namespaces that only a child enters; the first half leaves."""
+    pid = process.clone3(int(op.args[0]) | process.CLONE_PARENT)  # type: ignore[call-overload]
+    if pid:
+        wire.send_moved(sock, pid)
+        posix._exit(0)
+
+
+def _report(context: Context, sock: wire.socket, index: int, errno: int, text: str) -> None:
+    """Send the failure of op INDEX to whoever is there: `create`, or later `start`."""
+    frame = wire.fail(index, errno, text)
+    try:
+        sock.send(frame)
+    except OSError:
+        # The host side has left: this was created, and `start` reads the fifo.  Or the filter
+        # forbids this too: then our exit status is all there is.
+        if "result" in context.slots:
+            posix.write(context.slots["result"], frame)
+
+
+def _detail(op: Op, context: Context) -> str:
+    """Return what the kernel says beyond errno: the log of a file system context (fsopen(2))."""
+    if op.call in ("fsconfig", "fsmount"):
+        try:
+            return str(posix.read(context.slots[op.args[0]], 512), "utf-8", "replace")  # type: ignore[index]
+        except OSError:
+            return ""  # ENODATA: it logged nothing
+    return ""

@@ -1,0 +1,225 @@
+"""Which file a process will execute: found, checked and held by descriptor before it runs.
+
+/proc/self/exe of our own process is the host's python3.  An image whose
+program is a link to it, a script with it after `#!`, or an ELF file that has it
+as interpreter, would hand it to the container (CVE-2019-5736): so each link of
+that chain is resolved inside the root and compared with our own inode, and what
+was checked is what execveat(2) gets.
+"""
+
+from __future__ import annotations
+
+import errno
+import posix
+from _signal import SIG_SETMASK, pthread_sigmask
+from _struct import error as StructError
+from _struct import unpack_from
+
+from pyrunc.errors import OpError
+from pyrunc.linux import fs
+from pyrunc.linux import process as p
+from pyrunc.run import rootpath, users
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.run.context import Context
+
+HEAD = 4096  # enough for the `#!` line (256 bytes, execve(2)) and an ELF file's program headers
+SHEBANG_MAX = 256
+SCRIPTS_MAX = 5  # as deep as execve(2) goes
+PASSWD_MAX = 1 << 20
+PT_INTERP = 3
+ANY_EXECUTE = 0o111
+
+
+def open_program(
+    context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int
+) -> int:
+    """Find ARGS[0] as execvp(3) would in ENV's PATH, inside ROOT; lay out the new image.
+
+    UID is that of the user whose HOME is to be looked up, -1 for none.  Raises
+    OpError in the words that engines turn into exit codes 126 and 127.
+    """
+    if uid >= 0:
+        env = (*env, f"HOME={users.home_of(_passwd(root), uid)}")
+    path = _search(root, cwd, args[0], env)
+    fd = _open(root, cwd, path, args[0])
+    for _ in range(SCRIPTS_MAX):
+        head = posix.pread(fd, HEAD, 0)
+        if not head.startswith(b"#!"):
+            break
+        interpreter, argument = _shebang(head, path)
+        args = (interpreter, *([argument] if argument else []), path, *args[1:])
+        posix.close(fd)
+        fd, path = _open_interpreter(root, cwd, interpreter, path), interpreter
+    else:
+        raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
+    _refuse_ourselves(context, fd, path)
+    interpreter = _elf_interpreter(head)
+    if interpreter:
+        loader = _open_interpreter(root, cwd, interpreter, path)
+        _refuse_ourselves(context, loader, path)
+        posix.close(loader)
+    context.image = p.Image(args, env)
+    context.program = (root, _absolute(cwd, path))
+    return fd
+
+
+def _passwd(root: int) -> bytes:
+    """Return the container's /etc/passwd, as far as it goes; empty without one."""
+    try:
+        fd = fs.openat2(root, "etc/passwd", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK, 0, fs.RESOLVE_IN_ROOT)
+    except OSError:
+        return b""
+    try:
+        if posix.fstat(fd).st_mode & rootpath.S_IFMT != rootpath.S_IFREG:
+            return b""
+        return posix.read(fd, PASSWD_MAX)
+    finally:
+        posix.close(fd)
+
+
+def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> str:
+    """Return the path of program NAME: itself if it has a slash, else the first in PATH."""
+    if "/" in name:
+        return name
+    path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
+    denied = False
+    for directory in path.split(":") if path else ():
+        candidate = f"{directory or '.'}/{name}"
+        try:
+            fd = rootpath.open_path(root, _absolute(cwd, candidate))
+        except OSError:
+            continue
+        mode = posix.fstat(fd).st_mode
+        posix.close(fd)
+        if mode & rootpath.S_IFMT == rootpath.S_IFREG:
+            if mode & ANY_EXECUTE:
+                return candidate
+            denied = True
+    if denied:
+        raise OpError(f'exec: "{name}": permission denied', errno=errno.EACCES)
+    raise OpError(f'exec: "{name}": executable file not found in $PATH', errno=errno.ENOENT)
+
+
+def _absolute(cwd: str, path: str) -> str:
+    """Return PATH, which may be relative to CWD, from the root."""
+    return path if path.startswith("/") else f"{cwd}/{path}"
+
+
+def _open(root: int, cwd: str, path: str, name: str) -> int:
+    """Open program PATH for reading, whatever file it is."""
+    flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
+    try:
+        fd = fs.openat2(root, _absolute(cwd, path), flags, 0, fs.RESOLVE_IN_ROOT)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            text = f'exec: "{name}": a link into /proc, or a loop of links, is not followed: permission denied'
+            raise OpError(text, errno=errno.EACCES) from None
+        raise OpError(f'exec: "{name}": stat {path}: {error.strerror.lower()}', errno=error.errno) from None
+    mode = posix.fstat(fd).st_mode
+    if mode & rootpath.S_IFMT == rootpath.S_IFDIR:
+        raise OpError(f'exec: "{name}": is a directory: permission denied', errno=errno.EACCES)
+    if mode & rootpath.S_IFMT != rootpath.S_IFREG:
+        raise OpError(f'exec: "{name}": not a regular file: permission denied', errno=errno.EACCES)
+    return fd
+
+
+def _open_interpreter(root: int, cwd: str, path: str, script: str) -> int:
+    """Open PATH, which SCRIPT names as its interpreter."""
+    try:
+        return _open(root, cwd, path, script)
+    except OpError as error:
+        text = posix.strerror(error.errno).lower()
+        hint = f'its interpreter "{path}" could not be opened'
+        if path.endswith("\r"):
+            hint = "its first line ends in CR LF: save it with Unix line ends"
+        raise OpError(f"exec {script}: {text}: {hint}", errno=error.errno) from None
+
+
+def _shebang(head: bytes, path: str) -> tuple[str, str]:
+    """Return interpreter and argument of the script that begins with HEAD, as execve(2) reads them."""
+    line = head[2:SHEBANG_MAX].partition(b"\n")[0].strip(b" \t")
+    end = next((index for index, byte in enumerate(line) if byte in b" \t"), len(line))
+    interpreter, argument = line[:end], line[end:]
+    if not interpreter:
+        raise OpError(f"exec {path}: exec format error: nothing follows #!", errno=errno.ENOEXEC)
+    return str(interpreter, "utf-8", "surrogateescape"), str(argument.strip(b" \t"), "utf-8", "surrogateescape")
+
+
+def _elf_interpreter(head: bytes) -> str:
+    """Return the PT_INTERP of the ELF file that begins with HEAD, or nothing (elf(5))."""
+    if head[:4] != b"\x7fELF":
+        return ""
+    wide = head[4] == 2
+    order = "<" if head[5] == 1 else ">"
+    try:
+        offset = unpack_from(f"{order}Q" if wide else f"{order}I", head, 32 if wide else 28)[0]
+        size, count = unpack_from(f"{order}HH", head, 54 if wide else 42)
+        for index in range(count):
+            start = offset + index * size
+            if unpack_from(f"{order}I", head, start)[0] != PT_INTERP:
+                continue
+            place = unpack_from(f"{order}Q" if wide else f"{order}I", head, start + (8 if wide else 4))[0]
+            return str(head[place:].partition(b"\0")[0], "utf-8", "surrogateescape")
+    except StructError:
+        return ""  # headers beyond what was read, or broken: the kernel will say
+    return ""
+
+
+def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
+    """Refuse to execute the interpreter that we are."""
+    found = posix.fstat(fd)
+    if (found.st_dev, found.st_ino) == context.own_inode:
+        text = f"exec {path}: this is the runtime's own interpreter on the host: permission denied"
+        raise OpError(text, errno=errno.EACCES)
+
+
+def may_execute(context: Context, program: int) -> None:
+    """Make sure that the user, who this process is by now, may execute PROGRAM."""
+    try:
+        fs.faccessat2(program, "", posix.X_OK, fs.AT_EMPTY_PATH | fs.AT_EACCESS)
+    except PermissionError:
+        raise OpError(f'exec: "{context.program[1]}": permission denied', errno=errno.EACCES) from None
+
+
+def exec_program(context: Context, program: int, how: str, final: tuple[int, int, int] | None) -> None:
+    """Load the filter, drop what only that needed, and become the program.
+
+    HOW is "execveat" (the descriptor), "execveat by name" (its directory and
+    its name, for kernels that name a process after the path), or "execve"
+    (for filters that know no other).  Returns only by raising OSError.
+    """
+    image = context.image
+    if image is None:
+        raise OpError("nothing to execute: the plan opened no program")
+    root, path = context.program
+    parent, name = _parent(root, path, program) if how == "execveat by name" else (-1, "")
+    pthread_sigmask(SIG_SETMASK, ())
+    if context.filter is not None:
+        p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
+    if final is not None:
+        p.capset(*final)
+    if how == "execveat":
+        p.execveat(program, "", image, p.AT_EMPTY_PATH)
+    elif how == "execve":
+        p.execve(path, image)
+    else:
+        p.execveat(parent, name, image, p.AT_SYMLINK_NOFOLLOW)
+
+
+def _parent(root: int, path: str, program: int) -> tuple[int, str]:
+    """Return the directory that really holds PATH inside ROOT, and the name there."""
+    for _ in range(rootpath.LINKS_MAX):
+        head, tail = rootpath.split(path)
+        parent = rootpath.open_path(root, head, posix.O_DIRECTORY)
+        found = posix.stat(tail, dir_fd=parent, follow_symlinks=False)
+        if found.st_mode & rootpath.S_IFMT != rootpath.S_IFLNK:
+            ours = posix.fstat(program)
+            if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
+                raise OpError(f"exec {path}: replaced while it was being started", errno=errno.EACCES)
+            return parent, tail
+        target = posix.readlink(tail, dir_fd=parent)
+        path = target if target.startswith("/") else f"{head}/{target}"
+        posix.close(parent)
+    raise OSError(errno.ELOOP, posix.strerror(errno.ELOOP))

@@ -1,0 +1,73 @@
+"""The whole story of a failed op: what was tried, what the kernel said, where the configuration asked for it.
+
+Loaded only when something went wrong.
+"""
+
+from __future__ import annotations
+
+import errno as codes
+import posix
+
+from pyrunc.errors import OpError
+from pyrunc.plan import text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.plan.op import Op
+    from pyrunc.run.context import Context
+
+START = "unable to start container process"
+INIT = "error during container init"
+# Calls whose name says nothing to a person: the message of the step does.
+STEPS_THAT_SPEAK = frozenset(("open_program", "may_execute", "exec_program", "run_hook", "enter_cwd"))
+# What to do, by call and errno; by call alone; by errno alone.
+HINTS = {
+    ("clone3", codes.EPERM): "making namespaces needs root, or user namespaces that this host allows",
+    ("clone3", codes.ENOSPC): "raise /proc/sys/user/max_*_namespaces",
+    ("clone3", codes.EINVAL): "this kernel lacks one of these namespaces",
+    ("setns", codes.EINVAL): "the file is of another type of namespace",
+    ("open_namespace", codes.ENOENT): "the process or file behind this path is gone",
+    ("open_tree", codes.ENOENT): "the source does not exist on the host",
+    ("fsopen", codes.ENODEV): "this kernel does not know the file system",
+    ("fsconfig", codes.EINVAL): "the file system refused an option",
+    ("fsmount", codes.EPERM): "in a user namespace, this needs a namespace of its own (pid for proc, network for sysfs)",
+    ("pivot_root", codes.EINVAL): "on an initramfs, use --no-pivot",
+    ("prlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
+    ("write_proc", codes.EPERM): "the mapping is not allowed: overlaps, ids this process may not map, or too many",
+    ("open_directory", codes.ENOENT): "the path does not exist",
+    ("write_at", codes.ENOENT): "this kernel has no such setting",
+}
+
+
+def tell(op: Op, context: Context, errno: int, detail: str, *, child: bool) -> OpError:
+    """Return the error for OP, which failed with ERRNO and DETAIL."""
+    reason = posix.strerror(errno).lower() if errno else ""
+    if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
+        reason, shown = detail, ""
+    else:
+        shown = text.call(op).partition(" = ")[2] or text.call(op)
+        if op.call == "exec_program":
+            shown = f"exec {context.program[1] or _program(op)}"
+        if detail:
+            reason = f"{reason}: {detail.strip()}"
+    parts = [START, INIT if child else "", op.doing, shown, reason]
+    message = ": ".join(part for part in parts if part)
+    return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((op.call, errno), ""))
+
+
+def _program(op: Op) -> str:
+    """Return what stands for the program when only the host side knows about the failure."""
+    return str(op.args[0])
+
+
+def tell_death(context: Context, barrier: str) -> OpError:
+    """Return the error for a child that died without a word, before BARRIER."""
+    pid = context.slots.pop("child", 0)
+    status = posix.waitpid(pid, 0)[1] if pid else 0
+    code = posix.waitstatus_to_exitcode(status)
+    how = f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
+    hint = ""
+    if code == -9:
+        hint = "the memory limit may be too low to start (/linux/resources/memory/limit); see the kernel's log"
+    message = f"{START}: {INIT}: the container's init was {how} before it reached {barrier}"
+    return OpError(message.replace("was exited", "exited"), hint=hint)
