@@ -25,6 +25,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "umount2": (166, 39),
     "pivot_root": (155, 41),
     "prctl": (157, 167),
+    "capget": (125, 90),
     "capset": (126, 91),
     "personality": (135, 92),
     "sethostname": (170, 161),
@@ -47,6 +48,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "clone3": (435, 435),
     "close_range": (436, 436),
     "openat2": (437, 437),
+    "faccessat2": (439, 439),
     "mount_setattr": (442, 442),
 }
 MACHINE = posix.uname().machine

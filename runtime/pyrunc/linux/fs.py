@@ -13,12 +13,19 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 CLOSE_RANGE_CLOEXEC = 0x4
+AT_EACCESS = 0x200
+AT_EMPTY_PATH = 0x1000
 
 
 def openat2(dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
     """openat2(2); returns a descriptor."""
     how = pack("=QQQ", flags, mode, resolve)
     return syscall(NR["openat2"], dirfd, path.encode(), how, len(how))
+
+
+def faccessat2(dirfd: int, path: str, mode: int, flags: int) -> None:
+    """faccessat2(2)."""
+    syscall(NR["faccessat2"], dirfd, path.encode(), mode, flags)
 
 
 def close_range(first: int, last: int, flags: int) -> None:

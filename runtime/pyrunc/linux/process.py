@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _struct import pack
+from _struct import pack, unpack
 
 from pyrunc.linux.abi import NR, Buffer, fork_syscall, syscall
 
@@ -34,6 +34,7 @@ KEYCTL_SETPERM = 5
 
 SFD_CLOEXEC = 0o2000000
 AT_EMPTY_PATH = 0x1000
+AT_SYMLINK_NOFOLLOW = 0x100
 SIGCHLD = 17
 
 
@@ -80,6 +81,15 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     syscall(NR["capset"], header, data)
 
 
+def capget() -> int:
+    """capget(2): return this thread's permitted set as a mask of 64 bits."""
+    header = pack("=Ii", 0x20080522, 0)
+    data = Buffer(24)
+    syscall(NR["capget"], header, data.address)
+    words = unpack("=6I", bytes(data))
+    return words[1] | words[4] << 32
+
+
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
     """prlimit(2), setting; limits are unsigned 64-bit numbers."""
     syscall(NR["prlimit64"], pid, resource, pack("=QQ", soft, hard), None)
@@ -110,9 +120,9 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
     syscall(NR["pidfd_send_signal"], pidfd, signal, None, 0)
 
 
-def seccomp_set_mode_filter(program: Buffer, flags: int) -> int:
-    """seccomp(2) with SECCOMP_SET_MODE_FILTER; PROGRAM is a struct sock_fprog."""
-    return syscall(NR["seccomp"], 1, flags, program.address)
+def seccomp_set_mode_filter(address: int, flags: int) -> int:
+    """seccomp(2) with SECCOMP_SET_MODE_FILTER; ADDRESS is that of a struct sock_fprog."""
+    return syscall(NR["seccomp"], 1, flags, address)
 
 
 class Image:

@@ -1,0 +1,85 @@
+"""config.json (config.md): the whole document, and the process document of `exec --process`."""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError
+from pyrunc.jsonio import loads
+from pyrunc.oci import check
+from pyrunc.oci.convert import mapping, record, string, wrong
+from pyrunc.oci.hooks import Hooks, hooks
+from pyrunc.oci.linux import Linux, linux
+from pyrunc.oci.mounts import Mount, Root, mounts, root
+from pyrunc.oci.process import Process, process
+from pyrunc.record import Record
+
+# Accepted: 1.0.0 to this one, by major and minor (config.md, "Specification version").
+OCI_VERSION = "1.3.0"
+MAJOR, MINOR_MAX = "1", 3
+
+
+class Config(Record):
+    """config.json."""
+
+    ociVersion: str
+    process: Process | None = None
+    root: Root | None = None
+    hostname: str = ""
+    domainname: str = ""
+    mounts: tuple[Mount, ...] = ()
+    hooks: Hooks = Hooks()
+    annotations: dict[str, str] = {}  # noqa: RUF012 - records do not change
+    linux: Linux = Linux()
+
+
+def _version(value: object, at: str) -> str:
+    """Check the version of the specification that the document follows (semver 2.0)."""
+    parts = string(value, at).split(".", 2)
+    numbers = [part.isascii() and part.isdigit() for part in parts[:2]]
+    if len(parts) != 3 or not all(numbers) or not parts[2][:1].isdigit():
+        raise wrong(value, "a version such as 1.3.0", at)
+    if parts[0] != MAJOR or int(parts[1]) > MINOR_MAX:
+        raise wrong(value, f"a version from 1.0.0 to {MAJOR}.{MINOR_MAX}.x", at, "this runtime follows 1.3.0")
+    return string(value, at)
+
+
+config = record(
+    Config,
+    "ociVersion",
+    ociVersion=_version,
+    process=process,
+    root=root,
+    hostname=string,
+    domainname=string,
+    mounts=mounts,
+    hooks=hooks,
+    annotations=mapping(string),
+    linux=linux,
+)
+
+
+def parse(text: bytes, name: str = "config.json") -> Config:
+    """Return the configuration in TEXT; NAME is what a syntax error calls the document.
+
+    Raises ConfigError for the first violation of structure or meaning.
+    """
+    made: Config = config(loads(text, name), "")
+    for test in check.CHECKS:
+        test(made)
+    return made
+
+
+def parse_process(text: bytes, name: str = "process.json") -> Process:
+    """Return the process in TEXT, with pointers into that document.
+
+    Raises ConfigError for the first violation.
+    """
+    made: Process = process(loads(text, name), "")
+    check.process(made, "")
+    return made
+
+
+def need_root(made: Config) -> Root:
+    """Return the root of MADE.  Raises ConfigError if it has none."""
+    if made.root is None:
+        raise ConfigError("root is missing", pointer="/root", hint="say where the root file system is")
+    return made.root

@@ -1,0 +1,105 @@
+"""/linux (config-linux.md)."""
+
+from __future__ import annotations
+
+from pyrunc.oci.convert import INT64, UINT32, absolute, anything, array, integer, mapping, one_of, record, string, strings
+from pyrunc.oci.mounts import IDMapping, id_mappings
+from pyrunc.oci.process import identifier
+from pyrunc.oci.resources import Resources, resources
+from pyrunc.oci.seccomp import Seccomp, seccomp
+from pyrunc.record import Record
+
+NAMESPACES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
+
+
+class Namespace(Record):
+    """A namespace: new, or, with a path, the one behind that file."""
+
+    type: str
+    path: str = ""
+
+
+class TimeOffset(Record):
+    """What a clock of the time namespace is ahead."""
+
+    secs: int = 0
+    nanosecs: int = 0
+
+
+class Device(Record):
+    """A device node to make."""
+
+    type: str
+    path: str
+    major: int | None = None
+    minor: int | None = None
+    fileMode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
+class Personality(Record):
+    """personality(2)."""
+
+    domain: str
+    flags: tuple[str, ...] = ()
+
+
+class Linux(Record):
+    """Everything that only Linux has."""
+
+    namespaces: tuple[Namespace, ...] = ()
+    uidMappings: tuple[IDMapping, ...] = ()
+    gidMappings: tuple[IDMapping, ...] = ()
+    timeOffsets: dict[str, TimeOffset] = {}  # noqa: RUF012 - records do not change
+    devices: tuple[Device, ...] = ()
+    netDevices: dict[str, object] = {}  # noqa: RUF012
+    cgroupsPath: str = ""
+    resources: Resources | None = None
+    rootfsPropagation: str = ""
+    seccomp: Seccomp | None = None
+    sysctl: dict[str, str] = {}  # noqa: RUF012
+    maskedPaths: tuple[str, ...] = ()
+    readonlyPaths: tuple[str, ...] = ()
+    mountLabel: str = ""
+    personality: Personality | None = None
+    intelRdt: object = None
+    memoryPolicy: object = None
+
+
+_int64 = integer(INT64)
+_PROPAGATION = ("", "shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable")
+
+linux = record(
+    Linux,
+    "",
+    namespaces=array(record(Namespace, "type", type=one_of(*NAMESPACES), path=lambda v, at: absolute(v, at) if v else "")),
+    uidMappings=id_mappings,
+    gidMappings=id_mappings,
+    timeOffsets=mapping(record(TimeOffset, "", secs=_int64, nanosecs=integer((0, 999_999_999)))),
+    devices=array(
+        record(
+            Device,
+            "type path",
+            type=one_of("c", "b", "u", "p"),
+            path=absolute,
+            major=_int64,
+            minor=_int64,
+            fileMode=integer(UINT32),
+            uid=identifier,
+            gid=identifier,
+        )
+    ),
+    netDevices=mapping(anything),
+    cgroupsPath=string,
+    resources=resources,
+    rootfsPropagation=one_of(*_PROPAGATION),
+    seccomp=seccomp,
+    sysctl=mapping(string),
+    maskedPaths=strings,
+    readonlyPaths=strings,
+    mountLabel=string,
+    personality=record(Personality, "domain", domain=one_of("LINUX", "LINUX32"), flags=strings),
+    intelRdt=anything,
+    memoryPolicy=anything,
+)

@@ -1,0 +1,71 @@
+"""/linux/seccomp (config-linux.md, "Seccomp")."""
+
+from __future__ import annotations
+
+from pyrunc.oci.convert import UINT32, UINT64, array, integer, one_of, record, string, strings
+from pyrunc.record import Record
+
+ACTIONS = tuple(
+    f"SCMP_ACT_{name}"
+    for name in "KILL KILL_PROCESS KILL_THREAD TRAP ERRNO TRACE ALLOW LOG NOTIFY".split()
+)
+OPERATORS = tuple(f"SCMP_CMP_{name}" for name in "NE LT LE EQ GE GT MASKED_EQ".split())
+ARCHITECTURES = tuple(
+    f"SCMP_ARCH_{name}"
+    for name in (
+        "X86 X86_64 X32 ARM AARCH64 MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE "
+        "S390 S390X PARISC PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB"
+    ).split()
+)
+FLAGS = tuple(
+    f"SECCOMP_FILTER_FLAG_{name}" for name in "TSYNC LOG SPEC_ALLOW WAIT_KILLABLE_RECV".split()
+)
+
+
+class Arg(Record):
+    """A condition on one argument of a system call."""
+
+    index: int
+    value: int
+    op: str
+    valueTwo: int = 0
+
+
+class Syscall(Record):
+    """What happens to the system calls in `names`."""
+
+    names: tuple[str, ...]
+    action: str
+    errnoRet: int | None = None
+    args: tuple[Arg, ...] = ()
+
+
+class Seccomp(Record):
+    """A system call filter."""
+
+    defaultAction: str
+    defaultErrnoRet: int | None = None
+    architectures: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    listenerPath: str = ""
+    listenerMetadata: str = ""
+    syscalls: tuple[Syscall, ...] = ()
+
+
+_uint32, _uint64 = integer(UINT32), integer(UINT64)
+_action = one_of(*ACTIONS)
+_arg = record(Arg, "index value op", index=integer((0, 5)), value=_uint64, valueTwo=_uint64, op=one_of(*OPERATORS))
+_syscall = record(
+    Syscall, "names action", names=strings, action=_action, errnoRet=_uint32, args=array(_arg)
+)
+seccomp = record(
+    Seccomp,
+    "defaultAction",
+    defaultAction=_action,
+    defaultErrnoRet=_uint32,
+    architectures=array(one_of(*ARCHITECTURES)),
+    flags=array(one_of(*FLAGS)),
+    listenerPath=string,
+    listenerMetadata=string,
+    syscalls=array(_syscall),
+)
