@@ -12,8 +12,7 @@ from pyrunc.oci.mounts import Mount, Root, mounts, root
 from pyrunc.oci.process import Process, process
 from pyrunc.record import Record
 
-# Accepted: 1.0.0 to this one, by major and minor (config.md, "Specification version").
-OCI_VERSION = "1.3.0"
+# Accepted: 1.0.0 to 1.3.x (config.md, "Specification version").
 MAJOR, MINOR_MAX = "1", 3
 
 

@@ -45,7 +45,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *mounts.host(config, request),
         *namespaces.host(config),
         *namespaces.mappings(config.linux),
-        *barrier("cgroup", *cgroups.join()),
+        *barrier("cgroup", *cgroups.join(config, facts, request)),
         *terminal.host(user),
         *hooks.host(config.hooks),
         *barrier("ready", *process.host(user, "/process"), Op("commit")),

@@ -39,7 +39,7 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         options = mountopts.parse(mount.options)
         _refuse(mount, options, at)
         if mount.type == "cgroup":
-            yield from cgroupfs.mounts(config, facts, mount, options, index)
+            yield from cgroupfs.mounts(config, facts, request, mount, options, index)
         elif options.bind:
             yield from _bind(config, request, mount, options, index)
         elif _too_long(options):

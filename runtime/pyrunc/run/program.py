@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 HEAD = 4096  # enough for the `#!` line (256 bytes, execve(2)) and an ELF file's program headers
 SHEBANG_MAX = 256
 SCRIPTS_MAX = 5  # as deep as execve(2) goes
-PASSWD_MAX = 1 << 20
 PT_INTERP = 3
 ANY_EXECUTE = 0o111
 
@@ -41,7 +40,7 @@ def open_program(
     OpError in the words that engines turn into exit codes 126 and 127.
     """
     if uid >= 0:
-        env = (*env, f"HOME={users.home_of(_passwd(root), uid)}")
+        env = (*env, f"HOME={users.home_of(users.read_table(root, "etc/passwd"), uid)}")
     path = _search(root, cwd, args[0], env)
     fd = _open(root, cwd, path, args[0])
     for _ in range(SCRIPTS_MAX):
@@ -63,20 +62,6 @@ def open_program(
     context.image = p.Image(args, env)
     context.program = (root, _absolute(cwd, path))
     return fd
-
-
-def _passwd(root: int) -> bytes:
-    """Return the container's /etc/passwd, as far as it goes; empty without one."""
-    try:
-        fd = fs.openat2(root, "etc/passwd", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK, 0, fs.RESOLVE_IN_ROOT)
-    except OSError:
-        return b""
-    try:
-        if posix.fstat(fd).st_mode & rootpath.S_IFMT != rootpath.S_IFREG:
-            return b""
-        return posix.read(fd, PASSWD_MAX)
-    finally:
-        posix.close(fd)
 
 
 def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> str:

@@ -1,0 +1,1 @@
+"""Resources -> writes to cgroup files: one table for both versions, and the driver that makes directories."""

@@ -1,0 +1,110 @@
+"""The device rules as an eBPF program, which is how cgroup version 2 controls devices.
+
+The program gets a struct bpf_cgroup_dev_ctx {access_type, major, minor}, tries
+the rules from the last to the first, and returns 1 to allow and 0 to deny
+(include/uapi/linux/bpf.h; instructions: Documentation/bpf/instruction-set).
+"""
+
+from __future__ import annotations
+
+import posix
+from _struct import pack
+
+from pyrunc.cgroup.devices import ALL, Rule
+from pyrunc.linux.abi import NR, Buffer, syscall
+
+BPF_PROG_LOAD, BPF_PROG_ATTACH, BPF_PROG_DETACH, BPF_PROG_GET_FD_BY_ID, BPF_PROG_QUERY = 5, 8, 9, 13, 16
+BPF_PROG_TYPE_CGROUP_DEVICE = 15
+BPF_CGROUP_DEVICE = 6
+BPF_F_ALLOW_MULTI = 2
+DEVCG_DEV_BLOCK, DEVCG_DEV_CHAR = 1, 2
+ACCESS = {"m": 1, "r": 2, "w": 4}
+ATTR_SIZE = 72
+
+# Opcodes.
+LOAD32, AND_IMM, RSH_IMM, MOV_REG, MOV_IMM, EXIT = 0x61, 0x54, 0x74, 0xBC, 0xB4, 0x95
+JNE_IMM, JNE_REG = 0x55, 0x5D
+R0, R1, R2, R3, R4, R5, R6 = range(7)
+
+
+def _instruction(code: int, dst: int = 0, src: int = 0, offset: int = 0, value: int = 0) -> bytes:
+    """Return one struct bpf_insn."""
+    return pack("=BBhi", code, src << 4 | dst, offset, value)
+
+
+def _block(rule: Rule) -> bytes:
+    """Return the instructions of one RULE: leave with its verdict, or fall through to the next."""
+    tests: list[tuple[int, ...]] = []
+    if rule.type != "a":
+        tests.append((JNE_IMM, R2, 0, DEVCG_DEV_BLOCK if rule.type == "b" else DEVCG_DEV_CHAR))
+        mask = sum(ACCESS[letter] for letter in set(rule.access))
+        if mask != sum(ACCESS.values()):
+            if rule.allow:  # everything asked for must be granted: access & mask == access
+                tests += [(MOV_REG, R6, R3, 0), (AND_IMM, R6, 0, mask), (JNE_REG, R6, R3, 0)]
+            else:  # one refused letter is enough: skip if access & mask == 0
+                tests += [(MOV_REG, R6, R3, 0), (AND_IMM, R6, 0, mask), (0x15, R6, 0, 0)]
+        if rule.major != ALL:
+            tests.append((JNE_IMM, R4, 0, rule.major))
+        if rule.minor != ALL:
+            tests.append((JNE_IMM, R5, 0, rule.minor))
+    out = b""
+    for index, (code, dst, src, value) in enumerate(tests):
+        jumps = code in (JNE_IMM, JNE_REG, 0x15)
+        out += _instruction(code, dst, src, len(tests) - index + 1 if jumps else 0, value)
+    return out + _instruction(MOV_IMM, R0, value=int(rule.allow)) + _instruction(EXIT)
+
+
+def program(found: tuple[Rule, ...]) -> bytes:
+    """Return the instructions that decide by rules FOUND, deny being the default."""
+    head = (
+        _instruction(LOAD32, R2, R1, 0)
+        + _instruction(MOV_REG, R3, R2)
+        + _instruction(AND_IMM, R2, value=0xFFFF)
+        + _instruction(RSH_IMM, R3, value=16)
+        + _instruction(LOAD32, R4, R1, 4)
+        + _instruction(LOAD32, R5, R1, 8)
+    )
+    blocks = b""
+    for rule in reversed(found):
+        blocks += _block(rule)
+        if rule.type == "a":
+            break
+    return head + blocks + _instruction(MOV_IMM, R0, value=0) + _instruction(EXIT)
+
+
+def _bpf(command: int, attr: bytes) -> int:
+    """bpf(2); attributes beyond ATTR are zero."""
+    return syscall(NR["bpf"], command, attr.ljust(ATTR_SIZE, b"\0"), ATTR_SIZE)
+
+
+def attach(directory: str, instructions: bytes) -> None:
+    """Make INSTRUCTIONS the only device program of the cgroup at DIRECTORY.
+
+    The new one is attached first and the old ones are taken away after, so
+    there is no moment without rules: with several, all must allow.
+    """
+    cgroup = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        old = _attached(cgroup)
+        code, licence = Buffer(instructions), Buffer(b"Apache-2.0\0")
+        size = len(instructions) // 8
+        attr = pack("=IIQQ", BPF_PROG_TYPE_CGROUP_DEVICE, size, code.address, licence.address)
+        loaded = _bpf(BPF_PROG_LOAD, attr)
+        _bpf(BPF_PROG_ATTACH, pack("=IIII", cgroup, loaded, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI))
+        posix.close(loaded)
+        for number in old:
+            fd = _bpf(BPF_PROG_GET_FD_BY_ID, pack("=I", number))
+            _bpf(BPF_PROG_DETACH, pack("=IIII", cgroup, fd, BPF_CGROUP_DEVICE, 0))
+            posix.close(fd)
+    finally:
+        posix.close(cgroup)
+
+
+def _attached(cgroup: int) -> list[int]:
+    """Return the ids of the device programs attached to CGROUP itself."""
+    room = 64
+    ids = Buffer(4 * room)
+    attr = Buffer(pack("=IIIIQI", cgroup, BPF_CGROUP_DEVICE, 0, 0, ids.address, room).ljust(ATTR_SIZE, b"\0"))
+    syscall(NR["bpf"], BPF_PROG_QUERY, attr.address, ATTR_SIZE)
+    count = int.from_bytes(bytes(attr)[24:28], "little")
+    return [int.from_bytes(bytes(ids)[4 * i : 4 * i + 4], "little") for i in range(count)]

@@ -1,0 +1,78 @@
+"""/linux/resources/devices: what may be opened and made (config-linux.md, "Device Allow List").
+
+Deny-all comes first whether or not a rule says so (GHSA-g54h-m393-cpwq), then
+the devices that every container has, then the rules in their order; the last
+rule that matches wins.
+"""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError
+from pyrunc.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.oci.resources import DeviceRule
+
+ALL = -1
+AT = "/linux/resources/devices"
+
+
+class Rule(Record):
+    """One rule; ALL (-1) for major or minor is every one, type "a" is both."""
+
+    allow: bool
+    type: str
+    major: int
+    minor: int
+    access: str
+    pointer: str = ""
+
+
+# Making any node is harmless as long as it cannot be opened; runc allows it, and images rely on it.
+DEFAULTS = (
+    Rule(True, "c", ALL, ALL, "m"),
+    Rule(True, "b", ALL, ALL, "m"),
+    Rule(True, "c", 1, 3, "rwm"),  # null
+    Rule(True, "c", 1, 8, "rwm"),  # random
+    Rule(True, "c", 1, 7, "rwm"),  # full
+    Rule(True, "c", 5, 0, "rwm"),  # tty
+    Rule(True, "c", 1, 5, "rwm"),  # zero
+    Rule(True, "c", 1, 9, "rwm"),  # urandom
+    Rule(True, "c", 136, ALL, "rwm"),  # pts
+    Rule(True, "c", 5, 2, "rwm"),  # ptmx
+)
+
+
+def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
+    """Return the rules that follow deny-all, the defaults in the place of the last deny-all of ASKED.
+
+    A rule without type, major and minor covers all devices and starts afresh.
+    """
+    made: list[Rule] = list(DEFAULTS)
+    for index, rule in enumerate(asked):
+        at = f"{AT}/{index}"
+        access = rule.access or "rwm"
+        if set(access) - set("rwm"):
+            raise ConfigError(f'device access "{access}"', pointer=f"{at}/access", hint="letters of rwm")
+        major, minor = (ALL if number is None or number < 0 else number for number in (rule.major, rule.minor))
+        kind = {"": "a", "u": "c"}.get(rule.type, rule.type)
+        if kind == "a":
+            # Version 1 knows "a" only as "everything", and so do we.
+            made = [Rule(True, "a", ALL, ALL, "rwm", at)] if rule.allow else list(DEFAULTS)
+        elif kind != "p":
+            made.append(Rule(rule.allow, kind, major, minor, access, at))
+    return tuple(made)
+
+
+def v1_writes(found: tuple[Rule, ...]) -> list[tuple[str, str, str]]:
+    """Return (file, line, pointer) for the devices controller of version 1."""
+    lines = [("devices.deny", "a", AT)]
+    for rule in found:
+        file = "devices.allow" if rule.allow else "devices.deny"
+        if rule.type == "a":
+            lines.append((file, "a", rule.pointer))
+            continue
+        major, minor = ("*" if number == ALL else str(number) for number in (rule.major, rule.minor))
+        lines.append((file, f"{rule.type} {major}:{minor} {rule.access}", rule.pointer))
+    return lines

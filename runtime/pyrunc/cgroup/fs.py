@@ -1,0 +1,288 @@
+"""The cgroup directories of a container: make, limit, join, look, freeze, kill, remove (cgroups(7)).
+
+Parents that are made on the way carry a mark (an extended attribute), so that
+whoever removes the last container below them can remove them too, and nobody
+removes what pyrunc did not make.
+"""
+
+from __future__ import annotations
+
+import errno
+import posix
+from time import monotonic, sleep
+
+from pyrunc.errors import OpError, StateError, UnsupportedError
+from pyrunc.host.cgroups import read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.cgroup.knobs import Write
+    from pyrunc.cgroup.paths import Place
+
+MARK = "trusted.pyrunc"
+PROCS = "cgroup.procs"
+REMOVE_SECONDS, FREEZE_SECONDS = 10.0, 5.0
+SIGKILL = 9
+# Reserved huge pages are counted from Linux 5.7 on; what older kernels lack there is no loss of a limit.
+OPTIONAL = (".rsvd.",)
+
+
+def write(path: str, text: str) -> None:
+    """Write TEXT to kernel file PATH in one write(2)."""
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
+    try:
+        posix.write(fd, text.encode())
+    finally:
+        posix.close(fd)
+
+
+def make(places: tuple[Place, ...]) -> None:
+    """Make the directories of PLACES.
+
+    Raises StateError if one holds processes already: two containers must not
+    share a cgroup that the first one's deletion empties.
+    """
+    for place in places:
+        if _make(place.directory, place.mount):
+            _refuse_processes(place)
+        if "" in place.controllers:
+            _enable(place)
+        if "cpuset" in place.controllers:
+            _inherit(place.directory, place.mount)
+
+
+def _make(directory: str, mount: str) -> bool:
+    """Make DIRECTORY and the parents that are missing; return whether it existed."""
+    try:
+        posix.mkdir(directory, 0o755)
+        return False
+    except FileExistsError:
+        return True
+    except FileNotFoundError:
+        parent = directory.rpartition("/")[0]
+        if len(parent) < len(mount):
+            raise
+        if not _make(parent, mount):
+            posix.setxattr(parent, MARK, b"1")
+    return _make(directory, mount)
+
+
+def _refuse_processes(place: Place) -> None:
+    """Raise StateError if the cgroup at PLACE holds processes."""
+    found = read(f"{place.directory}/{PROCS}").split()
+    if found:
+        raise StateError(
+            f"container's cgroup is not empty: {len(found)} process(es) found in {place.directory}",
+            pointer="/linux/cgroupsPath",
+            hint="give every container a cgroup of its own",
+        )
+
+
+def _enable(place: Place) -> None:
+    """Hand the controllers of version 2 down to PLACE, as far as each parent has them."""
+    directory = place.mount
+    for part in place.directory[len(place.mount) :].strip("/").split("/"):
+        available = read(f"{directory}/cgroup.controllers").split()
+        enabled = read(f"{directory}/cgroup.subtree_control").split()
+        for controller in available:
+            if controller not in enabled:
+                try:
+                    write(f"{directory}/cgroup.subtree_control", f"+{controller}")
+                except OSError as error:
+                    # One controller that cannot be had (as cpu with realtime processes) is no
+                    # reason to go without the others; a limit that needs it will say so.
+                    if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+                        raise
+        directory = f"{directory}/{part}"
+
+
+def _inherit(directory: str, mount: str) -> None:
+    """Copy cpuset's cpus and mems down to DIRECTORY where they are empty, or no process could join (v1)."""
+    if directory == mount:
+        return
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        if not read(f"{directory}/{file}").strip():
+            parent = directory.rpartition("/")[0]
+            _inherit(parent, mount)
+            write(f"{directory}/{file}", read(f"{parent}/{file}").strip())
+
+
+def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
+    """Make CHANGES in the cgroups at PLACES.
+
+    Raises UnsupportedError for a controller that this host lacks, OpError for
+    what the kernel refuses.
+    """
+    directories = {controller: place.directory for place in places for controller in place.controllers}
+    for change in changes:
+        directory = directories.get(change.controller, directories.get("") if len(places) == 1 else None)
+        if directory is None:
+            name = change.pointer.rpartition("/")[2]
+            raise UnsupportedError(
+                f"cannot set {name}: cgroup controller {change.controller} is not available on this host",
+                pointer=change.pointer,
+                hint="remove the setting, or mount the controller",
+            )
+        _apply(directory, change)
+
+
+def _apply(directory: str, change: Write) -> None:
+    """Make one change, and say what failed in the words of cgroup files."""
+    try:
+        write(f"{directory}/{change.file}", change.value)
+    except OSError as error:
+        if error.errno == errno.ENOENT and any(part in change.file for part in OPTIONAL):
+            return
+        reason = (error.strerror or "").lower()
+        hint = ""
+        if error.errno in (errno.ENOENT, errno.EACCES):
+            hint = "this kernel, or this cgroup's parent, does not offer that file"
+        message = f'error setting cgroup config: write "{change.value}" to {directory}/{change.file}: {reason}'
+        raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
+
+
+def join(places: tuple[Place, ...], pid: int) -> None:
+    """Move process PID into the cgroups at PLACES."""
+    for place in places:
+        write(f"{place.directory}/{PROCS}", str(pid))
+
+
+def pids(directory: str) -> list[int]:
+    """Return the processes in the cgroup at DIRECTORY and below it; none if it is gone."""
+    found: list[int] = []
+    try:
+        found += map(int, read(f"{directory}/{PROCS}").split())
+        for entry in posix.scandir(directory):
+            if entry.is_dir(follow_symlinks=False):
+                found += pids(entry.path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+    return found
+
+
+def remove(places: tuple[Place, ...]) -> None:
+    """Remove the cgroups at PLACES, what the container made below them, and marked parents left empty.
+
+    Raises OpError if processes hold one of them for ten seconds.
+    """
+    for place in places:
+        _remove(place.directory, monotonic() + REMOVE_SECONDS)
+        _remove_parents(place.directory.rpartition("/")[0], place.mount)
+
+
+def _remove(directory: str, deadline: float) -> None:
+    """Remove DIRECTORY and all below it; the last process may take a moment to leave."""
+    while True:
+        try:
+            posix.rmdir(directory)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
+        try:
+            for entry in posix.scandir(directory):
+                if entry.is_dir(follow_symlinks=False):
+                    _remove(entry.path, deadline)
+        except FileNotFoundError:
+            return
+        if monotonic() > deadline:
+            left = len(pids(directory))
+            raise OpError(f"cannot remove cgroup {directory}: {left} process(es) are still in it", errno=errno.EBUSY)
+        sleep(0.001)
+
+
+def _remove_parents(directory: str, mount: str) -> None:
+    """Remove DIRECTORY and its parents, as long as they are marked and empty."""
+    while len(directory) > len(mount):
+        try:
+            posix.getxattr(directory, MARK)
+            posix.rmdir(directory)
+        except OSError as error:
+            if error.errno in (errno.ENODATA, errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT, errno.EOPNOTSUPP):
+                return
+            raise
+        directory = directory.rpartition("/")[0]
+
+
+def _freezer(places: tuple[Place, ...]) -> tuple[str, bool] | None:
+    """Return the directory that freezes, and whether it is of version 2."""
+    for place in places:
+        if "freezer" in place.controllers:
+            return place.directory, False
+    return next(((p.directory, True) for p in places if "" in p.controllers), None)
+
+
+def is_frozen(places: tuple[Place, ...]) -> bool:
+    """Return whether the container is frozen, by its own cgroup's setting."""
+    found = _freezer(places)
+    if found is None:
+        return False
+    directory, v2 = found
+    try:
+        text = read(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.self_freezing")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return False  # the cgroup, or a freezer in it, is not there
+        raise
+    return text.strip() == "1"
+
+
+def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
+    """Freeze or thaw, and wait until it is so.
+
+    Raises UnsupportedError without a freezer, OpError if the kernel does not
+    get there within five seconds (a process in uninterruptible sleep, say).
+    """
+    found = _freezer(places)
+    if found is None:
+        raise UnsupportedError("this host has no freezer")
+    directory, v2 = found
+    deadline = monotonic() + FREEZE_SECONDS
+    while True:
+        if v2:
+            write(f"{directory}/cgroup.freeze", "1" if frozen else "0")
+            done = f"frozen {int(frozen)}" in read(f"{directory}/cgroup.events")
+        else:
+            # On version 1 a fork can slip through: writing again catches it.
+            write(f"{directory}/freezer.state", "FROZEN" if frozen else "THAWED")
+            done = read(f"{directory}/freezer.state").strip() == ("FROZEN" if frozen else "THAWED")
+        if done:
+            return
+        if monotonic() > deadline:
+            if frozen:
+                write(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.state", "0" if v2 else "THAWED")
+            raise OpError(f"cgroup {directory} did not {'freeze' if frozen else 'thaw'} within {FREEZE_SECONDS:g} s")
+        sleep(0.001)
+
+
+def signal_all(places: tuple[Place, ...], number: int) -> None:
+    """Send signal NUMBER to every process of the container; a kill reaches frozen and forking ones too."""
+    directory = main_directory(places)
+    if number == SIGKILL:
+        try:
+            write(f"{directory}/cgroup.kill", "1")
+            return
+        except FileNotFoundError:
+            pass  # version 1, or a kernel before 5.14: one by one
+    seen: set[int] = set()
+    while fresh := [pid for pid in pids(directory) if pid not in seen]:
+        for pid in fresh:
+            seen.add(pid)
+            try:
+                posix.kill(pid, number)
+            except ProcessLookupError:
+                continue
+    if number == SIGKILL and is_frozen(places):
+        set_frozen(places, frozen=False)
+
+
+def main_directory(places: tuple[Place, ...]) -> str:
+    """Return the directory whose processes are the container's."""
+    for wanted in ("devices", "freezer", "pids", "memory", ""):
+        for place in places:
+            if wanted in place.controllers:
+                return place.directory
+    return places[0].directory if places else ""

@@ -1,0 +1,190 @@
+"""`create`: from a bundle to a process that waits for `start`."""
+
+from __future__ import annotations
+
+import posix
+from time import gmtime, time_ns
+
+from pyrunc.cgroup import fs
+from pyrunc.container import hooks, io, store
+from pyrunc.container.saved import Saved, save, write_file
+from pyrunc.container.state import for_hooks
+from pyrunc.container.status import start_time
+from pyrunc.errors import ConfigError, HookError, PyruncError
+from pyrunc.host import facts
+from pyrunc.oci import config as oci
+from pyrunc.plan import build, cgroups, process
+from pyrunc.plan.namespaces import is_new
+from pyrunc.plan.request import Request
+from pyrunc.record import Record
+from pyrunc.run import executor
+from pyrunc.run.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container.options import CreateOptions
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.config import Config
+    from pyrunc.plan.op import Plan
+
+FILE_MAX = 1 << 26
+SECCOMP_CACHE = ".seccomp"
+
+
+class Made(Record):
+    """What came of a create, for `run` to go on with."""
+
+    directory: str
+    saved: Saved
+    plan: Plan
+    context: Context
+
+
+def read_bundle(bundle: str) -> tuple[str, bytes]:
+    """Return the absolute path of BUNDLE and its config.json.  Raises ConfigError if it cannot be read."""
+    path = bundle or "."
+    absolute = path if path.startswith("/") else f"{posix.getcwd()}/{path}"
+    absolute = _normal(absolute)
+    try:
+        fd = posix.open(f"{absolute}/{store.CONFIG}", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        hint = "a bundle is a directory with a config.json and a rootfs"
+        raise ConfigError(f"cannot read the bundle: open {absolute}/{store.CONFIG}: {reason}", hint=hint) from None
+    try:
+        return absolute, posix.read(fd, FILE_MAX)
+    finally:
+        posix.close(fd)
+
+
+def _normal(path: str) -> str:
+    """Return absolute PATH without empty, "." and ".." parts."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) -> Request:
+    """Return the planner's request for CONFIG, found in BUNDLE."""
+    root = oci.need_root(config).path
+    return Request(
+        id=options.id,
+        bundle=bundle,
+        rootfs=root if root.startswith("/") else f"{bundle}/{root}",
+        wait=wait,
+        no_pivot=options.no_pivot,
+        no_new_keyring=options.no_new_keyring,
+        preserve_fds=options.preserve_fds,
+        seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
+    )
+
+
+def create(options: CreateOptions) -> None:
+    """Create container options.id and leave its init waiting for `start`.
+
+    Raises PyruncError; then nothing of the container stays.
+    """
+    posix.close(prepare(options, wait=True, console="socket")[1])
+
+
+def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, int]:
+    """Create the container; return what was made and the descriptor of its lock.
+
+    CONSOLE says who takes the terminal: "socket", "caller" (who finds it in
+    the context's slot `master`).
+    """
+    store.check_id(options.id)
+    bundle, text = read_bundle(options.bundle)
+    config = oci.parse(text)
+    user = config.process
+    if user is None:
+        raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    for name in process.unknown_capabilities(user.capabilities):
+        options.log.warning(f"ignoring unknown capability {name}")
+    asked = request(options, bundle, config, wait=wait)
+    _check_rootfs(asked.rootfs)
+    io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
+    io.check_preserved(options.preserve_fds)
+    known = facts.probe()
+    plan = build.build(config, known, asked)
+    directory, lock = store.reserve(options.root, options.id)
+    saved = _first(config, known, asked)
+    try:
+        save(directory, saved)
+        write_file(f"{directory}/{store.CONFIG}", text)
+        context = _context(options, directory, saved, wait=wait)
+        executor.run(plan, context)
+    except BaseException as error:
+        _undo(options, config, directory, saved, error)
+        posix.close(lock)
+        raise
+    return Made(directory, saved, plan, context), lock
+
+
+def _check_rootfs(path: str) -> None:
+    """Raise ConfigError unless PATH is a directory."""
+    try:
+        mode = posix.stat(path).st_mode
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise ConfigError(f"cannot use the rootfs: stat {path}: {reason}", pointer="/root/path") from None
+    if mode & 0o170000 != 0o040000:
+        raise ConfigError(f"cannot use the rootfs: {path} is not a directory", pointer="/root/path")
+
+
+def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
+    """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
+    later = [kind for kind in ("poststart", "poststop") if getattr(config.hooks, kind)]
+    return Saved(
+        id=asked.id,
+        bundle=asked.bundle,
+        rootfs=asked.rootfs,
+        created=_now(),
+        owner=posix.geteuid(),
+        annotations=config.annotations,
+        places=cgroups.places(config, known, asked),
+        joins=tuple(namespace.type for namespace in config.linux.namespaces),
+        own_pid_namespace=is_new(config.linux, "pid"),
+        hooks=tuple(later),
+    )
+
+
+def _now() -> str:
+    """Return the time as RFC 3339 wants it, with nanoseconds."""
+    seconds, nanoseconds = divmod(time_ns(), 1_000_000_000)
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ" % (*gmtime(seconds)[:6], nanoseconds)
+
+
+def _context(options: CreateOptions, directory: str, saved: Saved, *, wait: bool) -> Context:
+    """Return the context of the run: its fifos, who takes the terminal, how readiness is written down."""
+
+    def commit(pid: int) -> None:
+        """Remember the init; from here on the container is `created`."""
+        save(directory, saved.replace(pid=pid, start=start_time(pid)))
+        if options.pid_file:
+            write_file(options.pid_file, str(pid).encode())
+
+    def terminal(master: int) -> None:
+        """Send the terminal to the console socket; without one it stays in its slot."""
+        if options.console_socket:
+            io.send_terminal(options.console_socket, master)
+
+    slots = store.make_fifos(directory) if wait else {}
+    return Context(slots, for_hooks(saved), commit, terminal)
+
+
+def _undo(options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException) -> None:
+    """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
+    try:
+        fs.signal_all(saved.places, 9)
+        fs.remove(saved.places)
+    except (OSError, PyruncError) as second:
+        options.log.warning(f"cannot clean up after the failure: {second}")
+    store.discard(directory)
+    if isinstance(error, HookError) or "hook #" in str(error):
+        hooks.poststop(config.hooks, saved, options.log)
+

@@ -1,0 +1,79 @@
+"""`delete`: remove what is left of a stopped container; by force, of any."""
+
+from __future__ import annotations
+
+import posix
+from time import monotonic, sleep
+
+from pyrunc.cgroup import fs
+from pyrunc.container import kill, store
+from pyrunc.container.saved import Saved, load
+from pyrunc.container.status import alive, guard, status_of
+from pyrunc.errors import OpError, StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.log import Log
+
+SIGKILL = 9
+END_SECONDS = 10.0
+
+
+def delete(root: str, container: str, *, force: bool, log: Log) -> None:
+    """Delete CONTAINER: its cgroups, its directory, then its poststop hooks.
+
+    FORCE kills what still runs, cleans up after a create that was cut off, and
+    is content if there is no such container.  Raises StateError otherwise.
+    """
+    directory = store.directory(root, container)
+    try:
+        saved = load(directory)
+    except StateError:
+        if not force:
+            raise
+        store.discard(directory)  # reserved, and cut off before anything was remembered
+        return
+    if force:
+        _stop(saved)
+    lock = store.lock(directory)
+    try:
+        if not force:
+            guard("delete", saved, status_of(directory, saved))
+        destroy(directory, saved, log)
+    finally:
+        posix.close(lock)
+
+
+def destroy(directory: str, saved: Saved, log: Log) -> None:
+    """Remove everything of the container that SAVED remembers, whatever state it is in."""
+    _stop(saved)
+    later = None
+    if "poststop" in saved.hooks:
+        from pyrunc.container import hooks
+
+        later = hooks.kept(directory)
+    fs.remove(saved.places)
+    store.discard(directory)
+    if later is not None:
+        hooks.poststop(later, saved, log)
+
+
+def _stop(saved: Saved) -> None:
+    """Kill every process of the container and wait until its init is gone.
+
+    Raises OpError if it does not go within ten seconds.
+    """
+    if alive(saved):
+        try:
+            kill.send(saved, SIGKILL, everything=False)
+        except StateError:
+            return  # it ended by itself between the two lines
+    # What init left behind without a pid namespace, and what a cut-off create never wrote down.
+    if saved.pid == 0 or not saved.own_pid_namespace:
+        fs.signal_all(saved.places, SIGKILL)
+    deadline = monotonic() + END_SECONDS
+    while alive(saved):
+        if monotonic() > deadline:
+            text = f"init (pid {saved.pid}) has not ended {END_SECONDS:g} s after SIGKILL"
+            raise OpError(text, hint="it may hang in the kernel: see /proc/PID/stack")
+        sleep(0.0005)

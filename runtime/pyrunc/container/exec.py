@@ -1,0 +1,201 @@
+"""`exec`: one more process in a running container."""
+
+from __future__ import annotations
+
+import posix
+from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+
+from pyrunc.container import io, store
+from pyrunc.container.create import FILE_MAX
+from pyrunc.container.saved import Saved, load, write_file
+from pyrunc.container.state import for_hooks
+from pyrunc.container.status import PAUSED, alive, guard, status_of
+from pyrunc.errors import ConfigError, StateError, UsageError
+from pyrunc.host import facts
+from pyrunc.linux import fs, process
+from pyrunc.oci import check
+from pyrunc.oci import config as oci
+from pyrunc.oci.process import Capabilities, Process
+from pyrunc.plan import build
+from pyrunc.plan.cgroups import Membership
+from pyrunc.plan.process import unknown_capabilities
+from pyrunc.plan.request import Request
+from pyrunc.run import executor, users
+from pyrunc.run.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.cgroup.paths import Place
+    from pyrunc.container.options import ExecOptions
+    from pyrunc.plan.op import Plan
+
+
+def exec_(options: ExecOptions) -> int:
+    """Run a process in container options.id; return its exit status, or 0 if it is detached.
+
+    Raises StateError unless the container is running (or created), and what
+    create raises for its process.
+    """
+    directory = store.directory(options.root, options.id)
+    saved = load(directory)
+    status = status_of(directory, saved)
+    if not (status == PAUSED and options.ignore_paused):
+        guard("exec", saved, status)
+    init = posix.pidfd_open(saved.pid)
+    if not alive(saved):
+        raise StateError("cannot exec in a stopped container: container not running")
+    config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
+    added = _process(options, config.process, saved)
+    for name in unknown_capabilities(added.capabilities):
+        options.log.warning(f"ignoring unknown capability {name}")
+    io.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
+    io.check_preserved(options.preserve_fds)
+    membership = Membership(_places(saved, options.cgroup))
+    request = Request(
+        id=options.id,
+        bundle=saved.bundle,
+        preserve_fds=options.preserve_fds,
+        seccomp_cache=f"{options.root}/.seccomp",
+    )
+    filters = config.linux.seccomp
+    plan = build.build_exec(added, saved.joins, membership, filters, facts.probe(), request)
+    return _carry_out(options, saved, plan, init)
+
+
+def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, init: int) -> int:
+    """Run PLAN in the container whose init is behind pidfd INIT."""
+    if not options.detach:
+        signal(SIGCHLD, SIG_DFL)
+    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    own = posix.pidfd_open(posix.getpid())
+    try:
+        context = Context({"init": init}, for_hooks(saved), _committer(options), _terminal(options))
+        executor.run(plan, context)
+        executor.await_exec(plan, context)
+        if options.detach:
+            return 0
+        from pyrunc.run import supervise
+
+        return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
+    finally:
+        # The plan may have aimed our children at the container's pid namespace.
+        process.setns(own, process.CLONE_NEWPID)
+        posix.close(own)
+        posix.close(init)
+        pthread_sigmask(SIG_SETMASK, before)
+
+
+def _committer(options: ExecOptions) -> Callable[[int], None]:
+    """Return what to do once the process is ready: write its pid, send its pidfd."""
+
+    def commit(pid: int) -> None:
+        """Tell the caller about process PID."""
+        if options.pid_file:
+            write_file(options.pid_file, str(pid).encode())
+        if options.pidfd_socket:
+            pidfd = posix.pidfd_open(pid)
+            io.send_descriptor(options.pidfd_socket, pidfd, b"pidfd")
+            posix.close(pidfd)
+
+    return commit
+
+
+def _terminal(options: ExecOptions) -> Callable[[int], None]:
+    """Return what to do with the terminal's master."""
+
+    def terminal(master: int) -> None:
+        """Send it to the console socket; without one it stays in its slot."""
+        if options.console_socket:
+            io.send_terminal(options.console_socket, master)
+
+    return terminal
+
+
+def _read(path: str) -> bytes:
+    """Return the contents of PATH.  Raises ConfigError if it cannot be read."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"open {path}: {(error.strerror or '').lower()}") from None
+    try:
+        return posix.read(fd, FILE_MAX)
+    finally:
+        posix.close(fd)
+
+
+def _process(options: ExecOptions, base: Process | None, saved: Saved) -> Process:
+    """Return the process to add: the given document, or the container's own with changes."""
+    if options.process:
+        return oci.parse_process(_read(options.process), options.process)
+    if base is None:
+        raise ConfigError("the container's config has no process", pointer="/process", hint="use --process")
+    if not options.args:
+        raise UsageError("no command to run", hint="name it after the container's id, or use --process")
+    user = base.user
+    if options.user is not None:
+        uid, gid = _user(options.user, base, saved)
+        user = user.replace(uid=uid, gid=gid)
+    if options.additional_gids:
+        user = user.replace(additionalGids=(*user.additionalGids, *options.additional_gids))
+    changed = base.replace(
+        args=options.args,
+        env=(*base.env, *options.env),
+        terminal=options.tty,
+        consoleSize=None,
+        user=user,
+        capabilities=_capabilities(base.capabilities, options.caps),
+        cwd=options.cwd or base.cwd,
+        noNewPrivileges=base.noNewPrivileges or options.no_new_privs,
+        apparmorProfile=options.apparmor or base.apparmorProfile,
+        selinuxLabel=options.process_label or base.selinuxLabel,
+    )
+    check.process(changed, "")
+    return changed
+
+
+def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabilities | None:
+    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162)."""
+    if not added:
+        return base
+    sets = base or Capabilities()
+    return sets.replace(
+        bounding=(*sets.bounding, *added),
+        effective=(*sets.effective, *added),
+        permitted=(*sets.permitted, *added),
+    )
+
+
+def _user(text: str, base: Process, saved: Saved) -> tuple[int, int]:
+    """Return the ids of --user TEXT; names are those of the container's files."""
+    root = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        passwd, group = (users.read_table(root, f"etc/{name}") for name in ("passwd", "group"))
+    finally:
+        posix.close(root)
+    return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
+
+
+def _places(saved: Saved, asked: str) -> tuple[Place, ...]:
+    """Return the container's cgroups, or for ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
+    if not asked:
+        return saved.places
+    names, colon, path = asked.rpartition(":")
+    wanted = names.split(",") if colon else []
+    parts = [part for part in path.split("/") if part]
+    if ".." in parts or "." in parts:
+        raise UsageError(f'--cgroup "{asked}" leads out of the container\'s cgroup', hint="name one below it")
+    places = []
+    for place in saved.places:
+        if wanted and not set(wanted) & set(place.controllers):
+            places.append(place)
+            continue
+        directory = "/".join((place.directory, *parts))
+        try:
+            posix.stat(f"{directory}/cgroup.procs")
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise UsageError(f"--cgroup {asked}: {directory}: {reason}", hint="make the cgroup first") from None
+        places.append(place.replace(directory=directory))
+    return tuple(places)

@@ -1,0 +1,51 @@
+"""poststart and poststop, which belong to `start` and `delete`: all run, and their failures are only logged."""
+
+from __future__ import annotations
+
+from pyrunc.container.state import for_hooks
+from pyrunc.errors import HookError
+from pyrunc.jsonio import dumps
+from pyrunc.oci import config as oci
+from pyrunc.run.hooks import run_hook
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container.saved import Saved
+    from pyrunc.log import Log
+    from pyrunc.oci.hooks import Hook, Hooks
+
+
+def kept(directory: str) -> Hooks:
+    """Return the hooks of the configuration that DIRECTORY keeps a copy of."""
+    with open(f"{directory}/config.json", "rb") as file:
+        return oci.parse(file.read()).hooks
+
+
+def poststart(hooks: Hooks, saved: Saved, log: Log) -> None:
+    """Run the poststart hooks.
+
+    Raises HookError for the first that fails: 1.3.0 makes that an error of
+    `start`, after which the container is stopped (runtime.md, "Lifecycle").
+    """
+    state = _state(saved, "running", saved.pid)
+    for index, hook in enumerate(hooks.poststart):
+        run_hook(hook, state, "poststart", index)
+
+
+def poststop(hooks: Hooks, saved: Saved, log: Log) -> None:
+    """Run every poststop hook; a failure is a warning, and the next one runs."""
+    _all(hooks.poststop, _state(saved, "stopped", 0), "poststop", log)
+
+
+def _all(hooks: tuple[Hook, ...], state: bytes, kind: str, log: Log) -> None:
+    """Run HOOKS in order, whatever each does."""
+    for index, hook in enumerate(hooks):
+        try:
+            run_hook(hook, state, kind, index)
+        except HookError as error:
+            log.warning(str(error))
+
+
+def _state(saved: Saved, status: str, pid: int) -> bytes:
+    """Return the state as hooks get it."""
+    return dumps({**for_hooks(saved), "status": status, **({"pid": pid} if pid else {})}).encode()

@@ -1,0 +1,47 @@
+"""Terminals and descriptors between a caller and a container."""
+
+from __future__ import annotations
+
+import posix
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
+from _struct import pack
+
+from fcntl import F_GETFD, fcntl
+from pyrunc.errors import UsageError
+
+
+def check_console(*, terminal: bool, socket: str, detached: bool) -> None:
+    """Raise UsageError unless there is a console socket exactly where one is needed."""
+    if detached and terminal and not socket:
+        hint = "give --console-socket, or set process.terminal to false"
+        raise UsageError("cannot allocate tty if pyrunc will detach without setting console socket", hint=hint)
+    if socket and not (detached and terminal):
+        hint = "leave --console-socket out, or detach with process.terminal true"
+        raise UsageError("cannot use console socket if pyrunc will not detach or allocate tty", hint=hint)
+
+
+def check_preserved(count: int) -> None:
+    """Raise UsageError unless descriptors 3 to 2+COUNT are open."""
+    for fd in range(3, 3 + count):
+        try:
+            fcntl(fd, F_GETFD)
+        except OSError:
+            raise UsageError(f"--preserve-fds {count}: descriptor {fd} is not open") from None
+
+
+def send_descriptor(path: str, fd: int, name: bytes) -> None:
+    """Send descriptor FD, called NAME, to the Unix socket at PATH.  Raises UsageError if nobody listens."""
+    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    try:
+        sock.connect(path)
+        sock.sendmsg([name], [(SOL_SOCKET, SCM_RIGHTS, pack("i", fd))])
+    except OSError as error:
+        raise UsageError(f"cannot send a descriptor to socket {path}: {(error.strerror or '').lower()}") from None
+    finally:
+        sock.close()
+
+
+def send_terminal(path: str, master: int) -> None:
+    """Send the MASTER of a terminal to the console socket at PATH, with its name."""
+    send_descriptor(path, master, b"/dev/ptmx")
+    posix.close(master)

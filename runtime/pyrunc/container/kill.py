@@ -1,0 +1,63 @@
+"""`kill`: send a signal to a container's init, or to all of its processes."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.cgroup import fs
+from pyrunc.container import store
+from pyrunc.container.saved import Saved, load
+from pyrunc.container.status import alive, guard, status_of
+from pyrunc.errors import OpError, StateError
+from pyrunc.linux.process import pidfd_send_signal
+
+SIGKILL = 9
+
+
+def kill(root: str, container: str, number: int, *, everything: bool) -> None:
+    """Send signal NUMBER to CONTAINER; to EVERYTHING in it, even if its init has ended.
+
+    Raises StateError if there is nothing to signal.
+    """
+    directory = store.directory(root, container)
+    saved = load(directory)
+    if not everything:
+        guard("kill", saved, status_of(directory, saved))
+    send(saved, number, everything=everything)
+
+
+def send(saved: Saved, number: int, *, everything: bool) -> None:
+    """Send signal NUMBER as `kill` does, without looking at the state.
+
+    Without a pid namespace of its own, the end of a container's init is not
+    the end of the rest: SIGKILL then reaches all of its cgroup.
+    """
+    if everything or (number == SIGKILL and not saved.own_pid_namespace):
+        fs.signal_all(saved.places, number)
+        if not everything and alive(saved):
+            _one(saved, number)
+    else:
+        _one(saved, number)
+    if number == SIGKILL and fs.is_frozen(saved.places):
+        fs.set_frozen(saved.places, frozen=False)  # on version 1 a frozen process cannot even die
+
+
+def _one(saved: Saved, number: int) -> None:
+    """Signal the init through a descriptor, so that no other process of its pid can be hit."""
+    try:
+        pidfd = posix.pidfd_open(saved.pid)
+    except ProcessLookupError:
+        raise StateError("container not running") from None
+    try:
+        if not alive(saved):
+            raise StateError("container not running")
+        pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        raise StateError("container not running") from None
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise OpError(f"signal {number} is not one that the kernel knows", errno=errno.EINVAL) from None
+        raise
+    finally:
+        posix.close(pidfd)

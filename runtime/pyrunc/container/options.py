@@ -1,0 +1,60 @@
+"""What a caller may ask of create, run and exec; one record each, no defaults from the environment."""
+
+from __future__ import annotations
+
+from pyrunc.log import Log
+from pyrunc.record import Record
+
+DEFAULT_ROOT = "/run/pyrunc"
+
+
+class CreateOptions(Record):
+    """How to create container `id` from the bundle at `bundle`."""
+
+    id: str
+    root: str = DEFAULT_ROOT
+    bundle: str = ""
+    console_socket: str = ""
+    pid_file: str = ""
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+    preserve_fds: int = 0
+    log: Log = Log()
+
+
+class RunOptions(CreateOptions):
+    """How to create and start it in one go."""
+
+    detach: bool = False
+    keep: bool = False
+    no_subreaper: bool = False
+
+
+class ExecOptions(Record):
+    """What to add to running container `id`.
+
+    `process` is the path of a process document; without it the container's
+    own process is taken, with these changes.
+    """
+
+    id: str
+    root: str = DEFAULT_ROOT
+    process: str = ""
+    args: tuple[str, ...] = ()
+    cwd: str = ""
+    env: tuple[str, ...] = ()
+    tty: bool = False
+    user: str | None = None
+    additional_gids: tuple[int, ...] = ()
+    detach: bool = False
+    pid_file: str = ""
+    console_socket: str = ""
+    process_label: str = ""
+    apparmor: str = ""
+    no_new_privs: bool = False
+    caps: tuple[str, ...] = ()
+    preserve_fds: int = 0
+    ignore_paused: bool = False
+    cgroup: str = ""
+    pidfd_socket: str = ""
+    log: Log = Log()

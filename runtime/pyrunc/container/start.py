@@ -1,0 +1,69 @@
+"""`start`: let the waiting init of a created container execute its program."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.container import store
+from pyrunc.container.saved import Saved, load
+from pyrunc.container.status import guard, status_of
+from pyrunc.run.start import FIFO, GO, RESULT, STARTED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.log import Log
+
+FRAME_MAX = 8192
+
+
+def start(root: str, container: str, log: Log) -> None:
+    """Start CONTAINER: run startContainer hooks and the program, then poststart hooks.
+
+    Raises StateError unless it is created; OpError or HookError if its program
+    could not be started, after which it is stopped.
+    """
+    directory = store.directory(root, container)
+    lock = store.lock(directory)
+    try:
+        saved = load(directory)
+        guard("start", saved, status_of(directory, saved))
+        said = _go(directory)
+        if said != STARTED:
+            raise _failure(directory, saved, said)
+        if "poststart" in saved.hooks:
+            _poststart(directory, saved, log)
+    finally:
+        posix.close(lock)
+
+
+def _go(directory: str) -> bytes:
+    """Release the init and return all that it says before its program runs."""
+    result = posix.open(f"{directory}/{RESULT}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    fifo = posix.open(f"{directory}/{FIFO}", posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    # Gone from here on, whatever happens: nobody can start it twice.
+    posix.unlink(f"{directory}/{FIFO}")
+    posix.unlink(f"{directory}/{RESULT}")
+    posix.set_blocking(result, True)
+    posix.write(fifo, GO)
+    said = b""
+    while part := posix.read(result, FRAME_MAX):
+        said += part
+    return said
+
+
+def _failure(directory: str, saved: Saved, said: bytes) -> Exception:
+    """Return the error for an init that said something other than that its program runs."""
+    from pyrunc.container import again
+
+    return again.failure(directory, saved, said.removeprefix(STARTED))
+
+
+def _poststart(directory: str, saved: Saved, log: Log) -> None:
+    """Run the poststart hooks; if one fails, stop the container."""
+    from pyrunc.container import hooks, kill
+
+    try:
+        hooks.poststart(hooks.kept(directory), saved, log)
+    except BaseException:
+        kill.send(saved, 9, everything=True)
+        raise

@@ -1,0 +1,89 @@
+"""The states of runtime.md, how one is recognised, and what each allows."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.cgroup.fs import is_frozen
+from pyrunc.errors import StateError
+from pyrunc.record import Record
+from pyrunc.run.start import FIFO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container.saved import Saved
+
+
+class Status(Record):
+    """A state, by the specification's name."""
+
+    name: str
+
+
+CREATING, CREATED, RUNNING = Status("creating"), Status("created"), Status("running")
+PAUSED, STOPPED = Status("paused"), Status("stopped")
+
+# verb -> (states that allow it, what to say otherwise); runc's words, as people search for them.
+ALLOWED = {
+    "start": ((CREATED,), ""),
+    "exec": ((CREATED, RUNNING), ""),
+    "kill": ((CREATED, RUNNING, PAUSED), "container not running"),
+    "pause": ((CREATED, RUNNING), "container not running or created: {status}"),
+    "resume": ((PAUSED,), "container not paused"),
+    "delete": ((STOPPED,), "cannot delete container {id} that is not stopped: {status}"),
+    "ps": ((CREATED, RUNNING, PAUSED, STOPPED), "container not running"),
+}
+SPECIAL = {
+    ("start", STOPPED): "cannot start a container that has stopped",
+    ("start", RUNNING): "cannot start an already running container",
+    ("start", PAUSED): "cannot start a container in the paused state",
+    ("exec", STOPPED): "cannot exec in a stopped container: container not running",
+    ("exec", PAUSED): "cannot exec in a paused container (use --ignore-paused to override)",
+    ("exec", CREATING): "cannot exec in a container that is being created: container not running",
+    ("start", CREATING): "cannot start a container that is being created",
+}
+HINTS = {"delete": "kill it first, or use --force", "resume": "only a paused container can be resumed"}
+
+
+def start_time(pid: int) -> int:
+    """Return when process PID started, in clock ticks since boot; 0 if it has ended (proc(5), stat)."""
+    try:
+        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        text = posix.read(fd, 4096)
+    except ProcessLookupError:
+        return 0
+    finally:
+        posix.close(fd)
+    fields = text[text.rindex(b")") + 2 :].split()
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def alive(saved: Saved) -> bool:
+    """Return whether the init that SAVED remembers still runs, and is that one."""
+    return saved.pid > 0 and start_time(saved.pid) == saved.start
+
+
+def status_of(directory: str, saved: Saved) -> Status:
+    """Return the state of the container that SAVED, from DIRECTORY, remembers."""
+    if saved.pid == 0:
+        return CREATING
+    if not alive(saved):
+        return STOPPED
+    if is_frozen(saved.places):
+        return PAUSED
+    try:
+        posix.stat(f"{directory}/{FIFO}")
+    except FileNotFoundError:
+        return RUNNING
+    return CREATED
+
+
+def guard(verb: str, saved: Saved, status: Status) -> None:
+    """Raise StateError unless a container in STATUS allows VERB."""
+    allowed, message = ALLOWED[verb]
+    if status not in allowed:
+        text = SPECIAL.get((verb, status), message or f"cannot {verb} a container in the {status.name} state")
+        raise StateError(text.format(id=saved.id, status=status.name), hint=HINTS.get(verb, ""))

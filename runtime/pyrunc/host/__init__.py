@@ -1,0 +1,1 @@
+"""One probe of this machine, as facts that the planner chooses by."""

@@ -1,0 +1,43 @@
+"""HostFacts: what this kernel has and where things are, so that no op has to try."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.host import cgroups
+from pyrunc.host.cgroups import Cgroups, read
+from pyrunc.record import Record
+
+
+class HostFacts(Record):
+    """The facts that plans depend on."""
+
+    kernel: tuple[int, int]
+    last_cap: int
+    apparmor: bool
+    cgroups: Cgroups
+
+
+def kernel_version(release: str) -> tuple[int, int]:
+    """Return major and minor of a kernel RELEASE such as "6.1.0-56-amd64"."""
+    major, minor = release.split(".")[:2]
+    digits = minor[: next((i for i, letter in enumerate(minor) if not letter.isdigit()), len(minor))]
+    return int(major), int(digits)
+
+
+def _apparmor() -> bool:
+    """Return whether AppArmor confines processes here."""
+    try:
+        return read("/sys/module/apparmor/parameters/enabled")[:1] == "Y"
+    except OSError:
+        return False  # the kernel has no such module
+
+
+def probe() -> HostFacts:
+    """Look once."""
+    return HostFacts(
+        kernel=kernel_version(posix.uname().release),
+        last_cap=int(read("/proc/sys/kernel/cap_last_cap")),
+        apparmor=_apparmor(),
+        cgroups=cgroups.probe(),
+    )

@@ -1,0 +1,1 @@
+"""Profile -> BPF: compiled by libseccomp once, then taken from a cache."""
