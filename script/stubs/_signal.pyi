@@ -1,0 +1,2 @@
+# The C module below `signal`: the same names, with plain integers.
+from signal import *
