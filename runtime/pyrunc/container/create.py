@@ -103,8 +103,8 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
-    for name in process.unknown_capabilities(user.capabilities):
-        options.log.warning(f"ignoring unknown capability {name}")
+    for warning in process.capability_warnings(user.capabilities):
+        options.log.warning(warning)
     asked = request(options, bundle, config, wait=wait)
     _check_rootfs(asked.rootfs)
     io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")

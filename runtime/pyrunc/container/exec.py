@@ -18,7 +18,7 @@ from pyrunc.oci import config as oci
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build
 from pyrunc.plan.cgroups import Membership
-from pyrunc.plan.process import unknown_capabilities
+from pyrunc.plan.process import capability_warnings
 from pyrunc.plan.request import Request
 from pyrunc.run import executor, users
 from pyrunc.run.context import Context
@@ -48,8 +48,8 @@ def exec_(options: ExecOptions) -> int:
         raise StateError("cannot exec in a stopped container: container not running")
     config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
     added = _process(options, config.process, saved)
-    for name in unknown_capabilities(added.capabilities):
-        options.log.warning(f"ignoring unknown capability {name}")
+    for warning in capability_warnings(added.capabilities):
+        options.log.warning(warning)
     io.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     io.check_preserved(options.preserve_fds)
     membership = Membership(_places(saved, options.cgroup))

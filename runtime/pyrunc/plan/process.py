@@ -93,12 +93,22 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
     yield Op("exec_program", (PROGRAM, how, final), f"{at}/args/0")
 
 
-def unknown_capabilities(sets: Capabilities | None) -> list[str]:
-    """Return the names in SETS that no kernel we know of has; they are warned of, not refused."""
+def capability_warnings(sets: Capabilities | None) -> list[str]:
+    """Return what is left out of SETS, each with its reason, as runc warns and goes on.
+
+    No kernel knows an unknown name; and an ambient capability must be
+    permitted and inheritable too (capabilities(7)), which `runc spec` writes it not to be.
+    """
     if sets is None:
         return []
     names = {*sets.bounding, *sets.effective, *sets.permitted, *sets.inheritable, *sets.ambient}
-    return sorted(names - caps.NUMBER.keys())
+    found = [f"ignoring unknown capability {name}" for name in sorted(names - caps.NUMBER.keys())]
+    lost = set(sets.ambient) - (set(sets.permitted) & set(sets.inheritable))
+    found += [
+        f"ignoring ambient capability {name}: not permitted and inheritable"
+        for name in sorted(lost & caps.NUMBER.keys())
+    ]
+    return found
 
 
 def _before_filter(process: Process, filters: Seccomp | None) -> bool:
@@ -142,7 +152,7 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
         )
     args = (effective | extra, permitted | extra, _mask(sets and sets.inheritable))
     yield Op("capset", args, where, doing=doing)
-    ambient = _mask(sets and sets.ambient)
+    ambient = _mask(sets and sets.ambient) & permitted & _mask(sets and sets.inheritable)
     if ambient:
         yield Op("raise_ambient", (ambient,), f"{where}/ambient", doing=doing)
 

@@ -48,7 +48,7 @@ SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "fsopen": {1: _named(mount, "FSOPEN_")},
     "fsmount": {1: _named(mount, "FSMOUNT_"), 2: ATTR},
     "fsconfig": {1: {**_named(mount, "FSCONFIG_"), 0: "FSCONFIG_SET_FLAG"}},
-    "prctl": {0: _named(process, "PR_")},
+    "prctl": {0: _named(process, "PR_SET_")},
     "openat2": {4: _named(fs, "RESOLVE_")},
 }
 # Flags that are choices, not bits.

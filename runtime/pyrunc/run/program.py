@@ -40,7 +40,7 @@ def open_program(
     OpError in the words that engines turn into exit codes 126 and 127.
     """
     if uid >= 0:
-        env = (*env, f"HOME={users.home_of(users.read_table(root, "etc/passwd"), uid)}")
+        env = (*env, "HOME=" + users.home_of(users.read_table(root, "etc/passwd"), uid))
     path = _search(root, cwd, args[0], env)
     fd = _open(root, cwd, path, args[0])
     for _ in range(SCRIPTS_MAX):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 AT = "/linux/seccomp"
 EPERM, ENOSYS = 1, 38
+UNKNOWN = -1  # __NR_SCMP_ERROR; other negative numbers are calls of other architectures
 # seccomp(2), include/uapi/linux/seccomp.h
 FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
@@ -31,11 +32,6 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
 SECCOMP_RET_ERRNO = 0x00050000
-# Audit numbers (include/uapi/linux/audit.h) of the architectures that have a newest system call to know.
-AUDIT = {
-    "x86_64": 0xC000003E, "x86": 0x40000003, "x32": 0xC000003E, "arm": 0x40000028, "aarch64": 0xC00000B7,
-    "ppc64le": 0xC0000015, "s390x": 0x80000016, "riscv64": 0xC00000F3,
-}  # fmt: skip
 X32_BIT = 0x40000000
 LOAD, JEQ, JGT, JGE, RET = 0x20, 0x15, 0x25, 0x35, 0x06
 OFFSET_NR, OFFSET_ARCH = 0, 4
@@ -123,11 +119,7 @@ def _add_rule(lib: ModuleType, made: Any, rule: Syscall, at: str) -> list[str]:
     groups = [conditions] if len(set(indexes)) == len(indexes) else [[condition] for condition in conditions]
     unknown = []
     for index, name in enumerate(rule.names):
-        try:
-            number = lib.resolve_syscall(lib.Arch.NATIVE, name)
-        except ValueError:
-            number = -1
-        if number == -1:
+        if lib.resolve_syscall(lib.Arch.NATIVE, name) == UNKNOWN:
             unknown.append(name)
             continue
         try:
@@ -161,24 +153,23 @@ def _newest(lib: ModuleType, seccomp: Seccomp) -> bytes:
     """
     names = {name for rule in seccomp.syscalls for name in rule.names}
     out = pack("=HBBI", LOAD, 0, 0, OFFSET_ARCH)
-    native = lib.system_arch()
     for arch in _architectures(lib, seccomp):
-        audit = AUDIT.get(str(arch.name if hasattr(arch, "name") else arch).lower().removeprefix("arch."))
-        numbers = [number for name in names if (number := _resolve(lib, arch, name)) >= 0]
-        if audit is None or not numbers or (audit == AUDIT["x32"] and arch != native and _is_x32(lib, arch)):
-            continue
+        numbers = [number for name in names if (number := lib.resolve_syscall(arch, name)) >= 0]
         # x32 shares x86_64's audit number and sets bit 30: its numbers are left to libseccomp.
+        if not numbers or arch == lib.Arch.X32:
+            continue
         block = pack("=HBBI", LOAD, 0, 0, OFFSET_NR)
-        if audit == AUDIT["x86_64"]:
+        if arch == lib.Arch.X86_64:
             block += pack("=HBBI", JGE, 2, 0, X32_BIT)
         block += pack("=HBBI", JGT, 0, 1, max(numbers))
         block += pack("=HBBI", RET, 0, 0, SECCOMP_RET_ERRNO | ENOSYS)
         block += pack("=HBBI", LOAD, 0, 0, OFFSET_ARCH)
-        out += pack("=HBBI", JEQ, 0, len(block) // INSTRUCTION, audit) + block
+        # libseccomp's token of an architecture is its audit number.
+        out += pack("=HBBI", JEQ, 0, len(block) // INSTRUCTION, arch & 0xFFFFFFFF) + block
     return out
 
 
-def _architectures(lib: ModuleType, seccomp: Seccomp) -> list[Any]:
+def _architectures(lib: ModuleType, seccomp: Seccomp) -> list[int]:
     """Return the architectures of the filter, the native one first."""
     found = [lib.system_arch()]
     for name in seccomp.architectures:
@@ -186,20 +177,6 @@ def _architectures(lib: ModuleType, seccomp: Seccomp) -> list[Any]:
         if arch not in found:
             found.append(arch)
     return found
-
-
-def _is_x32(lib: ModuleType, arch: Any) -> bool:
-    """Return whether ARCH is x32."""
-    return bool(arch == lib.Arch.X32)
-
-
-def _resolve(lib: ModuleType, arch: Any, name: str) -> int:
-    """Return the number of NAME on ARCH, or something negative."""
-    try:
-        number: int = lib.resolve_syscall(arch, name)
-    except ValueError:
-        return -1
-    return number
 
 
 def decide(bpf: bytes, arch: int, number: int, args: tuple[int, ...] = ()) -> int:

@@ -1,0 +1,13 @@
+"""pyrunc create."""
+
+from __future__ import annotations
+
+from pyrunc.cli.main import Call
+from pyrunc.container.create import create
+from pyrunc.container.options import CreateOptions
+
+
+def command(call: Call) -> int:
+    """Create the container."""
+    create(CreateOptions(id=call.positional[0], root=call.root, log=call.log, **call.options))
+    return 0

@@ -1,0 +1,12 @@
+"""pyrunc pause."""
+
+from __future__ import annotations
+
+from pyrunc.cli.main import Call
+from pyrunc.container.pause import pause
+
+
+def command(call: Call) -> int:
+    """Suspend the container."""
+    pause(call.root, call.positional[0])
+    return 0

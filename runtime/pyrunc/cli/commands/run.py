@@ -1,0 +1,12 @@
+"""pyrunc run."""
+
+from __future__ import annotations
+
+from pyrunc.cli.main import Call
+from pyrunc.container.options import RunOptions
+from pyrunc.container.run import run
+
+
+def command(call: Call) -> int:
+    """Run the container and return its status."""
+    return run(RunOptions(id=call.positional[0], root=call.root, log=call.log, **call.options))

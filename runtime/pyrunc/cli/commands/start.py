@@ -1,0 +1,12 @@
+"""pyrunc start."""
+
+from __future__ import annotations
+
+from pyrunc.cli.main import Call
+from pyrunc.container.start import start
+
+
+def command(call: Call) -> int:
+    """Start the container."""
+    start(call.root, call.positional[0], call.log)
+    return 0

@@ -1,0 +1,84 @@
+"""`features`: what this runtime can do (features.md, features-linux.md), taken from the planner's own tables."""
+
+from __future__ import annotations
+
+from pyrunc import __version__
+from pyrunc.linux import caps
+from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
+from pyrunc.plan import mountopts
+
+NOT_OURS = ("SCMP_ACT_NOTIFY",)
+
+
+def mount_options() -> list[str]:
+    """Return every mount option that the planner itself understands."""
+    tables = (
+        mountopts.ATTRIBUTES,
+        mountopts.RECURSIVE,
+        mountopts.PROPAGATION,
+        mountopts.RECURSIVE_PROPAGATION,
+        mountopts.SUPERBLOCK,
+        mountopts.NOTHING,
+        mountopts.BIND,
+    )
+    return sorted({option for table in tables for option in table})
+
+
+def libseccomp_version() -> str:
+    """Return the version of the library that compiles filters."""
+    import ctypes
+
+    import pyseccomp
+
+    class Version(ctypes.Structure):
+        """struct scmp_version (seccomp_version(3))."""
+
+        _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
+
+    library = ctypes.CDLL(pyseccomp._libseccomp_path)  # the one that pyseccomp has found and uses
+    library.seccomp_version.restype = ctypes.POINTER(Version)
+    found = library.seccomp_version().contents
+    return f"{found.major}.{found.minor}.{found.micro}"
+
+
+def known_capabilities() -> list[str]:
+    """Return the capabilities that this kernel has."""
+    import prctl
+
+    return [f"CAP_{name}" for number, name in enumerate(caps.NAMES) if number <= max(prctl.ALL_CAPS)]
+
+
+def features() -> dict[str, object]:
+    """Return the document that `features` prints."""
+    return {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": OCI_VERSION,
+        "hooks": list(hooks.KINDS),
+        "mountOptions": mount_options(),
+        "linux": {
+            "namespaces": sorted(linux.NAMESPACES),
+            "capabilities": known_capabilities(),
+            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+            "seccomp": {
+                "enabled": True,
+                "actions": sorted(name for name in seccomp.ACTIONS if name not in NOT_OURS),
+                "operators": sorted(seccomp.OPERATORS),
+                "archs": sorted(seccomp.ARCHITECTURES),
+                "knownFlags": sorted(seccomp.FLAGS),
+                "supportedFlags": sorted(seccomp.FLAGS),
+            },
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "memoryPolicy": {},
+            "mountExtensions": {"idmap": {"enabled": False}},
+            "netDevices": {"enabled": False},
+        },
+        "annotations": {
+            "io.github.seccomp.libseccomp.version": libseccomp_version(),
+            "org.pyrunc.version": __version__,
+        },
+    }
+
+
+__all__ = ["features", "known_capabilities", "libseccomp_version", "mount_options"]
