@@ -1,72 +1,83 @@
-"""What pyproject.toml cannot say: how bin/pyrunc starts, and that the schemas go into the package.
-
-bin/pyrunc starts the interpreter isolated and without `site` (-I -S): neither the environment, the current
-directory nor a .pth file has a say in what a root process runs, and it saves 3 of 9 ms.  Entry points cannot have
-options, and installers drop those of `#!python`, so the script is written here, with the path of the interpreter
-that builds.  The wheel is therefore of that Python version and of this machine only, and its tag says so.
+"""What pyproject.toml cannot say: how bin/pyrunc starts the interpreter isolated and without `site` (-I -S): neither the environment nor the
+current directory nor a .pth file has a say in what a root process runs, and it saves 2 ms of each start.
+Entry points cannot have options, and installers drop those of `#!python`, so the script is written here,
+with the path of the interpreter that builds.  The wheel is therefore for that version of Python and that
+kind of machine, and its tag says so.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import sys
 import sysconfig
 from pathlib import Path
 
-from setuptools import Distribution, setup
+from setuptools import Command, Distribution, setup
 from setuptools.command.build_py import build_py
-from distutils.command.build_scripts import build_scripts  # isort: skip  # setuptools provides distutils
 
 HERE = Path(__file__).resolve().parent
 SHEBANG_MAX = 127  # Linux before 5.1 cuts a longer first line off; since then at 255
 
 
 def shebang(interpreter: str) -> str:
-    """Return the first lines of a script for INTERPRETER, by way of /bin/sh where the kernel could not read it."""
+    """Return the first lines of a script for INTERPRETER, through /bin/sh if the kernel could not read it."""
     line = f"#!{interpreter} -IS\n"
-    if len(line) <= SHEBANG_MAX and not set(interpreter) & set(" \t"):
+    if len(os.fsencode(line)) <= SHEBANG_MAX and not set(interpreter) & set(" \t"):
         return line
-    quoted = interpreter.replace("'", "'\"'\"'")
-    if "\\" in quoted or "'" in interpreter or "\n" in interpreter:
+    if set(interpreter) & set("'\\\n"):
         raise SystemExit(f"setup.py: cannot start an interpreter of this name: {interpreter!r}")
     # To a shell this is an exec; to Python, two string literals side by side.
-    return f"#!/bin/sh\n'''exec' '{quoted}' -IS \"$0\" \"$@\"\n' '''\n"
+    return f"#!/bin/sh\n'''exec' '{interpreter}' -IS \"$0\" \"$@\"\n' '''\n"
 
 
-def library(editable: bool) -> str:
-    """Return where the package is installed, seen from the directory of the script."""
-    if editable:
-        return os.path.relpath(HERE / "runtime", sysconfig.get_path("scripts"))
-    return os.path.relpath(sysconfig.get_path("platlib"), sysconfig.get_path("scripts"))
+def launcher(interpreter: str, package: str, library: str) -> str:
+    """Return bin/pyrunc: PACKAGE holds pyrunc, LIBRARY what it imports, both relative to the script."""
+    tree = ast.parse((HERE / "script/launcher.py").read_text())
+    body = ast.unparse(tree.body[1:])  # without docstring and comments
+    return shebang(interpreter) + body.replace("@PACKAGE@", package).replace("@LIBRARY@", library) + "\n"
 
 
-class BuildScripts(build_scripts):
+class BuildScripts(Command):
     """Write bin/pyrunc from script/launcher.py."""
 
+    user_options = [("build-dir=", "d", "directory to build to")]  # noqa: RUF012
+
+    def initialize_options(self) -> None:
+        """Know nothing yet."""
+        self.build_dir = None
+
+    def finalize_options(self) -> None:
+        """Take the directory from `build`."""
+        self.set_undefined_options("build", ("build_scripts", "build_dir"))
+
     def run(self) -> None:
-        """Write it with its shebang and the place of the package."""
+        """Write it with its first line and the places of the package and of the library."""
+        scripts = sysconfig.get_path("scripts")
+        library = os.path.relpath(sysconfig.get_path("platlib"), scripts)
         editable = self.get_finalized_command("build_py").editable_mode
-        # The binary itself, not a virtual environment's link to it: the library is found from the script.
-        head = shebang(os.path.realpath(sys.executable))
-        source = (HERE / "script/launcher.py").read_text()
-        code = [line.partition("  #")[0] for line in source.splitlines() if not line.startswith("#")]
-        body = "\n".join(code) + "\n"
+        package = os.path.relpath(HERE / "runtime", scripts) if editable else library
         target = Path(self.build_dir) / "pyrunc"
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(head + body.replace("@LIBRARY@", library(editable)))
+        # The binary itself, not a virtual environment's link to it: the library is found without that.
+        target.write_text(launcher(os.path.realpath(sys.executable), package, library))
         target.chmod(0o755)
+
+    def get_source_files(self) -> list[str]:
+        """Return what the script is made of."""
+        return ["script/launcher.py"]
 
 
 class BuildPy(build_py):
     """Ship spec/schema as pyrunc/schema."""
 
     def run(self) -> None:
-        """Copy the package, then the schemas; an editable install reads the schemas where they are."""
+        """Copy the package, then the schemas; an editable install reads them where they are."""
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib) / "pyrunc" / "schema"
-            shutil.copytree(HERE / "spec/schema", target, dirs_exist_ok=True)
+            schema = Path(self.build_lib) / "pyrunc" / "schema"
+            shutil.copytree(HERE / "spec/schema", schema, dirs_exist_ok=True)
 
 
 class ForThisPython(Distribution):
@@ -77,8 +88,9 @@ class ForThisPython(Distribution):
         return True
 
 
-setup(
-    distclass=ForThisPython,
-    scripts=["script/launcher.py"],
-    cmdclass={"build_scripts": BuildScripts, "build_py": BuildPy},
-)
+if __name__ == "__main__":
+    setup(
+        distclass=ForThisPython,
+        scripts=["script/launcher.py"],
+        cmdclass={"build_scripts": BuildScripts, "build_py": BuildPy},
+    )

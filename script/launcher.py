@@ -1,4 +1,5 @@
-# Starts pyrunc.  setup.py makes bin/pyrunc of it; it is compiled at every start, so it is short.
+"""Start pyrunc.  setup.py makes bin/pyrunc of it; it is compiled at every start, so it is short."""
+
 import sys
 from posix import _exit, getcwd, readlink
 
@@ -8,12 +9,12 @@ try:
         here = link if link[0] == "/" else here[: here.rfind("/") + 1] + link
 except OSError:  # no link, so the script itself
     pass
-library = here[: here.rfind("/") + 1] + "@LIBRARY@"
+here = here[: here.rfind("/") + 1]
 standard = sys.path[:]
-sys.path.insert(0, library)
-import pyrunc  # noqa: E402, F401 - our package comes from nowhere else; what the slow paths need comes from there last
+sys.path.insert(0, here + "@PACKAGE@")
+import pyrunc  # noqa: E402, F401 - from there and nowhere else
 
-sys.path[:] = [*standard, library]
+sys.path[:] = [*standard, here + "@LIBRARY@"]  # for what the slow paths need
 from pyrunc.cli.main import main  # noqa: E402
 
 _exit(main(sys.argv[1:]))
