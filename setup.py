@@ -1,4 +1,6 @@
-"""What pyproject.toml cannot say: how bin/pyrunc starts the interpreter isolated and without `site` (-I -S): neither the environment nor the
+"""What pyproject.toml cannot say: how bin/pyrunc starts, and that the schemas go into the package.
+
+bin/pyrunc starts the interpreter isolated and without `site` (-I -S): neither the environment nor the
 current directory nor a .pth file has a say in what a root process runs, and it saves 2 ms of each start.
 Entry points cannot have options, and installers drop those of `#!python`, so the script is written here,
 with the path of the interpreter that builds.  The wheel is therefore for that version of Python and that
