@@ -1,7 +1,7 @@
 """Start pyrunc.  setup.py makes bin/pyrunc of it; it is compiled at every start, so it is short."""
 
 import sys
-from posix import _exit, getcwd, readlink
+from posix import getcwd, readlink
 
 here = __file__ if __file__[0] == "/" else getcwd() + "/" + __file__
 try:
@@ -15,6 +15,6 @@ sys.path.insert(0, here + "@PACKAGE@")
 import pyrunc  # noqa: E402, F401 - from there and nowhere else
 
 sys.path[:] = [*standard, here + "@LIBRARY@"]  # for what the slow paths need
-from pyrunc.cli.main import main  # noqa: E402
+from pyrunc.boot import main  # noqa: E402
 
-_exit(main(sys.argv[1:]))
+main()

@@ -141,12 +141,6 @@ def _apply(directory: str, change: Write) -> None:
         raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
 
 
-def join(places: tuple[Place, ...], pid: int) -> None:
-    """Move process PID into the cgroups at PLACES."""
-    for place in places:
-        write(f"{place.directory}/{PROCS}", str(pid))
-
-
 def pids(directory: str) -> list[int]:
     """Return the processes in the cgroup at DIRECTORY and below it; none if it is gone."""
     found: list[int] = []

@@ -116,7 +116,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     try:
         save(directory, saved)
         write_file(f"{directory}/{store.CONFIG}", text)
-        context = _context(options, directory, saved, wait=wait)
+        context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
         _undo(options, config, directory, saved, error)
@@ -159,7 +159,7 @@ def _now() -> str:
     return "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ" % (*gmtime(seconds)[:6], nanoseconds)
 
 
-def _context(options: CreateOptions, directory: str, saved: Saved, *, wait: bool) -> Context:
+def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *, wait: bool) -> Context:
     """Return the context of the run: its fifos, who takes the terminal, how readiness is written down."""
 
     def commit(pid: int) -> None:
@@ -174,7 +174,7 @@ def _context(options: CreateOptions, directory: str, saved: Saved, *, wait: bool
             io.send_terminal(options.console_socket, master)
 
     slots = store.make_fifos(directory) if wait else {}
-    return Context(slots, for_hooks(saved), commit, terminal)
+    return Context(slots, for_hooks(saved), commit, terminal, private=(lock,))
 
 
 def _undo(options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException) -> None:

@@ -17,7 +17,6 @@ from pyrunc.oci import check
 from pyrunc.oci import config as oci
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build
-from pyrunc.plan.cgroups import Membership
 from pyrunc.plan.process import capability_warnings
 from pyrunc.plan.request import Request
 from pyrunc.run import executor, users
@@ -52,7 +51,6 @@ def exec_(options: ExecOptions) -> int:
         options.log.warning(warning)
     io.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     io.check_preserved(options.preserve_fds)
-    membership = Membership(_places(saved, options.cgroup))
     request = Request(
         id=options.id,
         bundle=saved.bundle,
@@ -60,7 +58,7 @@ def exec_(options: ExecOptions) -> int:
         seccomp_cache=f"{options.root}/.seccomp",
     )
     filters = config.linux.seccomp
-    plan = build.build_exec(added, saved.joins, membership, filters, facts.probe(), request)
+    plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), filters, facts.probe(), request)
     return _carry_out(options, saved, plan, init)
 
 

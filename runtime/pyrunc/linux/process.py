@@ -17,6 +17,7 @@ CLONE_NEWIPC = 0x8000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
 
 # prctl(2)
 PR_SET_PDEATHSIG = 1
@@ -38,10 +39,13 @@ AT_SYMLINK_NOFOLLOW = 0x100
 SIGCHLD = 17
 
 
-def clone3(flags: int) -> int:
-    """clone3(2), as fork: returns 0 in the child and its pid in the parent."""
+def clone3(flags: int, cgroup: int = 0) -> int:
+    """clone3(2), as fork: returns 0 in the child and its pid in the parent.
+
+    CGROUP is a descriptor, for CLONE_INTO_CGROUP.
+    """
     exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
-    args = pack("=8Q", flags, 0, 0, 0, exit_signal, 0, 0, 0)
+    args = pack("=11Q", flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup)
     return fork_syscall(NR["clone3"], args, len(args))
 
 
@@ -130,8 +134,12 @@ class Image:
 
     def __init__(self, argv: tuple[str, ...], env: tuple[str, ...]) -> None:
         """Lay out ARGV and ENV as arrays of pointers."""
-        self._strings = [Buffer(text.encode() + b"\0") for text in (*argv, *env)]
-        addresses = [string.address for string in self._strings]
+        encoded = [text.encode("utf-8", "surrogateescape") + b"\0" for text in (*argv, *env)]
+        self._strings = Buffer(b"".join(encoded))
+        addresses, place = [], self._strings.address
+        for string in encoded:
+            addresses.append(place)
+            place += len(string)
         count = len(argv)
         self.argv = Buffer(pack(f"={count + 1}Q", *addresses[:count], 0))
         self.env = Buffer(pack(f"={len(env) + 1}Q", *addresses[count:], 0))

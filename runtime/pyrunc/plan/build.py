@@ -16,15 +16,15 @@ from pyrunc.plan import (
     seccomp,
     terminal,
 )
-from pyrunc.plan.op import PROC, Op, Plan, barrier
+from pyrunc.plan.op import PROC, Op, Plan, barrier, barrier_if
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.cgroup.paths import Place
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.oci.process import Process
     from pyrunc.oci.seccomp import Seccomp
-    from pyrunc.plan.cgroups import Membership
     from pyrunc.plan.request import Request
 
 
@@ -38,14 +38,16 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
     refused.check(config)
     filters = config.linux.seccomp
+    where = cgroups.places(config, facts, request)
     host = [
         *cgroups.make(config, facts, request),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, request),
-        *namespaces.host(config),
+        *cgroups.open_doors(where),
+        *namespaces.host(config, cgroups.birthplace(where)),
         *namespaces.mappings(config.linux),
-        *barrier("cgroup", *cgroups.join(config, facts, request)),
+        *barrier_if("cgroup", cgroups.move(where)),
         *terminal.host(user),
         *hooks.host(config.hooks),
         *barrier("ready", *process.host(user, "/process"), Op("commit")),
@@ -74,25 +76,31 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
 
 
 def build_exec(
-    added: Process, joins: tuple[str, ...], membership: Membership, filters: Seccomp | None,
-    facts: HostFacts, request: Request,
-) -> Plan:  # fmt: skip
+    added: Process,
+    joins: tuple[str, ...],
+    where: tuple[Place, ...],
+    filters: Seccomp | None,
+    facts: HostFacts,
+    request: Request,
+) -> Plan:
     """Return the plan of one more PROCESS in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; MEMBERSHIP the cgroups.  Pointers are into the process
+    container's init; WHERE are the cgroups.  Pointers are into the process
     document, whose root is "".
     """
     refused.check_process(added, "")
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
-        *namespaces.host_exec(joins),
+        *cgroups.open_doors(where),
+        *namespaces.host_exec(joins, cgroups.birthplace(where)),
         *terminal.host(added),
-        *barrier("ready", *cgroups.join_existing(membership), *process.host(added, ""), Op("commit")),
+        *barrier("ready", *cgroups.move(where), *process.host(added, ""), Op("commit")),
     ]
     child = [
         Op("umask", (0,)),
+        *cgroups.enter(where),
         *namespaces.child_exec(joins),
         *terminal.child(added, "", console=False),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
@@ -104,7 +112,7 @@ def build_exec(
 
 
 def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> list[Op]:
-    """Return the mounts, with barrier `cgroup` as late among them as it may be.
+    """Return the mounts, and the way into the cgroups as late among them as it may be.
 
     What the interpreter touches before it joins the cgroup is not charged to
     the container; a cgroup mount and namespace must come after.
@@ -112,4 +120,6 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     ops = list(mounts.child(config, facts, request))
     first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mount.type == "cgroup"), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
-    return [*ops[:place], Op("barrier", ("cgroup",)), *namespaces.cgroup(config), *ops[place:]]
+    where = cgroups.places(config, facts, request)
+    wait = [Op("barrier", ("cgroup",))] if cgroups.move(where) else []
+    return [*ops[:place], *cgroups.enter(where), *wait, *namespaces.cgroup(config), *ops[place:]]

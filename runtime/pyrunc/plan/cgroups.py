@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pyrunc.cgroup import bpf, devices, knobs, paths
+from pyrunc.cgroup import devices, knobs, paths
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
-from pyrunc.plan.op import CHILD, Op
-from pyrunc.record import Record
+from pyrunc.plan.op import CHILD, Op, Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +16,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.request import Request
 
 AT = "/linux/cgroupsPath"
-
-
-class Membership(Record):
-    """The cgroups that one more process of a container joins."""
-
-    places: tuple[Place, ...]
+BIRTHPLACE = Slot("birthplace")
 
 
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
@@ -43,7 +37,7 @@ def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
             lines = devices.v1_writes(rules)
             changes += [Write("devices", file, line, at) for file, line, at in lines]
     elif facts.cgroups.v2 is not None:
-        args = (where[-1].directory, bpf.program(rules))
+        args = (where[-1].directory, _program(rules))
         yield Op("attach_device_program", args, devices.AT, doing="error setting device rules")
     if resources is not None:
         changes += knobs.writes(resources, unified=unified)
@@ -51,12 +45,50 @@ def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
 
 
-def join(config: Config, facts: HostFacts, request: Request) -> list[Op]:
-    """Return the op that moves the new process in."""
-    where = places(config, facts, request)
-    return [Op("join_cgroup", (where, CHILD), AT, doing="error joining cgroup")]
+def _program(rules: tuple[devices.Rule, ...]) -> bytes:
+    """Return the eBPF program for RULES; only version 2 needs that module."""
+    from pyrunc.cgroup import bpf
+
+    return bpf.program(rules)
 
 
-def join_existing(membership: Membership) -> list[Op]:
-    """Return the op that moves an added process in."""
-    return [Op("join_cgroup", (membership.places, CHILD), doing="error joining cgroup")] if membership.places else []
+def open_doors(where: tuple[Place, ...]) -> Iterator[Op]:
+    """Yield the ops that open, before the fork, what a process joins the cgroups at WHERE by.
+
+    A write of "0" to `tasks` moves just the writer, for which the kernel takes
+    no lock; a write to cgroup.procs waits for an RCU grace period, 10 ms and
+    more.  Version 2 has no such file, but a process can be born there.
+    """
+    doing = "error joining cgroup"
+    for index, place in enumerate(where):
+        if place.controllers != ("",):
+            yield Op("open_tasks", (place.directory,), AT, Slot(f"tasks{index}"), doing)
+    if _born_in_v2(where):
+        yield Op("open_directory", (where[-1].directory,), AT, BIRTHPLACE, doing)
+
+
+def birthplace(where: tuple[Place, ...]) -> Slot | None:
+    """Return the slot of the version 2 cgroup to fork into, on a host where that has no limits."""
+    return BIRTHPLACE if _born_in_v2(where) else None
+
+
+def enter(where: tuple[Place, ...]) -> Iterator[Op]:
+    """Yield the op by which the new process joins the cgroups of version 1 itself."""
+    doors = tuple(Slot(f"tasks{i}") for i, place in enumerate(where) if place.controllers != ("",))
+    if doors:
+        yield Op("join_cgroup", doors, AT, doing="error joining cgroup")
+
+
+def move(where: tuple[Place, ...]) -> list[Op]:
+    """Return the host's op that moves the process into version 2, as late as may be.
+
+    Where version 2 has the limits, what the process touches from then on is charged.
+    """
+    if not where or _born_in_v2(where) or where[-1].controllers != ("",):
+        return []
+    return [Op("move_to_cgroup", (where[-1].directory, CHILD), AT, doing="error joining cgroup")]
+
+
+def _born_in_v2(where: tuple[Place, ...]) -> bool:
+    """Return whether the process starts its life in version 2: on hybrid hosts, where that costs nothing."""
+    return len(where) > 1 and where[-1].controllers == ("",)

@@ -44,7 +44,7 @@ def has(linux: Linux, kind: str) -> bool:
     return any(n.type == kind for n in linux.namespaces)
 
 
-def host(config: Config) -> Iterator[Op]:
+def host(config: Config, birthplace: Slot | None) -> Iterator[Op]:
     """Yield the ops that open what will be joined, and the fork itself."""
     for index, namespace in enumerate(config.linux.namespaces):
         if namespace.path:
@@ -53,7 +53,7 @@ def host(config: Config) -> Iterator[Op]:
             doing = f"error opening {namespace.type} namespace"
             yield Op("open_namespace", args, at, Slot(f"ns-{namespace.type}"), doing)
     flags = 0 if _staged(config.linux) else _new_flags(config.linux)
-    yield Op("clone3", (flags,), "/linux/namespaces", CHILD, "error making namespaces")
+    yield fork(flags, birthplace)
 
 
 def child(config: Config) -> Iterator[Op]:
@@ -149,12 +149,20 @@ def settle(config: Config) -> Iterator[Op]:
         yield Op("setdomainname", (config.domainname,), "/domainname")
 
 
-def host_exec(joins: tuple[str, ...]) -> Iterator[Op]:
+def fork(flags: int, birthplace: Slot | None) -> Op:
+    """Return the fork, with namespaces FLAGS, and into the cgroup behind BIRTHPLACE if there is one."""
+    doing = "error making namespaces"
+    if birthplace is None:
+        return Op("clone3", (flags,), "/linux/namespaces", CHILD, doing)
+    return Op("clone3", (flags | p.CLONE_INTO_CGROUP, birthplace), "/linux/namespaces", CHILD, doing)
+
+
+def host_exec(joins: tuple[str, ...], birthplace: Slot | None) -> Iterator[Op]:
     """Yield the fork of an exec; into the pid namespace, which only a child enters, by the parent."""
     init = Slot("init")
     if "pid" in joins:
         yield Op("setns", (init, p.CLONE_NEWPID), doing="error joining pid namespace")
-    yield Op("clone3", (0,), into=CHILD)
+    yield fork(0, birthplace)
 
 
 def child_exec(joins: tuple[str, ...]) -> Iterator[Op]:

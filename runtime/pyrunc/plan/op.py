@@ -47,6 +47,11 @@ def barrier(name: str, *work: Op) -> list[Op]:
     return [Op("barrier", (name,)), *work, Op("go", (name,))]
 
 
+def barrier_if(name: str, work: list[Op]) -> list[Op]:
+    """Return barrier NAME if there is WORK to do at it."""
+    return barrier(name, *work) if work else []
+
+
 def barriers(ops: tuple[Op, ...]) -> list[str]:
     """Return the names of the barriers in OPS, in order."""
     return [str(op.args[0]) for op in ops if op.call == "barrier"]

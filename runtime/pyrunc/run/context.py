@@ -22,7 +22,8 @@ class Context:
     `slots` maps slot names to descriptors (and `child` to a pid), those that
     the caller opened among them.  `state` is what hooks get on standard input,
     without status and pid.  `commit` is called at barrier `ready`, `terminal`
-    with the master of the container's terminal.
+    with the master of the container's terminal.  `private` descriptors are
+    closed in the child at once: a lock lives as long as any copy of it.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Context:
         state: dict[str, object],
         commit: Callable[[int], None] = _nothing,
         terminal: Callable[[int], None] = _nothing,
+        private: tuple[int, ...] = (),
     ) -> None:
         """Begin with the SLOTS that the caller opened."""
         self.slots: dict[str, Any] = dict(slots)
         self.state = state
         self.commit = commit
         self.terminal = terminal
+        self.private = private
         self.sock: socket | None = None
         self.made: set[int] = set()
         self.empty_attached = False

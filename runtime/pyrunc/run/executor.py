@@ -85,7 +85,8 @@ def _fork(plan: Plan, context: Context, op: Op) -> None:
     host, child = wire.pair()
     before = pthread_sigmask(SIG_BLOCK, valid_signals())
     try:
-        pid = process.clone3(int(op.args[0]))  # type: ignore[call-overload]
+        flags, *place = op.args
+        pid = process.clone3(flags, *(context.slots[slot] for slot in place))  # type: ignore[index, arg-type]
         if pid == 0:
             _child(plan, context, host, child)
         context.slots["child"] = pid
@@ -153,6 +154,8 @@ def _child(plan: Plan, context: Context, host: wire.socket, sock: wire.socket) -
     try:
         seal()
         host.close()
+        for fd in context.private:
+            posix.close(fd)
         context.sock = sock
         for number in valid_signals():
             if getsignal(number) not in (SIG_DFL, None):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pyrunc.cgroup import bpf, fs
+import posix
+
+from pyrunc.cgroup import fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +26,27 @@ def limit_cgroup(_: Context, places: tuple[Place, ...], changes: tuple[Write, ..
     fs.apply(places, changes)
 
 
-def join_cgroup(_: Context, places: tuple[Place, ...], pid: int) -> None:
-    """Move process PID into the cgroups."""
-    fs.join(places, pid)
+def open_tasks(_: Context, directory: str) -> int:
+    """Open the file by which a thread joins the cgroup at DIRECTORY."""
+    return posix.open(f"{directory}/tasks", posix.O_WRONLY | posix.O_CLOEXEC)
+
+
+def join_cgroup(_: Context, *doors: int) -> None:
+    """Join, by a write to each of DOORS, which is then closed."""
+    for fd in doors:
+        posix.write(fd, b"0")
+        posix.close(fd)
+
+
+def move_to_cgroup(_: Context, directory: str, pid: int) -> None:
+    """Move process PID into the cgroup at DIRECTORY."""
+    fs.write(f"{directory}/{fs.PROCS}", str(pid))
 
 
 def attach_device_program(_: Context, directory: str, program: bytes) -> None:
     """Let an eBPF program decide about devices."""
+    from pyrunc.cgroup import bpf
+
     bpf.attach(directory, program)
 
 
@@ -39,4 +55,6 @@ STEPS: dict[str, Callable[..., Any]] = {
     "join_cgroup": join_cgroup,
     "limit_cgroup": limit_cgroup,
     "make_cgroup": make_cgroup,
+    "move_to_cgroup": move_to_cgroup,
+    "open_tasks": open_tasks,
 }
