@@ -1,0 +1,59 @@
+"""Run the tox environments one after the other, show why tests were skipped, and add the results up.
+
+The last line is `N passed, N failed, N skipped`.  An environment that fails
+without a failing test (a linter, a crash) counts as one failure; a run in
+which no test passed fails.
+"""
+
+import re
+import subprocess
+import sys
+
+ALL = ("lint", "type", "unit", "integration", "vm")
+TESTS = ("unit", "integration", "vm")
+COUNT = re.compile(r"(\d+) (passed|failed|error|errors|skipped|xfailed)\b")
+
+
+def run(name: str) -> tuple[int, dict[str, int], list[str]]:
+    """Run environment NAME; return its exit status, its counts, and its lines about skips."""
+    print(f"== tox -e {name}", flush=True)
+    command = [".cache/tox/bin/tox", "-q", "-e", name]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    counts: dict[str, int] = {}
+    skips = []
+    for raw in process.stdout or ():
+        line = raw.decode("utf-8", "replace").rstrip("\n")
+        # A lone summary of one environment must not look like that of all.
+        print("  " + line, flush=True)
+        if line.startswith("SKIPPED"):
+            skips.append(f"{name}: {line}")
+        if re.match(r"=+ .* in [\d.]+s.*=+$", line):
+            counts = {word.removesuffix("s") if word == "errors" else word: int(n) for n, word in COUNT.findall(line)}
+    return process.wait(), counts, skips
+
+
+def main() -> int:
+    """Run what was asked for and report."""
+    passed = failed = skipped = 0
+    reasons: list[str] = []
+    for name in sys.argv[1:] or ALL:
+        status, counts, skips = run(name)
+        bad = counts.get("failed", 0) + counts.get("error", 0)
+        if status and not bad:
+            bad = 1
+        if name in TESTS and not counts.get("passed"):
+            print(f"  {name}: no test passed", flush=True)
+            bad = bad or 1
+        passed += counts.get("passed", 0)
+        failed += bad
+        skipped += counts.get("skipped", 0)
+        reasons += skips
+    if reasons:
+        print("== skipped, and why")
+        print("\n".join(reasons))
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
