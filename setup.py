@@ -76,6 +76,8 @@ class BuildPy(build_py):
 
     def run(self) -> None:
         """Copy the package, then the schemas; an editable install reads them where they are."""
+        # What an earlier build left there, a module that is gone by now too, would be shipped.
+        shutil.rmtree(Path(self.build_lib) / "pyrunc", ignore_errors=True)
         super().run()
         if not self.editable_mode:
             schema = Path(self.build_lib) / "pyrunc" / "schema"

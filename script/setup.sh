@@ -30,12 +30,15 @@ need_packages() {
 # A venv in .venv with this checkout installed in it; made anew when the checkout has changed.
 make_venv() {
     [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-    stamp=$(find runtime spec script/launcher.py setup.py pyproject.toml -type f ! -path '*/__pycache__/*' \
+    stamp=$(find runtime spec script/launcher.py setup.py pyproject.toml -type f \
+        ! -path '*/__pycache__/*' ! -path '*.egg-info/*' \
         -exec stat -c '%n %Y %s' {} + | sort | sha256sum)
     if [ "$stamp" != "$(cat .venv/stamp 2>/dev/null)" ]; then
         echo "== installing pyrunc into .venv"
-        .venv/bin/pip install --quiet --disable-pip-version-check . </dev/null
-        .venv/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps . </dev/null
+        rm -rf build
+        log=$(mktemp)
+        .venv/bin/pip install --disable-pip-version-check . >"$log" 2>&1 </dev/null || { cat "$log" >&2; exit 1; }
+        rm -f "$log"
         echo "$stamp" >.venv/stamp
     fi
 }

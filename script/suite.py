@@ -1,24 +1,31 @@
 """Run the tox environments one after the other, show why tests were skipped, and add the results up.
 
+    suite.py [--quick | ENVIRONMENT...]      --quick: without the virtual machine
+
 The last line is `N passed, N failed, N skipped`.  An environment that fails
 without a failing test (a linter, a crash) counts as one failure; a run in
 which no test passed fails.
 """
 
+from __future__ import annotations
+
 import re
 import subprocess
 import sys
+import time
 
 ALL = ("lint", "type", "unit", "integration", "vm")
 TESTS = ("unit", "integration", "vm")
-COUNT = re.compile(r"(\d+) (passed|failed|error|errors|skipped|xfailed)\b")
+SUMMARY = re.compile(r"=+ .* in [\d.]+s.*=+$")
+COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)s?\b")
 
 
 def run(name: str) -> tuple[int, dict[str, int], list[str]]:
     """Run environment NAME; return its exit status, its counts, and its lines about skips."""
     print(f"== tox -e {name}", flush=True)
     command = [".cache/tox/bin/tox", "-q", "-e", name]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=null, stdout=pipe, stderr=subprocess.STDOUT)
     counts: dict[str, int] = {}
     skips = []
     for raw in process.stdout or ():
@@ -27,17 +34,22 @@ def run(name: str) -> tuple[int, dict[str, int], list[str]]:
         print("  " + line, flush=True)
         if line.startswith("SKIPPED"):
             skips.append(f"{name}: {line}")
-        if re.match(r"=+ .* in [\d.]+s.*=+$", line):
-            counts = {word.removesuffix("s") if word == "errors" else word: int(n) for n, word in COUNT.findall(line)}
+        if SUMMARY.match(line):
+            counts = {word: int(number) for number, word in COUNT.findall(line)}
     return process.wait(), counts, skips
 
 
 def main() -> int:
     """Run what was asked for and report."""
+    chosen = [name for name in sys.argv[1:] if name != "--quick"] or list(ALL)
+    if "--quick" in sys.argv:
+        chosen.remove("vm")
     passed = failed = skipped = 0
     reasons: list[str] = []
-    for name in sys.argv[1:] or ALL:
+    for name in chosen:
+        began = time.monotonic()
         status, counts, skips = run(name)
+        print(f"  {name}: status {status} after {time.monotonic() - began:.0f} s", flush=True)
         bad = counts.get("failed", 0) + counts.get("error", 0)
         if status and not bad:
             bad = 1

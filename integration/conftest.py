@@ -1,0 +1,73 @@
+"""What the integration tests share: real containers, made by the runtime under test.
+
+    pytest integration --runtime .venv/bin/pyrunc     (the default: pyrunc on PATH)
+    pytest integration --runtime runc                 proves the tests themselves
+
+`bundle` makes bundles over a busybox rootfs from what `runc spec` writes,
+`runtime` runs the runtime with a state directory of its own, and afterwards
+deletes what is left and checks that nothing is: no process, mount, cgroup or
+state directory.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from integration.harness.bundle import Bundles
+from integration.harness.leaks import Leaks
+from integration.harness.runtime import Runtime
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--runtime", default="pyrunc", help="the runtime under test: a name or a path")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "pyrunc_only(reason): runc does otherwise, or not at all")
+    config.addinivalue_line("markers", "v1: needs cgroup version 1")
+    config.addinivalue_line("markers", "v2: needs cgroup version 2")
+
+
+def is_v2() -> bool:
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    name = Path(config.getoption("--runtime")).name
+    for item in items:
+        only = item.get_closest_marker("pyrunc_only")
+        if only and name != "pyrunc":
+            item.add_marker(pytest.mark.skip(reason=f"{name}: {only.args[0]}"))
+        if item.get_closest_marker("v1") and is_v2():
+            item.add_marker(pytest.mark.skip(reason="this machine has cgroup version 2"))
+        if item.get_closest_marker("v2") and not is_v2():
+            item.add_marker(pytest.mark.skip(reason="this machine has cgroup version 1 (tox -e vm has 2)"))
+        if os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="containers need root here"))
+
+
+@pytest.fixture(scope="session")
+def binary(request: pytest.FixtureRequest) -> str:
+    name = request.config.getoption("--runtime")
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"--runtime {name}: not found")
+    return os.path.abspath(found)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundles:
+    return Bundles(tmp_path)
+
+
+@pytest.fixture
+def runtime(binary: str, tmp_path: Path):
+    made = Runtime(binary, tmp_path)
+    leaks = Leaks(made)
+    yield made
+    made.close()
+    leaks.check()

@@ -1,0 +1,1 @@
+"""What tests use to make containers and to look at them."""

@@ -1,0 +1,65 @@
+"""What must not stay behind a test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from integration.harness.runtime import wait_for
+
+if TYPE_CHECKING:
+    from integration.harness.runtime import Runtime
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def cgroup_directories(name: str) -> list[str]:
+    """Every cgroup directory called NAME, in whatever hierarchy."""
+    found = []
+    for directory, names, _ in os.walk(CGROUPS):
+        found += [f"{directory}/{each}" for each in names if each == name]
+    return found
+
+
+def processes_of(text: str) -> list[int]:
+    """Pids whose command line has TEXT, other than our own."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if text in line:
+                found.append(int(entry.name))
+    return found
+
+
+class Leaks:
+    """Knows how the machine looked before a test, and what is left of it after."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.mounts = self._mounts()
+
+    @staticmethod
+    def _mounts() -> set[str]:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return {line.split()[4] for line in lines}
+
+    def check(self) -> None:
+        """Fail for anything that stayed."""
+        for name in self.runtime.ids:
+            wait_for(lambda name=name: not processes_of(name), f"processes of {name} to end: {processes_of(name)}", 5)
+            assert not cgroup_directories(name), f"cgroups of {name} stay"
+            assert not (self.runtime.root / name).exists(), f"state of {name} stays"
+        if self.runtime.name == "pyrunc":
+            parents = [path for path in cgroup_directories("pyrunc-test") if not _busy(path)]
+            assert not parents, "parents of cgroups stay"
+        assert self._mounts() <= self.mounts, "mounts stay"
+
+
+def _busy(path: str) -> bool:
+    """Whether another test run has containers there."""
+    return any(entry.is_dir() for entry in os.scandir(path))
