@@ -19,10 +19,9 @@ def test_run_returns_the_status(runtime, bundle, script, status):
 
 
 def test_run_returns_the_signal_that_ended_init(runtime, bundle):
-    name_bundle = bundle("sleep", "1000")
-    name = runtime.start(name_bundle)
-    runtime("kill", name, "KILL")
-    runtime.wait(name, "stopped")
+    b = bundle("kill -TERM $$ ; sleep 5")
+    b.namespace("pid", drop=True)  # as pid 1 of a namespace it would ignore the signal
+    assert runtime.run(b, check=False).returncode == 143
 
 
 def test_a_whole_life(runtime, bundle):
@@ -128,13 +127,13 @@ def test_a_second_create_leaves_the_first_alone(runtime, bundle):
     name = runtime.start(b)
     pid = runtime.pid(name)
     other = bundle("sleep", "2000")
-    other.linux["cgroupsPath"] = "/pyrunc-test/other"
+    other.linux["cgroupsPath"] = "/pyrunc-test-other/c"
     other.save()
     message = refused(runtime, "create", "--bundle", str(other.path), name)
     assert "container with given ID already exists" in message
     assert runtime.pid(name) == pid
     assert runtime.status(name) == "running"
-    assert not Path("/sys/fs/cgroup/pids/pyrunc-test/other").exists()
+    assert not Path("/sys/fs/cgroup/pids/pyrunc-test-other").exists()
 
 
 def test_a_paused_process_does_not_run(runtime, bundle):

@@ -24,7 +24,6 @@ class Runtime:
         self.root = directory / "state"
         self.root.mkdir()
         self.ids: list[str] = []
-        self.cgroups: list[str] = []
 
     @property
     def name(self) -> str:
@@ -51,10 +50,11 @@ class Runtime:
     def _prepare(self, bundle: Bundle) -> str:
         """Save BUNDLE with a cgroup of its own, unless it names one."""
         name = self.new_id()
-        path = bundle.linux.setdefault("cgroupsPath", f"/pyrunc-test/{name}")
-        self.cgroups.append(path)
+        own = "cgroupsPath" in bundle.linux
+        if not own:
+            bundle.linux["cgroupsPath"] = f"/{name}-parent/{name}"
         bundle.save()
-        if bundle.linux["cgroupsPath"] == f"/pyrunc-test/{name}":
+        if not own:
             del bundle.linux["cgroupsPath"]
         return name
 
