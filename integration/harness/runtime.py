@@ -63,9 +63,9 @@ class Runtime:
         name = self._prepare(bundle)
         return self("run", "--bundle", str(bundle.path), *flags, name, check=check, **options)
 
-    def output(self, bundle: Bundle, *flags: str) -> str:
+    def output(self, bundle: Bundle, *flags: str, **options: Any) -> str:
         """Run BUNDLE and return what it wrote."""
-        return self.run(bundle, *flags).stdout
+        return str(self.run(bundle, *flags, **options).stdout)
 
     def create(self, bundle: Bundle, *flags: str, **options: Any) -> str:
         """Create a container and return its id; nobody waits for its streams."""

@@ -94,6 +94,14 @@ def capget() -> int:
     return words[1] | words[4] << 32
 
 
+def get_prlimit(pid: int, resource: int) -> tuple[int, int]:
+    """prlimit(2), asking: the soft and the hard limit."""
+    limits = Buffer(16)
+    syscall(NR["prlimit64"], pid, resource, None, limits.address)
+    soft, hard = unpack("=QQ", bytes(limits))
+    return soft, hard
+
+
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
     """prlimit(2), setting; limits are unsigned 64-bit numbers."""
     syscall(NR["prlimit64"], pid, resource, pack("=QQ", soft, hard), None)

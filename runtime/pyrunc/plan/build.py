@@ -46,6 +46,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *mounts.host(config, request),
         *cgroups.open_doors(where),
         *namespaces.host(config, cgroups.birthplace(where)),
+        *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux),
         *barrier_if("cgroup", cgroups.move(where)),
         *terminal.host(user),
@@ -95,6 +96,7 @@ def build_exec(
         *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
         *cgroups.open_doors(where),
         *namespaces.host_exec(joins, cgroups.birthplace(where)),
+        *process.raise_limits(added, ""),
         *terminal.host(added),
         *barrier("ready", *cgroups.move(where), *process.host(added, ""), Op("commit")),
     ]

@@ -35,21 +35,36 @@ NAMED_BY_DESCRIPTOR = (6, 14)
 
 
 
-def host(process: Process, at: str) -> list[Op]:
-    """Return what the host sets for the waiting process, with privileges that it may lack."""
-    ops = [
+def raise_limits(process: Process, at: str) -> list[Op]:
+    """Return what the host does about rlimits right after the fork: raise hard limits, which needs privileges.
+
+    The limits themselves are the child's last act but the execve: an interpreter
+    could not work within what is enough for many a program.
+    """
+    return [
         Op(
-            "prlimit",
-            (CHILD, RLIMITS[limit.type], limit.soft, limit.hard),
-            f"{at}/rlimits/{index}",
+            "raise_rlimit",
+            (CHILD, RLIMITS[limit.type], limit.hard),
+            f"{at}/rlimits/{index}/hard",
             doing=f"error setting rlimit {limit.type}",
         )
         for index, limit in enumerate(process.rlimits)
     ]
-    if process.oomScoreAdj is not None:
-        args = (CHILD, "oom_score_adj", str(process.oomScoreAdj))
-        ops.append(Op("write_proc", args, f"{at}/oomScoreAdj", doing="error setting oom_score_adj"))
-    return ops
+
+
+def _limits(process: Process, at: str) -> Iterator[Op]:
+    """Yield the ops that set the limits."""
+    for index, limit in enumerate(process.rlimits):
+        args = (0, RLIMITS[limit.type], limit.soft, limit.hard)
+        yield Op("prlimit", args, f"{at}/rlimits/{index}", doing=f"error setting rlimit {limit.type}")
+
+
+def host(process: Process, at: str) -> list[Op]:
+    """Return what the host sets for the waiting process, with privileges that it may lack."""
+    if process.oomScoreAdj is None:
+        return []
+    args = (CHILD, "oom_score_adj", str(process.oomScoreAdj))
+    return [Op("write_proc", args, f"{at}/oomScoreAdj", doing="error setting oom_score_adj")]
 
 
 def child(
@@ -90,6 +105,7 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
     if _before_filter(process, filters):
         sets = process.capabilities
         final = (_mask(sets and sets.effective), _mask(sets and sets.permitted), _mask(sets and sets.inheritable))
+    yield from _limits(process, at)
     yield Op("exec_program", (PROGRAM, how, final), f"{at}/args/0")
 
 

@@ -33,6 +33,13 @@ def _write_proc(pid: int, name: str, text: str) -> None:
         posix.close(fd)
 
 
+def _raise_rlimit(pid: int, resource: int, hard: int) -> None:
+    """Raise the hard limit of process PID to HARD, if it is below."""
+    soft, now = process.get_prlimit(pid, resource)
+    if hard > now:
+        process.prlimit(pid, resource, soft, hard)
+
+
 def _open_namespace(path: str, kind: int) -> int:
     """Open a namespace file; setns(2) will check that it is of KIND."""
     return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -86,6 +93,7 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "pivot_root": mount.pivot_root,
     "prctl": process.prctl,
     "prlimit": process.prlimit,
+    "raise_rlimit": _raise_rlimit,
     "setdomainname": process.setdomainname,
     "sethostname": process.sethostname,
     "setns": process.setns,

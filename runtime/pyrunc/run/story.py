@@ -32,6 +32,7 @@ HINTS = {
     ("fsconfig", codes.EINVAL): "the file system refused an option",
     ("fsmount", codes.EPERM): "in a user namespace, this needs a namespace of its own (pid for proc, network for sysfs)",
     ("pivot_root", codes.EINVAL): "on an initramfs, use --no-pivot",
+    ("raise_rlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
     ("prlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
     ("write_proc", codes.EPERM): "the mapping is not allowed: overlaps, ids this process may not map, or too many",
     ("open_directory", codes.ENOENT): "the path does not exist",
