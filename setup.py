@@ -79,9 +79,9 @@ class BuildPy(build_py):
         # What an earlier build left there, a module that is gone by now too, would be shipped.
         shutil.rmtree(Path(self.build_lib) / "pyrunc", ignore_errors=True)
         super().run()
-        if not self.editable_mode:
-            schema = Path(self.build_lib) / "pyrunc" / "schema"
-            shutil.copytree(HERE / "spec/schema", schema, dirs_exist_ok=True)
+        schema = HERE / "spec/schema"
+        if schema.is_dir() and not self.editable_mode:
+            shutil.copytree(schema, Path(self.build_lib) / "pyrunc" / "schema", dirs_exist_ok=True)
 
 
 class ForThisPython(Distribution):
