@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 SUITE = Path(__file__).parents[1] / "script/suite.py"
-UNIT = "=== short test summary info ===\nSKIPPED [2] tests/test_a.py:1: no such device\n=== 5 passed, 2 skipped in 1.20s ==="
+SKIPS = "SKIPPED [2] tests/test_a.py:1: no such device"
+UNIT = f"=== short test summary info ===\n{SKIPS}\n=== 5 passed, 2 skipped in 1.20s ==="
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_counts_are_summed_and_reasons_shown(suite):
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[-1] == "8 passed, 0 failed, 2 skipped"
-    assert "unit: SKIPPED [2] tests/test_a.py:1: no such device" in lines
+    assert f"unit: {SKIPS}" in lines
 
 
 @pytest.mark.parametrize(
