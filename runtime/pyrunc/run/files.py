@@ -101,6 +101,8 @@ def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
     try:
         if not rootpath.is_directory(point):
             cover = m.open_tree(null, "", COPY)
+            # It is the host's file: a container's chmod or chown must not reach it.
+            m.mount_setattr(cover, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
         elif context.empty_attached:
             cover = m.open_tree(empty, "", COPY)
         else:
