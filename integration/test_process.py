@@ -1,233 +1,260 @@
-"""Who the process is: ids, capabilities, limits, environment, directory, descriptors."""
+"""What the process starts with: descriptors, signals, session, keyring, OOM score, no new privileges."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-CAP = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_NET_BIND_SERVICE": 10, "CAP_NET_RAW": 13, "CAP_SYS_CHROOT": 18}
+from integration.looking import become, fields, knob, status_inside, status_outside, unified, with_probe
 
 
-def status(runtime, b):
-    b.process["args"] = ["cat", "/proc/self/status"]
-    return dict(line.split(":\t", 1) for line in runtime.output(b).splitlines() if ":\t" in line)
+def descriptors(text):
+    return [int(word) for word in text.split()]
 
 
-def mask(*names):
-    return f"{sum(1 << CAP[name] for name in names):016x}"
+@pytest.fixture
+def leaking(tmp_path):
+    """Open descriptors of all kinds, as an engine that leaks (containerd's shim has a socket on 3)."""
+    read, write = os.pipe()
+    held = [read, write, os.open("/", os.O_RDONLY), os.open(tmp_path, os.O_PATH), os.open(__file__, 0)]
+    held.append(os.dup2(held[2], 300))
+    yield tuple(held)
+    for fd in held:
+        os.close(fd)
 
 
-def test_the_five_sets(runtime, bundle):
-    b = bundle()
-    b.process["capabilities"] = {
-        "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW", "CAP_SYS_CHROOT"],
-        "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
-        "effective": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
-        "inheritable": ["CAP_KILL"],
-        "ambient": ["CAP_KILL"],
-    }
-    b.process["user"] = {"uid": 1000, "gid": 1000}
-    found = status(runtime, b)
-    assert found["CapBnd"] == mask("CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW", "CAP_SYS_CHROOT")
-    # What a user keeps over execve is what is ambient (capabilities(7)).
-    assert found["CapAmb"] == found["CapEff"] == found["CapPrm"] == found["CapInh"] == mask("CAP_KILL")
+def test_only_three_descriptors_are_open(runtime, bundle, leaking):
+    b = with_probe(bundle(), "fds")
+    assert descriptors(runtime.output(b, pass_fds=leaking)) == [0, 1, 2]
 
 
-def test_root_keeps_the_bounding_set(runtime, bundle):
-    b = bundle()
-    names = ["CAP_CHOWN", "CAP_KILL"]
-    b.process["capabilities"] = {kind: names for kind in ("bounding", "permitted", "effective")}
-    found = status(runtime, b)
-    assert found["CapEff"] == found["CapPrm"] == found["CapBnd"] == mask(*names)
-    assert found["CapInh"] == found["CapAmb"] == mask()
+def test_in_exec_too(runtime, bundle, leaking):
+    name = runtime.start(with_probe(bundle()), pass_fds=leaking)
+    assert descriptors(runtime.exec(name, "probe", "fds", pass_fds=leaking).stdout) == [0, 1, 2]
+    assert sorted(os.listdir(f"/proc/{runtime.pid(name)}/fd")) == ["0", "1", "2"]
 
 
-def test_no_capabilities_at_all(runtime, bundle):
-    b = bundle()
-    del b.process["capabilities"]
-    assert status(runtime, b)["CapEff"] == mask()
+def in_three_and_four(argv):
+    """Run ARGV with descriptors 3 and 4 open."""
+    script = (
+        "import os, sys; fd = os.open(sys.argv[1], 0)\n"
+        "for n in (3, 4): os.dup2(fd, n); os.set_inheritable(n, True)\n"
+        "os.execvp(sys.argv[2], sys.argv[2:])"
+    )
+    command = ["/usr/bin/python3", "-c", script, "/etc/hostname", *argv]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def test_an_unknown_capability_is_left_out(runtime, bundle):
-    b = bundle()
-    b.process["capabilities"] = {k: ["CAP_KILL", "CAP_NONSENSE"] for k in ("bounding", "permitted", "effective")}
-    log = runtime.directory / "log"
-    b.process["args"] = ["cat", "/proc/self/status"]
+@pytest.mark.parametrize(("count", "kept"), [("0", []), ("1", [3]), ("2", [3, 4])])
+def test_preserved_descriptors(runtime, bundle, count, kept):
+    b = with_probe(bundle(), "fds")
     name = runtime._prepare(b)
-    done = runtime("--log", str(log), "run", "--bundle", str(b.path), name)
-    assert f"CapEff:\t{mask('CAP_KILL')}" in done.stdout
-    assert "CAP_NONSENSE" in log.read_text()
+    out = in_three_and_four(runtime.argv("run", "--preserve-fds", count, "--bundle", str(b.path), name))
+    assert descriptors(out) == [0, 1, 2, *kept]
 
 
-def test_user_and_groups(runtime, bundle):
+def test_preserved_descriptors_in_exec(runtime, bundle):
+    name = runtime.start(with_probe(bundle()))
+    out = in_three_and_four(runtime.argv("exec", "--preserve-fds", "1", name, "probe", "fds"))
+    assert descriptors(out) == [0, 1, 2, 3]
+    out = in_three_and_four(runtime.argv("exec", "--preserve-fds", "1", name, "readlink", "/proc/self/fd/3"))
+    assert out == "/etc/hostname\n"
+
+
+def test_a_waiting_init_holds_no_directory_of_the_host(runtime, bundle, leaking):
     b = bundle()
-    b.process["user"] = {"uid": 1000, "gid": 50, "additionalGids": [7, 8], "umask": 0o27}
-    found = status(runtime, b)
-    assert found["Uid"].split() == ["1000"] * 4
-    assert found["Gid"].split() == ["50"] * 4
-    assert sorted(found["Groups"].split()) == ["7", "8"]
-    assert found["Umask"] == "0027"
+    name = runtime.create(b, pass_fds=leaking)
+    for link in Path(f"/proc/{runtime.pid(name)}/fd").iterdir():
+        target = os.readlink(link)
+        assert not os.path.isdir(link) or target in ("/", str(b.rootfs)), target
 
 
-def test_no_new_privileges(runtime, bundle):
-    b = bundle()
-    b.process["noNewPrivileges"] = True
-    assert status(runtime, b)["NoNewPrivs"] == "1"
-    b.process["noNewPrivileges"] = False
-    assert status(runtime, b)["NoNewPrivs"] == "0"
+# Signals
 
 
 def test_no_signal_is_ignored_or_blocked(runtime, bundle):
-    found = status(runtime, bundle())
-    assert int(found["SigIgn"], 16) == int(found["SigBlk"], 16) == 0
+    """CPython ignores SIGPIPE and SIGXFSZ, and execve keeps that."""
+    found = status_inside(runtime, bundle())
+    assert int(found["SigIgn"], 16) == int(found["SigBlk"], 16) == int(found["SigCgt"], 16) == 0
     name = runtime.start(bundle())
-    out = runtime.exec(name, "cat", "/proc/self/status").stdout
-    assert "SigIgn:\t0000000000000000" in out
-    assert "SigBlk:\t0000000000000000" in out
+    found = fields(runtime.exec(name, "cat", "/proc/self/status").stdout)
+    assert int(found["SigIgn"], 16) == int(found["SigBlk"], 16) == 0
 
 
-def test_rlimits(runtime, bundle):
-    b = bundle("cat", "/proc/self/limits")
-    b.process["rlimits"] = [
-        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
-        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
-        {"type": "RLIMIT_STACK", "soft": 1 << 20, "hard": 1 << 21},
-    ]
-    lines = {line[:25].strip(): line[25:].split()[:2] for line in runtime.output(b).splitlines()}
-    assert lines["Max open files"] == ["100", "200"]
-    assert lines["Max core file size"] == ["0", "0"]
-    assert lines["Max stack size"] == [str(1 << 20), str(1 << 21)]
+@pytest.mark.pyrunc_only("1.1 hands the caller's on")
+def test_what_the_caller_ignores_and_blocks_is_not_handed_on(runtime, bundle):
+    def before():
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD])
+
+    found = fields(runtime.output(bundle("cat", "/proc/self/status"), preexec_fn=before))
+    assert int(found["SigBlk"], 16) == 0
+    assert not int(found["SigIgn"], 16) & (1 << signal.SIGPIPE - 1)
 
 
-def test_a_limit_too_small_for_an_interpreter(runtime, bundle):
-    b = bundle("ulimit -v; ulimit -n")
-    b.process["rlimits"] = [
-        {"type": "RLIMIT_AS", "soft": 8 << 20, "hard": 8 << 20},
-        {"type": "RLIMIT_NOFILE", "soft": 4, "hard": 4},
-    ]
-    done = runtime.run(b, check=False)
-    if runtime.name == "pyrunc":
-        assert done.stdout.split() == [str(8 << 10), "4"]
+def test_a_broken_pipe_ends_the_process(runtime, bundle):
+    assert "ended\n" in runtime.output(bundle("(yes; echo survived >&2) | head -n 1; echo ended"))
 
 
-def test_oom_score_adj(runtime, bundle):
+# Session
+
+
+def test_it_leads_a_session_of_its_own(runtime, bundle):
+    b = bundle("cat /proc/self/stat")
+    b.process["args"] = ["cat", "/proc/self/stat"]
+    words = runtime.output(b).rpartition(")")[2].split()
+    assert (words[2], words[3]) == ("1", "1")  # process group and session
+    assert words[4] == "0"  # no terminal
+
+
+def test_init_is_the_only_process(runtime, bundle):
+    pid = runtime.pid(runtime.start(bundle()))
+    assert os.listdir(f"/proc/{pid}/task") == [str(pid)]
+    assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+
+
+def test_init_is_adopted_by_nobody_of_ours(runtime, bundle):
+    name = runtime.start(bundle())
+    parent = int(status_outside(runtime.pid(name))["PPid"])
+    assert parent <= 1 or runtime.name not in Path(f"/proc/{parent}/cmdline").read_text()
+
+
+# Memory, scheduling, privileges
+
+
+@pytest.mark.parametrize("value", [0, 321, 1000])
+def test_oom_score_adj(runtime, bundle, value):
     b = bundle("cat", "/proc/self/oom_score_adj")
+    b.process["oomScoreAdj"] = value
+    assert runtime.output(b) == f"{value}\n"
+
+
+def test_oom_score_adj_stays_the_callers(runtime, bundle):
+    def before():
+        Path("/proc/self/oom_score_adj").write_text("77")
+
+    b = bundle("cat", "/proc/self/oom_score_adj")
+    b.process.pop("oomScoreAdj", None)
+    assert runtime.output(b, preexec_fn=before) == "77\n"
+
+
+def test_oom_score_adj_of_exec(runtime, bundle):
+    b = bundle()
     b.process["oomScoreAdj"] = 321
-    assert runtime.output(b) == "321\n"
+    name = runtime.start(b)
+    assert runtime.exec(name, "cat", "/proc/self/oom_score_adj").stdout == "321\n"
 
 
-def test_environment_is_exactly_the_configs(runtime, bundle):
-    b = bundle("env")
-    b.process["env"] = ["PATH=/bin", "A=1", "A=2", "B=", "HOME=/x"]
-    assert sorted(runtime.output(b, env={"LEAK": "1", "PATH": os.environ["PATH"]}).split()) == [
-        "A=2",
-        "B=",
-        "HOME=/x",
-        "PATH=/bin",
-    ]
+@pytest.mark.parametrize("wanted", [True, False])
+def test_no_new_privileges(runtime, bundle, wanted):
+    b = bundle()
+    b.process["noNewPrivileges"] = wanted
+    assert status_inside(runtime, b)["NoNewPrivs"] == str(int(wanted))
+    b.process["args"] = ["sleep", "1000"]
+    name = runtime.start(b)
+    out = runtime("exec", name, "cat", "/proc/self/status").stdout
+    assert fields(out)["NoNewPrivs"] == str(int(wanted))
+    out = runtime("exec", "--no-new-privs", name, "cat", "/proc/self/status").stdout
+    assert fields(out)["NoNewPrivs"] == "1"
 
 
-@pytest.mark.parametrize(("uid", "home"), [(0, "/root"), (1000, "/home/user"), (4242, "/")])
-def test_home_comes_from_the_containers_passwd(runtime, bundle, uid, home):
-    b = bundle("sh", "-c", "echo $HOME")
-    b.process["user"] = {"uid": uid, "gid": 0}
-    assert runtime.output(b) == f"{home}\n"
+def test_the_cpus_are_all_that_the_cgroup_allows(runtime, bundle):
+    """An affinity of the caller's must not stay with the container."""
+    if os.cpu_count() == 1:
+        pytest.skip("there is one processor only")
+
+    def before():
+        os.sched_setaffinity(0, {0})
+
+    if runtime.name == "runc":
+        pytest.skip("runc does so from 1.2 on")
+    found = fields(runtime.output(bundle("cat", "/proc/self/status"), preexec_fn=before))
+    assert found["Cpus_allowed_list"] == fields(Path("/proc/self/status").read_text())["Cpus_allowed_list"]
 
 
-def test_path_of_the_config_finds_the_program(runtime, bundle):
-    b = bundle("special")
-    (b.rootfs / "opt").mkdir()
-    (b.rootfs / "opt/special").write_text("#!/bin/sh\necho found\n")
-    (b.rootfs / "opt/special").chmod(0o755)
-    b.process["env"] = ["PATH=/nowhere:/opt:/bin"]
-    assert runtime.output(b) == "found\n"
+def test_the_program_is_dumpable_as_usual(runtime, bundle):
+    """What protects the process while it is ours must not stay: /proc/self belongs to its user."""
+    b = become(bundle("stat", "-c", "%u", "/proc/self/fd"), 1000)
+    assert runtime.output(b) == "1000\n"
+    name = runtime.start(become(bundle(), 1000))
+    assert runtime.exec(name, "stat", "-c", "%u", "/proc/self/fd").stdout == "1000\n"
 
 
-def test_cwd(runtime, bundle):
-    b = bundle("pwd")
-    b.process["cwd"] = "/tmp"
-    assert runtime.output(b) == "/tmp\n"
+def test_no_parent_death_signal_and_no_keepcaps(runtime, bundle):
+    b = with_probe(bundle(), "call", "157", "7")  # prctl(PR_GET_KEEPCAPS)
+    assert runtime.output(b) == "0\n"
 
 
-def test_missing_cwd_is_made(runtime, bundle):
-    b = bundle("pwd")
-    b.process["cwd"] = "/made/for/it"
-    assert runtime.output(b) == "/made/for/it\n"
+def test_a_process_leaves_no_trace_of_the_interpreter(runtime, bundle):
+    """No mapping, no thread, no peak of memory that is not the program's own."""
+    pid = runtime.pid(runtime.start(bundle()))
+    assert "python" not in Path(f"/proc/{pid}/maps").read_text()
+    assert os.readlink(f"/proc/{pid}/exe").endswith("/bin/busybox")
 
 
-def descriptors(runtime, b, *flags, **options):
-    b.process["args"] = ["sh", "-c", "ls -l /proc/$$/fd | awk '{print $9}'"]
-    return runtime.run(b, *flags, **options).stdout.split()
+# Keyring
 
 
-def test_only_three_descriptors_are_open(runtime, bundle):
-    read, write = os.pipe()
-    found = descriptors(runtime, bundle(), pass_fds=(read, write))
-    os.close(read)
-    os.close(write)
-    assert [fd for fd in found if int(fd) < 10] == ["0", "1", "2"]
-
-
-def test_preserve_fds(runtime, bundle):
-    script = "import os, sys; os.dup2(os.open('/dev/null', 0), 3); os.dup2(3, 4); os.set_inheritable(3, True); os.set_inheritable(4, True); os.execv(sys.argv[1], sys.argv[1:])"
-    b = bundle("sh", "-c", "ls -l /proc/$$/fd | awk '{print $9}'")
-    name = runtime._prepare(b)
-    import subprocess
-
-    argv = ["/usr/bin/python3", "-c", script, *runtime.argv("run", "--preserve-fds", "1", "--bundle", str(b.path), name)]
-    done = subprocess.run(argv, capture_output=True, text=True, close_fds=False, timeout=30, check=True)
-    assert [fd for fd in done.stdout.split() if int(fd) < 10] == ["0", "1", "2", "3"]
-
-
-def test_streams_belong_to_the_user(runtime, bundle):
-    b = bundle("sh", "-c", "stat -L -c %u /proc/self/fd/1")
-    b.process["user"] = {"uid": 1000, "gid": 1000}
-    read, write = os.pipe()
-    runtime.run(b, stdout=write, stderr=-1)
-    os.close(write)
-    assert os.read(read, 100) == b"1000\n"
-    assert os.stat("/dev/null").st_uid == 0
-
-
-def test_session_keyring(runtime, bundle):
-    b = bundle("cat", "/proc/keys")
+def session_key(runtime, b, *flags):
+    """Return the description of the session keyring that B's process has."""
+    if not Path("/proc/keys").exists():
+        pytest.skip("this kernel has no keyrings")
     b.linux["maskedPaths"] = []
+    b.process["args"] = ["cat", "/proc/keys"]
     name = runtime._prepare(b)
-    out = runtime("run", "--bundle", str(b.path), name).stdout
-    assert f"_ses.{name}" in out
+    return name, runtime("run", *flags, "--bundle", str(b.path), name).stdout
 
 
-def test_sysctl(runtime, bundle):
-    b = bundle("cat", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/kernel/msgmax")
-    b.linux["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "12345"}
-    assert runtime.output(b).split() == ["1", "12345"]
+def test_a_new_session_keyring(runtime, bundle):
+    name, keys = session_key(runtime, bundle())
+    assert f"_ses.{name}" in keys
 
 
-def test_a_sysctl_of_the_host_is_refused(runtime, bundle):
-    b = bundle("true")
-    b.linux["sysctl"] = {"vm.swappiness": "1"}
-    before = Path("/proc/sys/vm/swappiness").read_text()
-    done = runtime.run(b, check=False)
-    assert done.returncode == 1
-    assert "is not in a separate kernel namespace" in done.stderr
-    assert Path("/proc/sys/vm/swappiness").read_text() == before
+def test_the_callers_session_keyring(runtime, bundle):
+    name, keys = session_key(runtime, bundle(), "--no-new-keyring")
+    assert f"_ses.{name}" not in keys
 
 
-def test_a_script_and_its_interpreter(runtime, bundle):
-    b = bundle("/run.sh", "one", "two")
-    (b.rootfs / "run.sh").write_text("#!/bin/sh -e\necho $0 $*\n")
-    (b.rootfs / "run.sh").chmod(0o755)
-    assert runtime.output(b) == "/run.sh one two\n"
+@pytest.mark.parametrize(("flags", "readable"), [((), False), (("--no-new-keyring",), True)])
+def test_the_callers_keys(runtime, bundle, flags, readable):
+    """They are listed, as the user is the same, but not to be read without possessing the keyring."""
+
+    def before():
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall(250, 1, b"callers-session")  # keyctl(KEYCTL_JOIN_SESSION_KEYRING)
+        libc.syscall(248, b"user", b"callers-key", b"secret", 6, -3)  # add_key(.., KEY_SPEC_SESSION_KEYRING)
+
+    if not Path("/proc/keys").exists() or os.uname().machine != "x86_64":
+        pytest.skip("this kernel has no keyrings, or other numbers")
+    words = "for id in $(grep callers-key /proc/keys | cut -c 1-8); do probe call 250 11 0x$id; done"
+    b = with_probe(bundle(words))
+    b.linux["maskedPaths"] = []
+    found = runtime.output(b, *flags, preexec_fn=before).split()
+    assert found
+    assert ("6" in found) == readable
 
 
-def test_a_program_that_may_be_executed_but_not_read(runtime, bundle):
-    b = bundle("/bin/secret", "echo", "ran")
-    (b.rootfs / "bin/secret").write_bytes((b.rootfs / "bin/busybox").read_bytes())
-    (b.rootfs / "bin/secret").chmod(0o711)
-    b.process["args"] = ["/bin/secret", "true"]
-    b.process["user"] = {"uid": 1000, "gid": 1000}
-    # busybox looks at argv[0]; an unknown applet is its own, honest failure: it did run
-    done = runtime.run(b, check=False)
-    assert "applet not found" in done.stderr
+def test_exec_joins_the_session_keyring_of_the_container(runtime, bundle):
+    if not Path("/proc/keys").exists():
+        pytest.skip("this kernel has no keyrings")
+    b = bundle()
+    b.linux["maskedPaths"] = []
+    name = runtime.start(b)
+    assert f"_ses.{name}" in runtime.exec(name, "cat", "/proc/keys").stdout
+
+
+# The cgroup is the container's before anything of it runs
+
+
+def test_all_of_it_is_in_the_cgroup(runtime, bundle):
+    name = runtime.start(bundle())
+    procs = knob(runtime, name, "" if unified() else "pids", "cgroup.procs")
+    assert procs.split() == [str(runtime.pid(name))]
+    inside = runtime.exec(name, "cat", "/proc/self/cgroup", "/proc/1/cgroup").stdout.splitlines()
+    assert inside[: len(inside) // 2] == inside[len(inside) // 2 :]
