@@ -37,14 +37,9 @@ def write(path: str, text: str) -> None:
 
 
 def make(places: tuple[Place, ...]) -> None:
-    """Make the directories of PLACES.
-
-    Raises StateError if one holds processes already: two containers must not
-    share a cgroup that the first one's deletion empties.
-    """
+    """Make the directories of PLACES."""
     for place in places:
-        if _make(place.directory, place.mount):
-            _refuse_processes(place)
+        _make(place.directory, place.mount)
         if "" in place.controllers:
             _enable(place)
         if "cpuset" in place.controllers:
@@ -67,15 +62,19 @@ def _make(directory: str, mount: str) -> bool:
     return _make(directory, mount)
 
 
-def _refuse_processes(place: Place) -> None:
-    """Raise StateError if the cgroup at PLACE holds processes."""
-    found = read(f"{place.directory}/{PROCS}").split()
-    if found:
-        raise StateError(
-            f"container's cgroup is not empty: {len(found)} process(es) found in {place.directory}",
-            pointer="/linux/cgroupsPath",
-            hint="give every container a cgroup of its own",
-        )
+def refuse_used(places: tuple[Place, ...]) -> None:
+    """Raise StateError if one of the cgroups at PLACES holds processes: they are somebody else's."""
+    for place in places:
+        try:
+            found = read(f"{place.directory}/{PROCS}").split()
+        except FileNotFoundError:
+            continue
+        if found:
+            raise StateError(
+                f"container's cgroup is not empty: {len(found)} process(es) found in {place.directory}",
+                pointer="/linux/cgroupsPath",
+                hint="give every container a cgroup of its own",
+            )
 
 
 def _enable(place: Place) -> None:

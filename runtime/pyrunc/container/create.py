@@ -111,15 +111,18 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     io.check_preserved(options.preserve_fds)
     known = facts.probe()
     plan = build.build(config, known, asked)
-    directory, lock = store.reserve(options.root, options.id)
     saved = _first(config, known, asked)
+    # Before anything is written down: what a saved state names is what delete --force will kill.
+    fs.refuse_used(saved.places)
+    directory, lock = store.reserve(options.root, options.id)
+    context = None
     try:
         save(directory, saved)
         write_file(f"{directory}/{store.CONFIG}", text)
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
-        _undo(options, config, directory, saved, error)
+        _undo(options, config, directory, saved, error, owned=context is not None and context.owns_cgroups)
         posix.close(lock)
         raise
     return Made(directory, saved, plan, context), lock
@@ -177,11 +180,14 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
     return Context(slots, for_hooks(saved), commit, terminal, private=(lock,))
 
 
-def _undo(options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException) -> None:
+def _undo(
+    options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException, *, owned: bool
+) -> None:
     """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
     try:
-        fs.signal_all(saved.places, 9)
-        fs.remove(saved.places)
+        if owned:
+            fs.signal_all(saved.places, 9)
+            fs.remove(saved.places)
     except (OSError, PyruncError) as second:
         options.log.warning(f"cannot clean up after the failure: {second}")
     store.discard(directory)

@@ -30,7 +30,6 @@ def child(process: Process, at: str, *, console: bool) -> Iterator[Op]:
     where, doing = f"{at}/terminal", "error setting up the terminal"
     yield Op("open_pty", (ROOT,), where, MASTER, doing)
     yield Op("pty_slave", (MASTER,), where, PTY, doing)
-    yield Op("clear_onlcr", (PTY,), where, doing=doing)
     if process.consoleSize is not None:
         args = (PTY, process.consoleSize.height, process.consoleSize.width)
         yield Op("set_window_size", args, f"{at}/consoleSize", doing=doing)

@@ -34,8 +34,11 @@ def _write_proc(pid: int, name: str, text: str) -> None:
 
 
 def _raise_rlimit(pid: int, resource: int, hard: int) -> None:
-    """Raise the hard limit of process PID to HARD, if it is below."""
-    soft, now = process.get_prlimit(pid, resource)
+    """Raise the hard limit of child PID to HARD, if it is below.
+
+    A child has our limits; asking for its own would need CAP_SYS_RESOURCE once its ids have changed.
+    """
+    soft, now = process.get_prlimit(0, resource)
     if hard > now:
         process.prlimit(pid, resource, soft, hard)
 
@@ -108,7 +111,6 @@ KERNEL: dict[str, Callable[..., Any]] = {
 STEPS: dict[str, Callable[..., Any]] = {
     "announce_exec": start.announce_exec,
     "capset": identity.capset,
-    "clear_onlcr": tty.clear_onlcr,
     "commit": _commit,
     "drop_bounding": identity.drop_bounding,
     "enter_cwd": identity.enter_cwd,

@@ -43,6 +43,7 @@ class Context:
         self.sock: socket | None = None
         self.made: set[int] = set()
         self.empty_attached = False
+        self.owns_cgroups = False
         self.filter: Filter | None = None
         self.image: Image | None = None
         self.program = (-1, "")

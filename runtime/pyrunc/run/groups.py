@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 
-def make_cgroup(_: Context, places: tuple[Place, ...]) -> None:
-    """Make the container's cgroups."""
+def make_cgroup(context: Context, places: tuple[Place, ...]) -> None:
+    """Make the container's cgroups; from here on what is in them is ours to kill."""
+    fs.refuse_used(places)
+    context.owns_cgroups = True
     fs.make(places)
 
 

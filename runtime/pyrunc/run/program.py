@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import posix
 from _signal import SIG_SETMASK, pthread_sigmask
-from _struct import error as StructError
 from _struct import unpack_from
 
 from pyrunc.errors import OpError
@@ -24,10 +23,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
-HEAD = 4096  # enough for the `#!` line (256 bytes, execve(2)) and an ELF file's program headers
+HEAD = 256  # enough for the `#!` line (execve(2)) and an ELF file's header
+PATH_MAX = 4096
 SHEBANG_MAX = 256
 SCRIPTS_MAX = 5  # as deep as execve(2) goes
-PT_INTERP = 3
+PT_INTERP, EHDR_SIZE = 3, 64
+# Elf64 and Elf32: format of an offset, where e_phoff and e_phentsize are, sizeof(Phdr), where p_offset is.
+LAYOUTS = (("=Q", 32, 54, 56, 8), ("=I", 28, 42, 32, 4))
 ANY_EXECUTE = 0o111
 
 
@@ -54,8 +56,7 @@ def open_program(
     else:
         raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
     _refuse_ourselves(context, fd, path)
-    interpreter = _elf_interpreter(head)
-    if interpreter:
+    for interpreter in _elf_interpreters(fd, head):
         loader = _open_interpreter(root, cwd, interpreter, path)
         _refuse_ourselves(context, loader, path)
         posix.close(loader)
@@ -98,8 +99,8 @@ def _open(root: int, cwd: str, path: str, name: str) -> int:
     try:
         fd = fs.openat2(root, _absolute(cwd, path), flags, 0, fs.RESOLVE_IN_ROOT)
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            text = f'exec: "{name}": a link into /proc, or a loop of links, is not followed: permission denied'
+        if error.errno in (errno.ELOOP, errno.EXDEV):
+            text = f'exec: "{name}": links into /proc, and loops of links, are not followed: permission denied'
             raise OpError(text, errno=errno.EACCES) from None
         raise OpError(f'exec: "{name}": stat {path}: {error.strerror.lower()}', errno=error.errno) from None
     mode = posix.fstat(fd).st_mode
@@ -129,27 +130,32 @@ def _shebang(head: bytes, path: str) -> tuple[str, str]:
     interpreter, argument = line[:end], line[end:]
     if not interpreter:
         raise OpError(f"exec {path}: exec format error: nothing follows #!", errno=errno.ENOEXEC)
-    return str(interpreter, "utf-8", "surrogateescape"), str(argument.strip(b" \t"), "utf-8", "surrogateescape")
+    argument = argument.strip(b" \t")
+    return str(interpreter, "utf-8", "surrogateescape"), str(argument, "utf-8", "surrogateescape")
 
 
-def _elf_interpreter(head: bytes) -> str:
-    """Return the PT_INTERP of the ELF file that begins with HEAD, or nothing (elf(5))."""
-    if head[:4] != b"\x7fELF":
-        return ""
-    wide = head[4] == 2
-    order = "<" if head[5] == 1 else ">"
-    try:
-        offset = unpack_from(f"{order}Q" if wide else f"{order}I", head, 32 if wide else 28)[0]
-        size, count = unpack_from(f"{order}HH", head, 54 if wide else 42)
-        for index in range(count):
-            start = offset + index * size
-            if unpack_from(f"{order}I", head, start)[0] != PT_INTERP:
-                continue
-            place = unpack_from(f"{order}Q" if wide else f"{order}I", head, start + (8 if wide else 4))[0]
-            return str(head[place:].partition(b"\0")[0], "utf-8", "surrogateescape")
-    except StructError:
-        return ""  # headers beyond what was read, or broken: the kernel will say
-    return ""
+def _elf_interpreters(fd: int, head: bytes) -> list[str]:
+    """Return each PT_INTERP of ELF file FD, which begins with HEAD (elf(5)).
+
+    Read where the kernel reads it, anywhere in the file, and in both layouts:
+    the kernel goes by the machine and does not look at the file's class.
+    """
+    found: list[str] = []
+    if head[:4] != b"\x7fELF" or len(head) < EHDR_SIZE:
+        return found
+    for word, start_at, size_at, row_size, place_at in LAYOUTS:
+        size, count = unpack_from("=HH", head, size_at)
+        if size != row_size:
+            continue  # which the kernel refuses
+        try:
+            table = posix.pread(fd, size * count, unpack_from(word, head, start_at)[0])
+            for row in range(0, len(table) - size + 1, size):
+                if unpack_from("=I", table, row)[0] == PT_INTERP:
+                    name = posix.pread(fd, PATH_MAX, unpack_from(word, table, row + place_at)[0])
+                    found.append(str(name.partition(b"\0")[0], "utf-8", "surrogateescape"))
+        except (OSError, OverflowError):
+            continue  # an offset that is none: the kernel will say
+    return found
 
 
 def _refuse_ourselves(context: Context, fd: int, path: str) -> None:

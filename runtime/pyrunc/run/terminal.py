@@ -40,6 +40,7 @@ class Relay:
         if posix.isatty(STDIN):
             self.saved = termios.tcgetattr(STDIN)
             _make_raw(STDIN)
+        _clear_onlcr(self.master)
         self._copy_size()
         for fd in (STDIN, self.master, self.signals):
             self.watch.register(fd, POLLIN)
@@ -115,6 +116,13 @@ class Relay:
             self.watch.unregister(fd)
         except KeyError:
             return
+
+
+def _clear_onlcr(fd: int) -> None:
+    """Let our terminal, not the container's, add carriage returns."""
+    settings = termios.tcgetattr(fd)
+    settings[1] &= ~termios.ONLCR
+    termios.tcsetattr(fd, termios.TCSANOW, settings)
 
 
 def _make_raw(fd: int) -> None:

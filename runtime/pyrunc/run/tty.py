@@ -14,14 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
-TCGETS, TCSETS = 0x5401, 0x5402
 TIOCSCTTY = 0x540E
 TIOCSWINSZ = 0x5414
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
-ONLCR = 0x4
 PTMX_DEVICE = posix.makedev(5, 2)
-TERMIOS_SIZE = 60  # more than struct termios on any architecture
 
 
 def open_pty(_: Context, root: int) -> int:
@@ -39,13 +36,6 @@ def pty_slave(_: Context, master: int) -> int:
     """Return the other end of MASTER, without looking up any path."""
     slave: int = ioctl(master, TIOCGPTPEER, posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC)
     return slave
-
-
-def clear_onlcr(_: Context, slave: int) -> None:
-    """Let the outer terminal, not this one, add carriage returns."""
-    settings = bytearray(ioctl(slave, TCGETS, bytes(TERMIOS_SIZE)))
-    settings[4] &= ~ONLCR  # the low byte of c_oflag, which follows the four of c_iflag
-    ioctl(slave, TCSETS, bytes(settings))
 
 
 def set_window_size(_: Context, slave: int, rows: int, columns: int) -> None:
