@@ -41,7 +41,7 @@ own_program = pytest.mark.pyrunc_only("it runs a sealed copy of itself, and that
 
 
 def elf(wanted: str, *, table: int = 64, text: int = 1024, kind: int = 2) -> bytes:
-    """Return an ELF file of class KIND whose interpreter is WANTED, the headers at TABLE, the name at TEXT."""
+    """Return an ELF file of class KIND with interpreter WANTED, the headers at TABLE, the name at TEXT."""
     name = wanted.encode() + b"\0"
     machine = {"x86_64": 62, "aarch64": 183}[os.uname().machine]
     ident = b"\x7fELF" + bytes([kind, 1, 1]) + bytes(9)
@@ -174,7 +174,7 @@ def test_a_process_that_is_created_in_a_shared_pid_namespace_cannot_be_caught(ru
 
 @pytest.mark.slow_vm
 def test_the_trap_works(runtime, bundle, tmp_path):
-    """What the two tests above would find: a dumpable python3 without more privileges than the container's."""
+    """What the two tests above would find: a dumpable python3 with no more privileges than it has."""
     python = Path("/usr/bin/python3").resolve()
     name = trapped(runtime, lie_in_wait(bundle(), python, 2), tmp_path / "out")
     bait = ["/usr/bin/python3", "-c", "import time; time.sleep(0.5)"]
@@ -370,9 +370,7 @@ def test_a_passwd_that_is_a_link_to_the_hosts(runtime, bundle, tmp_path):
         assert "stolen" not in runtime.run(b, check=False).stdout
 
 
-@pytest.mark.parametrize(
-    "name", ["../escape", "a/b", ".", "..", "a b", "a\nb", "", "/absolute", "x" * 1025, "-x"]
-)
+@pytest.mark.parametrize("name", ["../escape", "a/b", ".", "..", "a b", "a\nb", "", "/absolute", "x" * 1025])
 def test_a_name_that_leads_elsewhere(runtime, bundle, name):
     b = bundle("true")
     b.save()
@@ -395,24 +393,16 @@ def test_exec_into_another_cgroup(runtime, bundle, path):
 # A descriptor as directory (CVE-2024-21626)
 
 
-def numbers():
-    return [*range(3, 13), 63, 64]
+FORMS = ["/proc/self/fd/{}", "/proc/thread-self/fd/{}", "/proc/1/fd/{}", "/proc/self/fd/{}/../.."]
 
 
-def test_a_directory_that_is_a_descriptor(runtime, bundle):
-    for number in numbers():
-        for form in (
-            "/proc/self/fd/{}",
-            "/proc/thread-self/fd/{}",
-            "/proc/1/fd/{}",
-            "/proc/self/fd/{}/../..",
-        ):
-            b = with_probe(bundle(), "cwd")
-            b.process["cwd"] = form.format(number)
-            done = runtime.run(b, check=False)
-            assert done.returncode != 0 or done.stdout in ("/\n", "/proc\n"), done.stdout
-        if number > 8:
-            break
+@pytest.mark.parametrize("form", FORMS)
+def test_a_directory_that_is_a_descriptor(runtime, bundle, form):
+    for number in (3, 4, 5, 6, 7, 8, 9, 10, 64):
+        b = with_probe(bundle(), "cwd")
+        b.process["cwd"] = form.format(number)
+        done = runtime.run(b, check=False)
+        assert done.returncode != 0 or done.stdout in ("/\n", "/proc\n"), done.stdout
 
 
 @pytest.mark.parametrize("number", [3, 6, 7, 8, 9, 63])
