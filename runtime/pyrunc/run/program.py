@@ -100,7 +100,7 @@ def _open(root: int, cwd: str, path: str, name: str) -> int:
         fd = fs.openat2(root, _absolute(cwd, path), flags, 0, fs.RESOLVE_IN_ROOT)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EXDEV):
-            text = f'exec: "{name}": links into /proc, and loops of links, are not followed: permission denied'
+            text = f'exec: "{name}": a link into /proc, or a loop, is not followed: permission denied'
             raise OpError(text, errno=errno.EACCES) from None
         raise OpError(f'exec: "{name}": stat {path}: {error.strerror.lower()}', errno=error.errno) from None
     mode = posix.fstat(fd).st_mode
