@@ -91,7 +91,7 @@ def _run(items: list[Item]) -> bool:
         if package:
             module.__path__ = [path.rpartition("/")[0]]
         fresh.append((module, code))
-    for module, code in fresh:
+    for module, _ in fresh:
         parent, _, last = module.__name__.rpartition(".")
         setattr(modules[parent], last, module)
     for module, code in fresh:
@@ -109,7 +109,7 @@ def _import_and_keep(name: str) -> None:
         usual(loader, module)
         order.append(module)
 
-    SourceFileLoader.exec_module = noting  # type: ignore[method-assign]
+    SourceFileLoader.exec_module = noting  # type: ignore[method-assign, assignment]
     try:
         __import__(f"pyrunc.cli.commands.{name}")
     finally:

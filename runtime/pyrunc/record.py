@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 else:
 
-    def dataclass_transform(**_):
+    def dataclass_transform(**_: object):  # noqa: ANN201
         """Stand in for the decorator that only a type checker reads."""
         return lambda cls: cls
 

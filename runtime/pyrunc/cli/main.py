@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
         place = f": {error.filename}" if error.filename else ""
         _trace(log)
         return _fail(name, f"{(error.strerror or str(error)).lower()}{place}", log, error.errno or 0)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a traceback is no message
         _trace(log)
         return _fail(name, f"internal error: {type(error).__name__}: {error} ({_where(error)})", log, 0)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posix
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack
-
 from fcntl import F_GETFD, fcntl
+
 from pyrunc.errors import UsageError
 
 

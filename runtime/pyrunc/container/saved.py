@@ -52,8 +52,8 @@ def load(directory: str) -> Saved:
         posix.close(fd)
     document: Any = loads(text, f"{directory}/{STATE}")
     places = tuple(Place(row[0], row[1], tuple(row[2])) for row in document.pop("places"))
-    lists = {name: tuple(document.pop(name)) for name in ("joins", "hooks")}
-    return Saved(places=places, **lists, **document)
+    joins, hooks = (tuple(document.pop(name)) for name in ("joins", "hooks"))
+    return Saved(places=places, joins=joins, hooks=hooks, **document)
 
 
 def save(directory: str, saved: Saved) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import posix
+from fcntl import LOCK_EX, LOCK_NB, flock
 from time import monotonic, sleep
 
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pyrunc.errors import StateError, UsageError
 from pyrunc.run.start import FIFO, RESULT
 

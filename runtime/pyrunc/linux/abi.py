@@ -74,7 +74,7 @@ class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
 class _Process:
     """The symbols of this process, among them the C library's."""
 
-    _handle = _ctypes.dlopen(None, 0)
+    _handle = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # typeshed does not know of NULL
 
 
 class _Function(_ctypes.CFuncPtr):
@@ -126,7 +126,7 @@ def syscall(number: int, *args: Argument) -> int:
     Raises OSError with errno, OverflowError for an int that no register holds.
     """
     for arg in args:
-        if arg.__class__ is int and not -(1 << 63) <= arg < 1 << 64:  # type: ignore[operator]
+        if arg.__class__ is int and not -(1 << 63) <= arg < 1 << 64:
             raise OverflowError(f"{arg} does not fit a machine word")
     result = _syscall(number, *args, *_FILL[len(args) :])
     if result < 0:

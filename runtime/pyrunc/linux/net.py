@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from _socket import AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, socket
 from _struct import pack, unpack_from
-
 from fcntl import ioctl
 
 SIOCGIFFLAGS = 0x8913

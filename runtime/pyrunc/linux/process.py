@@ -91,7 +91,7 @@ def capget() -> int:
     data = Buffer(24)
     syscall(NR["capget"], header, data.address)
     words = unpack("=6I", bytes(data))
-    return words[1] | words[4] << 32
+    return int(words[1] | words[4] << 32)
 
 
 def get_prlimit(pid: int, resource: int) -> tuple[int, int]:

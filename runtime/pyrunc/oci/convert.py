@@ -43,8 +43,7 @@ def wrong(value: object, expected: str, at: str, hint: str = "") -> ConfigError:
         shown = f'"{value}"' if isinstance(value, str) else str(value)
         found = shown if len(shown) <= SHOWN_MAX else shown[:SHOWN_MAX] + "..."
     else:
-        found = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None  # type: ignore[call-overload]
-        found = found or KINDS.get(type(value), "something else")
+        found = str(value).lower() if isinstance(value, bool) else KINDS.get(type(value), "something else")
     return ConfigError(f"expected {expected}, found {found}", pointer=at, hint=hint)
 
 
@@ -52,14 +51,14 @@ def string(value: Any, at: str) -> str:
     """Check a string."""
     if value.__class__ is not str:
         raise wrong(value, "a string", at)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def boolean(value: Any, at: str) -> bool:
     """Check true or false."""
     if value.__class__ is not bool:
         raise wrong(value, "true or false", at)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def anything(value: Any, at: str) -> Any:
@@ -76,7 +75,7 @@ def integer(limits: tuple[int, int]) -> Converter:
             raise wrong(value, "an integer", at)
         if not low <= value <= high:
             raise wrong(value, f"an integer from {low} to {high}", at)
-        return value  # type: ignore[no-any-return]
+        return value
 
     return convert
 
@@ -90,7 +89,7 @@ def one_of(*names: str) -> Converter:
             raise wrong(value, "a string", at)
         if value not in allowed:
             raise wrong(value, "one of " + ", ".join(names), at)
-        return value  # type: ignore[no-any-return]
+        return value
 
     return convert
 

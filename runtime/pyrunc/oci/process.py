@@ -132,7 +132,7 @@ process = record(
     apparmorProfile=string,
     selinuxLabel=string,
     oomScoreAdj=integer((-1000, 1000)),
-    ioPriority=lambda value, at: _io_priority(value, at),
+    ioPriority=lambda value, at: _io_priority(value, at),  # noqa: PLW0108 - defined below
     scheduler=record(
         Scheduler,
         "policy",

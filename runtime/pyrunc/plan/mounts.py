@@ -182,8 +182,7 @@ def _new(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
     if fstype == "tmpfs" and not any(option.startswith("mode=") for option, _ in options.data):
         yield Op("tmpfs_mode", (context, point), at, doing=doing)
     yield Op("fsconfig", (context, m.FSCONFIG_CMD_CREATE, None, None, 0), at, doing=doing)
-    args = (context, m.FSMOUNT_CLOEXEC, options.attr_set)
-    yield Op("fsmount", args, at, tree, doing)
+    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, options.attr_set), at, tree, doing)
     yield from attributes(tree, options.replace(attr_set=0, attr_clr=0), index, doing)
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyrunc.oci.config import Config
-    from pyrunc.oci.linux import IDMapping, Linux
+    from pyrunc.oci.linux import Linux
+    from pyrunc.oci.mounts import IDMapping
 
 FLAGS = {
     "time": p.CLONE_NEWTIME,

@@ -97,14 +97,13 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
     Nothing but capset(2) and the execve follows the filter.
     """
     by_descriptor = seccomp.lets_through(filters, "execveat")
+    how = "execveat" if facts.kernel >= NAMED_BY_DESCRIPTOR else "execveat by name"
     if not by_descriptor:
         how = "execve"
-    else:
-        how = "execveat" if facts.kernel >= NAMED_BY_DESCRIPTOR else "execveat by name"
     final = None
     if _before_filter(process, filters):
         sets = process.capabilities
-        final = (_mask(sets and sets.effective), _mask(sets and sets.permitted), _mask(sets and sets.inheritable))
+        final = (_mask(sets.effective if sets else ()), _mask(sets.permitted if sets else ()), _mask(sets.inheritable if sets else ()))
     yield from _limits(process, at)
     yield Op("exec_program", (PROGRAM, how, final), f"{at}/args/0")
 
@@ -149,7 +148,7 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
     """
     sets, user = process.capabilities, process.user
     where = f"{at}/capabilities"
-    bounding = _mask(sets and sets.bounding)
+    bounding = _mask(sets.bounding if sets else ())
     doing = "error applying capabilities"
     yield Op("drop_bounding", (bounding, facts.last_cap), f"{where}/bounding", doing=doing)
     yield Op("prctl", (p.PR_SET_KEEPCAPS, 1))
@@ -159,16 +158,16 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
     # Changing ids made the process dumpable or not by its own rules: settle it.
     yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     extra = 1 << caps.CAP_SYS_ADMIN if keep else 0
-    effective, permitted = _mask(sets and sets.effective), _mask(sets and sets.permitted)
+    effective, permitted = _mask(sets.effective if sets else ()), _mask(sets.permitted if sets else ())
     if effective & ~permitted:
         raise ConfigError(
             "effective capabilities that are not permitted",
             pointer=f"{where}/effective",
             hint="the permitted set must hold them too (capabilities(7))",
         )
-    args = (effective | extra, permitted | extra, _mask(sets and sets.inheritable))
+    args = (effective | extra, permitted | extra, _mask(sets.inheritable if sets else ()))
     yield Op("capset", args, where, doing=doing)
-    ambient = _mask(sets and sets.ambient) & permitted & _mask(sets and sets.inheritable)
+    ambient = _mask(sets.ambient if sets else ()) & permitted & _mask(sets.inheritable if sets else ())
     if ambient:
         yield Op("raise_ambient", (ambient,), f"{where}/ambient", doing=doing)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pyrunc.errors import UnsupportedError
-
 from pyrunc.linux import mount as m
 from pyrunc.plan.mountopts import PROPAGATION, RECURSIVE_PROPAGATION
 from pyrunc.plan.namespaces import has, is_new

@@ -111,9 +111,9 @@ def call(op: Op) -> str:
 def line(op: Op) -> str:
     """Return OP as one line of a plan, with its pointer."""
     if op.call == "barrier":
-        return f"-- at {op.args[0]}" + (f" + {op.args[1]}" if len(op.args) > 1 else "")
+        return f"-- at {op.args[0]!s}" + (f" + {op.args[1]!s}" if len(op.args) > 1 else "")
     if op.call == "go":
-        return f"-- go {op.args[0]}"
+        return f"-- go {op.args[0]!s}"
     return f"{call(op)}    # {op.at}" if op.at else call(op)
 
 

@@ -26,6 +26,7 @@ from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from typing import NoReturn
 
     from pyrunc.plan.op import Op, Plan
@@ -148,7 +149,7 @@ def _own_inode() -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _child(plan: Plan, context: Context, host: wire.socket, sock: wire.socket) -> NoReturn:
+def _child(plan: Plan, context: Context, host: socket, sock: socket) -> NoReturn:
     """Be the new process: seal, reset signals, do every op.  Leaves by execve or _exit only."""
     index = 0
     try:
@@ -174,20 +175,20 @@ def _child(plan: Plan, context: Context, host: wire.socket, sock: wire.socket) -
         _report(context, sock, index, error.errno or 0, _detail(plan.child[index], context))
     except PyruncError as error:
         _report(context, sock, index, getattr(error, "errno", 0), str(error))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
         _report(context, sock, index, 0, f"internal error: {type(error).__name__}: {error}")
     posix._exit(1)
 
 
-def _respawn(op: Op, sock: wire.socket) -> None:
+def _respawn(op: Op, sock: socket) -> None:
     """Fork again, as a sibling, into the namespaces that only a child enters; the first half leaves."""
-    pid = process.clone3(int(op.args[0]) | process.CLONE_PARENT)  # type: ignore[call-overload]
+    pid = process.clone3(int(str(op.args[0])) | process.CLONE_PARENT)
     if pid:
         wire.send_moved(sock, pid)
         posix._exit(0)
 
 
-def _report(context: Context, sock: wire.socket, index: int, errno: int, text: str) -> None:
+def _report(context: Context, sock: socket, index: int, errno: int, text: str) -> None:
     """Send the failure of op INDEX to whoever is there: `create`, or later `start`."""
     frame = wire.fail(index, errno, text)
     try:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import posix
 from _signal import SIGKILL, valid_signals
+from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
 from pyrunc.errors import HookError
-from select import POLLIN, POLLOUT, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

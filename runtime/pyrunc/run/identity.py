@@ -37,8 +37,8 @@ def enter_cwd(_: Context, root: int, path: str, make: bool) -> None:
     try:
         fd = rootpath.directory(root, path) if make else rootpath.open_path(root, path, posix.O_DIRECTORY)
     except OSError as error:
-        text = f'chdir to cwd ("{path}") set in config.json failed: {error.strerror.lower()}'
-        raise OpError(text, errno=error.errno) from None
+        text = f'chdir to cwd ("{path}") set in config.json failed: {(error.strerror or "").lower()}'
+        raise OpError(text, errno=error.errno or 0) from None
     posix.fchdir(fd)
     posix.close(fd)
 

@@ -102,7 +102,7 @@ def _open(root: int, cwd: str, path: str, name: str) -> int:
         if error.errno in (errno.ELOOP, errno.EXDEV):
             text = f'exec: "{name}": a link into /proc, or a loop, is not followed: permission denied'
             raise OpError(text, errno=errno.EACCES) from None
-        raise OpError(f'exec: "{name}": stat {path}: {error.strerror.lower()}', errno=error.errno) from None
+        raise OpError(f'exec: "{name}": stat {path}: {(error.strerror or "").lower()}', errno=error.errno or 0) from None
     mode = posix.fstat(fd).st_mode
     if mode & rootpath.S_IFMT == rootpath.S_IFDIR:
         raise OpError(f'exec: "{name}": is a directory: permission denied', errno=errno.EACCES)
@@ -120,7 +120,7 @@ def _open_interpreter(root: int, cwd: str, path: str, script: str) -> int:
         hint = f'its interpreter "{path}" could not be opened'
         if path.endswith("\r"):
             hint = "its first line ends in CR LF: save it with Unix line ends"
-        raise OpError(f"exec {script}: {text}: {hint}", errno=error.errno) from None
+        raise OpError(f"exec {script}: {text}: {hint}", errno=error.errno or 0) from None
 
 
 def _shebang(head: bytes, path: str) -> tuple[str, str]:

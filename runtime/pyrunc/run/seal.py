@@ -25,7 +25,7 @@ class _Refusal:
 
 def seal() -> None:
     """Make every further import of this process fail, other than of what is loaded already."""
-    sys.meta_path[:] = [_Refusal]  # type: ignore[list-item]  # a class does for an instance
+    sys.meta_path[:] = [_Refusal]
     sys.path[:] = []
     sys.path_hooks[:] = []
     sys.path_importer_cache.clear()

@@ -10,11 +10,11 @@ import posix
 import termios
 from _signal import SIGWINCH, valid_signals
 from _struct import unpack_from
-
 from fcntl import ioctl
+from select import POLLHUP, POLLIN, poll
+
 from pyrunc.linux.process import signalfd
 from pyrunc.run.supervise import pass_on, reap
-from select import POLLHUP, POLLIN, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posix
 from _struct import pack
-
 from fcntl import ioctl
+
 from pyrunc.errors import OpError
 from pyrunc.linux.fs import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
 from pyrunc.run import rootpath

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 DIGEST = 32
 FILE_MAX = 1 << 20
-LIBRARIES = ("/usr/lib/x86_64-linux-gnu/libseccomp.so.2", "/usr/lib/aarch64-linux-gnu/libseccomp.so.2", "/usr/lib64/libseccomp.so.2")
+LIBRARIES = (
+    "/usr/lib/x86_64-linux-gnu/libseccomp.so.2",
+    "/usr/lib/aarch64-linux-gnu/libseccomp.so.2",
+    "/usr/lib64/libseccomp.so.2",
+)
 FORMAT = "1"
 OTHERS_WRITE = 0o022
 

@@ -10,15 +10,15 @@ from pyrunc.container.options import ExecOptions
 def command(call: Call) -> int:
     """Run the process and return its status."""
     options = dict(call.options)
-    lists = {name: tuple(options.pop(key, ())) for name, key in (("env", "env"), ("caps", "cap"))}
-    groups = tuple(options.pop("additional_gids", ()))
+    env, caps, groups = (tuple(options.pop(key, ())) for key in ("env", "cap", "additional_gids"))
     asked = ExecOptions(
         id=call.positional[0],
         root=call.root,
         args=call.rest,
         additional_gids=groups,
         log=call.log,
-        **lists,
+        env=env,
+        caps=caps,
         **options,
     )
     return exec_(asked)

@@ -51,7 +51,7 @@ def _table(found: list[int]) -> str:
 
     import psutil
 
-    rows = [("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")]
+    rows: list[tuple[str, ...]] = [("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")]
     for pid in found:
         try:
             process = psutil.Process(pid)
