@@ -6,7 +6,18 @@
 `bundle` makes bundles over a busybox rootfs from what `runc spec` writes,
 `runtime` runs the runtime with a state directory of its own, and afterwards
 deletes what is left and checks that nothing is: no process, mount, cgroup or
-state directory.
+state directory (harness/leaks.py; harness/keeper.py tells whose a process is).
+
+The parts of the harness:
+
+    bundle()                     a bundle that sleeps; bundle("echo", "a") and bundle("echo a; exit 3") run that;
+                                 change .config, .process, .linux, or call .mount(), .namespace(), before it is used
+    runtime.create/start/run     a container of a bundle; the first two return its id, run what the command did
+    runtime("kill", id, ...)     any command of the runtime; fails the test if it fails, unless check=False
+    runtime.refuses(...)         any command that must fail; returns what it said
+    runtime.state/status/pid/exec/wait/end/popen
+    failures.fails               a create that must fail and leave nothing
+    leaks.cgroup_directories, runtime.wait_for, looking.py
 """
 
 from __future__ import annotations
@@ -17,6 +28,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.harness import keeper
 from integration.harness.bundle import Bundles
 from integration.harness.leaks import Leaks
 from integration.harness.runtime import Runtime
@@ -30,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pyrunc_only(reason): runc does otherwise, or not at all")
     config.addinivalue_line("markers", "v1: needs cgroup version 1")
     config.addinivalue_line("markers", "v2: needs cgroup version 2")
+    if os.geteuid() == 0 and not config.option.collectonly:
+        keeper.keep()
 
 
 def is_v2() -> bool:

@@ -3,61 +3,70 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from integration.harness import keeper
 from integration.harness.runtime import wait_for
 
 if TYPE_CHECKING:
     from integration.harness.runtime import Runtime
 
 CGROUPS = Path("/sys/fs/cgroup")
+SECONDS = 5
 
 
 def cgroup_directories(name: str) -> list[str]:
-    """Every cgroup directory called NAME, in whatever hierarchy."""
+    """Return every cgroup directory called NAME, in whatever hierarchy."""
     found = []
     for directory, names, _ in os.walk(CGROUPS):
         found += [f"{directory}/{each}" for each in names if each == name]
     return found
 
 
-def processes_of(text: str) -> list[int]:
-    """Pids whose command line has TEXT, other than our own."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if text in line:
-                found.append(int(entry.name))
-    return found
+def mounts() -> dict[str, str]:
+    """Return the mounts of this mount namespace: the id of each, and its line."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {line.split()[0]: line for line in lines}
 
 
 class Leaks:
     """Knows how the machine looked before a test, and what is left of it after."""
 
     def __init__(self, runtime: Runtime) -> None:
+        """Look at the machine."""
         self.runtime = runtime
-        self.mounts = self._mounts()
+        self.mounts = set(mounts())
+        self.processes = keeper.left()
 
-    @staticmethod
-    def _mounts() -> set[str]:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        return {line.split()[4] for line in lines}
+    def new_processes(self) -> list[str]:
+        """Return the processes that were not there before."""
+        return [keeper.shown(pid) for pid in keeper.left() - self.processes]
+
+    def new_mounts(self) -> list[str]:
+        """Return the mounts that were not there before."""
+        return [line for number, line in mounts().items() if number not in self.mounts]
 
     def check(self) -> None:
         """Fail for anything that stayed."""
+        try:
+            self._check()
+        finally:
+            for pid in keeper.left() - self.processes:
+                os.kill(pid, signal.SIGKILL)
+
+    def _check(self) -> None:
+        """Fail for anything that stayed, and leave it there."""
+        wait_for(lambda: not self.new_processes(), self.new_processes, SECONDS, what="processes to end")
+        # Others work on this machine too, and may mount something for a moment.
+        wait_for(lambda: not self.new_mounts(), self.new_mounts, SECONDS, what="mounts to go")
         for name in self.runtime.ids:
-            wait_for(lambda name=name: not processes_of(name), f"processes of {name} to end: {processes_of(name)}", 5)
             assert not cgroup_directories(name), f"cgroups of {name} stay"
-            assert not (self.runtime.root / name).exists(), f"state of {name} stays"
             parents = cgroup_directories(f"{name}-parent")
             if self.runtime.name == "pyrunc":
                 assert not parents, f"the parents of {name}'s cgroups stay"
             for path in parents:  # others leave them: we asked for them, so we take them away
                 os.rmdir(path)
-        assert self._mounts() <= self.mounts, "mounts stay"
-
+        stays = [entry for entry in os.listdir(self.runtime.root) if not entry.startswith(".")]
+        assert not stays, f"state stays: {stays}"

@@ -8,47 +8,79 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from integration.harness.bundle import Bundle
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from integration.harness.bundle import Bundle
+
+    Done = subprocess.CompletedProcess[str]
 
 SECONDS = 60
 _NUMBERS = itertools.count()
+# crun refuses version 1 with a unified hierarchy beside it: it gets a mount namespace without that.
+WITHOUT_UNIFIED = ("unshare", "-m", "--propagation", "private", "sh", "-c")
+HYBRID = Path("/sys/fs/cgroup/unified")
 
 
 class Runtime:
     """Runs BINARY with a state directory below DIRECTORY, and remembers its containers."""
 
     def __init__(self, binary: str, directory: Path) -> None:
+        """Make the state directory."""
         self.binary, self.directory = binary, directory
         self.root = directory / "state"
         self.root.mkdir()
         self.ids: list[str] = []
+        self.prefix: tuple[str, ...] = ()
+        if self.name == "crun" and HYBRID.exists():
+            self.prefix = (*WITHOUT_UNIFIED, f'umount {HYBRID} && exec "$0" "$@"')
 
     @property
     def name(self) -> str:
+        """Return the runtime's name: runc, crun, pyrunc."""
         return Path(self.binary).name
 
     def argv(self, *words: str) -> list[str]:
-        return [self.binary, "--root", str(self.root), *words]
+        """Return the argument vector of one command."""
+        return [*self.prefix, self.binary, "--root", str(self.root), *words]
 
-    def __call__(self, *words: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, check: bool = True, **options: Any) -> Done:
         """Run one command; its output is text, and a failure is one of the test unless CHECK is false."""
         options = {"stdin": subprocess.DEVNULL, "timeout": SECONDS, "text": True, **options}
         if "stdout" not in options:
             options["capture_output"] = True
+        if "input" in options:
+            del options["stdin"]
         done = subprocess.run(self.argv(*words), check=False, **options)
         if check and done.returncode:
             raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def popen(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Start one command, with pipes; the test has to wait for it."""
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(self.argv(*words), text=True, **{**pipes, **options})
+
+    def refuses(self, *words: str, status: int = 1, **options: Any) -> str:
+        """Run one command that must fail with STATUS; return standard error, for pyrunc one line without its end."""
+        done = self(*words, check=False, **options)
+        assert done.returncode == status, f"{words}: {done}"
+        assert not done.stdout, done.stdout
+        if self.name == "pyrunc":
+            assert done.stderr.count("\n") == 1, done.stderr
+            assert done.stderr.endswith("\n"), done.stderr
+        return str(done.stderr).rstrip("\n")
+
     def new_id(self) -> str:
+        """Return an id that nobody else has; what carries it is looked for at the end."""
         name = f"pyrunc-test-{os.getpid()}-{next(_NUMBERS)}"
         self.ids.append(name)
         return name
 
-    def _prepare(self, bundle: Bundle) -> str:
-        """Save BUNDLE with a cgroup of its own, unless it names one."""
+    def prepare(self, bundle: Bundle) -> str:
+        """Save BUNDLE with a cgroup of its own, unless it names one; return the id to use."""
         name = self.new_id()
         own = "cgroupsPath" in bundle.linux
         if not own:
@@ -58,9 +90,11 @@ class Runtime:
             del bundle.linux["cgroupsPath"]
         return name
 
-    def run(self, bundle: Bundle, *flags: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+    _prepare = prepare
+
+    def run(self, bundle: Bundle, *flags: str, check: bool = True, **options: Any) -> Done:
         """Run BUNDLE in the foreground."""
-        name = self._prepare(bundle)
+        name = self.prepare(bundle)
         return self("run", "--bundle", str(bundle.path), *flags, name, check=check, **options)
 
     def output(self, bundle: Bundle, *flags: str, **options: Any) -> str:
@@ -69,11 +103,11 @@ class Runtime:
 
     def create(self, bundle: Bundle, *flags: str, **options: Any) -> str:
         """Create a container and return its id; nobody waits for its streams."""
-        name = self._prepare(bundle)
-        options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options}
+        name = self.prepare(bundle)
         log = self.directory / f"{name}.log"
         words = ("--log", str(log), "create", "--bundle", str(bundle.path), *flags, name)
-        done = self(*words, check=False, **{**options, "stderr": subprocess.DEVNULL})
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        done = self(*words, check=False, **{**streams, **options})
         if done.returncode:
             raise AssertionError(f"create: status {done.returncode}\n{log.read_text()}")
         return name
@@ -85,20 +119,30 @@ class Runtime:
         return name
 
     def state(self, name: str) -> dict[str, Any]:
-        return json.loads(self("state", name).stdout)
+        """Return the state document of container NAME."""
+        document: dict[str, Any] = json.loads(self("state", name).stdout)
+        return document
 
     def status(self, name: str) -> str:
+        """Return the status of container NAME."""
         return str(self.state(name)["status"])
 
     def pid(self, name: str) -> int:
+        """Return the pid of container NAME's init."""
         return int(self.state(name)["pid"])
 
-    def exec(self, name: str, *words: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+    def exec(self, name: str, *words: str, check: bool = True, **options: Any) -> Done:
+        """Run WORDS in container NAME."""
         return self("exec", name, *words, check=check, **options)
 
     def wait(self, name: str, status: str) -> None:
         """Wait until container NAME is in STATUS."""
         wait_for(lambda: self.status(name) == status, f"{name} to be {status}")
+
+    def end(self, name: str) -> None:
+        """Kill container NAME and wait until it is stopped."""
+        self("kill", name, "KILL")
+        self.wait(name, "stopped")
 
     def close(self) -> None:
         """Delete every container that is left."""
@@ -107,10 +151,13 @@ class Runtime:
                 self("delete", "--force", name, check=False)
 
 
-def wait_for(true: Any, what: str, seconds: float = 20) -> None:
-    """Wait until TRUE() is; fail with WHAT was waited for."""
+def wait_for(
+    true: Callable[[], object], found: Callable[[], object] | str, seconds: float = 20, *, what: str = ""
+) -> None:
+    """Wait until TRUE() is; fail with WHAT was waited for (or FOUND, if that is a text) and what FOUND() is."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds} s for {what}")
+            text = found if isinstance(found, str) else f"{what}: {found()}"
+            raise AssertionError(f"waited {seconds} s for {text}")
         time.sleep(0.02)

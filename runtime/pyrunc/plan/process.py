@@ -8,6 +8,7 @@ from __future__ import annotations
 from pyrunc.errors import ConfigError
 from pyrunc.linux import caps
 from pyrunc.linux import process as p
+from pyrunc.oci.process import Capabilities
 from pyrunc.plan import seccomp
 from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyrunc.host.facts import HostFacts
-    from pyrunc.oci.process import Capabilities, Process
+    from pyrunc.oci.process import Process
     from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.request import Request
 
@@ -103,7 +104,8 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
     final = None
     if _before_filter(process, filters):
         sets = process.capabilities
-        final = (_mask(sets.effective if sets else ()), _mask(sets.permitted if sets else ()), _mask(sets.inheritable if sets else ()))
+        keep = sets or Capabilities()
+        final = (_mask(keep.effective), _mask(keep.permitted), _mask(keep.inheritable))
     yield from _limits(process, at)
     yield Op("exec_program", (PROGRAM, how, final), f"{at}/args/0")
 
