@@ -41,8 +41,9 @@ def mark(tmp_path):
 
 
 def source(mark: Path) -> str:
-    """Return a Python module that marks; it needs nothing but builtins."""
-    return f"with open({str(mark)!r}, 'a') as f: f.write(__name__ + '\\n')\n"
+    """Return a Python module that marks; it needs nothing but builtins, however early it is imported."""
+    flags = "posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND"
+    return f"import posix\nposix.write(posix.open({str(mark)!r}, {flags}), b'module\\n')\n"
 
 
 def library(mark: Path) -> Path:
@@ -86,7 +87,7 @@ def poison_python(root: Path, directories: list[str], mark: Path) -> None:
             (place / package).mkdir(exist_ok=True)
             for name in names:
                 (place / package / f"{name}.py").write_text(text)
-        (place / "evil.pth").write_text(f"import os; {text}")
+        (place / "evil.pth").write_text(text.replace("\n", "; "))
         for name in ("_socket", "_ctypes", "_json", "fcntl"):
             shutil.copy(library(mark), place / f"{name}.cpython-311-x86_64-linux-gnu.so")
 
@@ -119,11 +120,8 @@ def clean(b: Bundle, mark: Path) -> None:
 
 
 def test_the_poison_works(runtime, bundle, mark):
-    """A python3 that is run inside such a root leaves the mark: so the files lie where they should."""
+    """A python3 that enters such a root and imports leaves the mark: so the files lie where they should."""
     b = poisoned(runtime, bundle(), mark)
-    for name in ("bin/python3", "lib64/ld-linux-x86-64.so.2"):
-        (b.rootfs / name).parent.mkdir(exist_ok=True)
-    shutil.copy(Path(PYTHON).resolve(), b.rootfs / "usr/bin/python3") if (b.rootfs / "usr/bin").exists() else None
     code = f"import os; os.chroot({str(b.rootfs)!r}); os.chdir('/'); import json, encodings.idna"
     subprocess.run([PYTHON, "-c", code], check=False, capture_output=True)
     assert (b.rootfs / str(mark).lstrip("/")).exists()
@@ -261,7 +259,6 @@ HOSTILE = {
     "PYTHONIOENCODING": "rot13",
     "PYTHONUSERBASE": "{here}",
     "PYTHONPLATLIBDIR": "{here}",
-    "PYTHONEXECUTABLE": "{here}/os.py",
     "PYTHONCASEOK": "1",
     "PYTHONDUMPREFS": "1",
     "LC_ALL": "xx_YY.nonsense",
@@ -286,6 +283,18 @@ def test_a_hostile_directory_and_environment(runtime, bundle, hostile, mark):
     b.process["env"] = ["PATH=/bin", "HOME=/x"]
     assert sorted(runtime.output(b, **hostile).split()) == ["HOME=/x", "PATH=/bin"]
     clean(b, mark)
+
+
+@pytest.mark.parametrize("name", ["PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"])
+def test_an_executable_of_the_environment(runtime, bundle, hostile, mark, name):
+    """CPython 3.11 looks for its library beside PYTHONEXECUTABLE, even when it is isolated (-I)."""
+    here = hostile["cwd"]
+    for value in (f"{here}/bin/python3", f"{here}/os.py", here):
+        env = {"PATH": os.environ["PATH"], name: value}
+        b = bundle("echo", "ran")
+        done = runtime.run(b, check=False, env=env)
+        clean(b, mark)
+        assert done.stdout == "ran\n"
 
 
 def test_every_command_in_a_hostile_directory(runtime, bundle, hostile, mark):
