@@ -56,11 +56,15 @@ class Bundle:
 
     @property
     def process(self) -> dict[str, Any]:
-        return self.config["process"]
+        """Return /process of the configuration."""
+        process: dict[str, Any] = self.config["process"]
+        return process
 
     @property
     def linux(self) -> dict[str, Any]:
-        return self.config["linux"]
+        """Return /linux of the configuration."""
+        linux: dict[str, Any] = self.config["linux"]
+        return linux
 
     def save(self) -> None:
         (self.path / "config.json").write_text(json.dumps(self.config))
