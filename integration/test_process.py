@@ -122,7 +122,7 @@ def test_init_is_the_only_process(runtime, bundle):
 def test_init_is_adopted_by_nobody_of_ours(runtime, bundle):
     name = runtime.start(bundle())
     parent = int(status_outside(runtime.pid(name))["PPid"])
-    assert parent <= 1 or runtime.name not in Path(f"/proc/{parent}/cmdline").read_text()
+    assert parent in (0, 1, os.getppid())  # the last is harness/keeper.py
 
 
 # Memory, scheduling, privileges
