@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from pyrunc import __version__
-from pyrunc.cli.table import BY_NAME, COMMANDS, GLOBAL, Command, Option
+from pyrunc.cli.table import BY_NAME, COMMANDS, GLOBAL, HELP, Command, Option
 from pyrunc.errors import UsageError
 from pyrunc.oci import OCI_VERSION
 
@@ -36,7 +36,7 @@ def parser(command: Command) -> argparse.ArgumentParser:
         epilog=f"Example: {command.example}" if command.example else None,
         add_help=False,
     )
-    for option in (*command.options, GLOBAL[-1]):
+    for option in (*command.options, HELP):
         _add(made, option)
     return made
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import posix
 import sys
 
-from pyrunc.cli.parse import Arguments, parse
+from pyrunc.cli.output import write
+from pyrunc.cli.parse import Arguments, parse_command, parse_general
+from pyrunc.cli.table import BY_NAME
 from pyrunc.errors import PyruncError, UnsupportedError, UsageError
 from pyrunc.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 DEFAULT_ROOT = "/run/pyrunc"
+FAILED = 1
 EXEC_FAILED = 255  # runc's: a status of 1 would be taken for the program's own
 INTERRUPTED = 130
+STANDARD_STREAMS = (0, 1, 2)
 
 
 class Call(Arguments):
@@ -29,25 +34,36 @@ def main(argv: list[str]) -> int:
     """Run command line ARGV, without the program's name, and return the exit status."""
     name, log = "", Log()
     try:
-        arguments = parse(argv)
-        name = arguments.command
-        if not name or "help" in arguments.general:
-            return _general(arguments)
-        log = _log(arguments.general)
+        _open_streams()
+        general, place = parse_general(argv)
+        name = argv[place] if place < len(argv) and argv[place] in BY_NAME else ""
+        if general.get("version") or general.get("help"):
+            return _tell(general, "")
+        log = _log(general)
+        arguments = parse_command(argv, place, general)
+        if "help" in arguments.general:
+            return _tell(general, arguments.command)
         return _command(name)(_call(arguments, log))
     except PyruncError as error:
-        return _fail(name, str(error), log, getattr(error, "errno", 0))
+        return _fail(name, str(error), log)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return 1
     except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
         _trace(log)
-        return _fail(name, f"{(error.strerror or str(error)).lower()}{place}", log, error.errno or 0)
+        return _fail(name, f"{error.filename or _where(error)}: {(error.strerror or str(error)).lower()}", log)
     except Exception as error:  # noqa: BLE001 - a traceback is no message
         _trace(log)
-        return _fail(name, f"internal error: {type(error).__name__}: {error} ({_where(error)})", log, 0)
+        hint = "please report it" if log.debugging else "please report it, with what --debug adds"
+        return _fail(name, f"internal error: {type(error).__name__}: {error} ({_where(error)}; {hint})", log)
+
+
+def _open_streams() -> None:
+    """Give standard streams that the caller has closed to /dev/null, before another file takes their number."""
+    for fd in STANDARD_STREAMS:
+        try:
+            posix.fstat(fd)
+        except OSError:
+            posix.open("/dev/null", posix.O_RDWR)  # the lowest free number: FD
 
 
 def _command(name: str) -> Callable[[Call], int]:
@@ -58,21 +74,22 @@ def _command(name: str) -> Callable[[Call], int]:
 
 
 def _call(arguments: Arguments, log: Log) -> Call:
-    """Return ARGUMENTS with the root directory and the LOG."""
-    root = arguments.general.get("root", DEFAULT_ROOT)
+    """Return ARGUMENTS with the root directory and the LOG; refuse what only later versions can do."""
+    general = arguments.general
+    root = general.get("root", DEFAULT_ROOT)
     if not root:
         raise UsageError("--root is empty", hint=f"leave it out for {DEFAULT_ROOT}")
     if root[0] != "/":
         root = f"{posix.getcwd()}/{root}"
-    if arguments.general.get("systemd_cgroup") and arguments.command in ("create", "run"):
+    if general.get("systemd_cgroup") and arguments.command in ("create", "run"):
         raise UnsupportedError("--systemd-cgroup is not supported yet", hint="leave it out: cgroupfs is used")
-    if arguments.general.get("rootless") == "true" and arguments.command in ("create", "run", "exec"):
+    if general.get("rootless") == "true" and arguments.command in ("create", "run", "exec"):
         raise UnsupportedError("--rootless true is not supported yet", hint="run pyrunc as root")
     return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log)
 
 
-def _log(general: dict[str, str]) -> Log:
-    """Open the log that was asked for."""
+def _log(general: dict[str, Any]) -> Log:
+    """Open the log that was asked for; without one, only --debug writes lines, to standard error."""
     path = general.get("log", "")
     form = general.get("log_format", "text")
     debugging = bool(general.get("debug"))
@@ -85,26 +102,27 @@ def _log(general: dict[str, str]) -> Log:
     return Log(fd, form, debugging)
 
 
-def _general(arguments: Arguments) -> int:
-    """Answer --help and --version, or a command line without a command."""
+def _tell(general: dict[str, Any], command: str) -> int:
+    """Answer --version and --help, or a command line without a command."""
     from pyrunc.cli import help as help_
 
-    if arguments.general.get("version"):
-        sys.stdout.write(help_.version())
-    else:
-        sys.stdout.write(help_.text(arguments.command))
-    sys.stdout.flush()
-    return 0
+    return write(help_.version() if general.get("version") else help_.text(command))
 
 
-def _fail(name: str, message: str, log: Log, errno: int) -> int:
+def _fail(name: str, message: str, log: Log) -> int:
     """Tell about a failure, in the log and on standard error; return the exit status."""
-    tried = f"pyrunc {name} failed" if name else "pyrunc"
-    text = f"{tried}: {message}"
-    log.error(text)
-    if log.fd != 2:
-        posix.write(2, text.encode("utf-8", "replace") + b"\n")
-    return EXEC_FAILED if name == "exec" else 1
+    text = f"pyrunc {name} failed: {message}" if name else f"pyrunc: {message}"
+    text = text.replace("\n", "\\n")
+    try:
+        log.error(text)
+    except OSError as error:
+        text += f" (and the log cannot be written: {(error.strerror or '').lower()})"
+    try:
+        if log.fd != 2:
+            write(text + "\n", 2)
+    except OSError:
+        pass  # nowhere left to say it: the status has to do
+    return EXEC_FAILED if name == "exec" else FAILED
 
 
 def _where(error: Exception) -> str:
@@ -112,13 +130,11 @@ def _where(error: Exception) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if trace is None:
-        return "nowhere"
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}; please report it"
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "nowhere"
 
 
 def _trace(log: Log) -> None:
-    """With --debug, put the traceback into the log."""
+    """With --debug, put the traceback of the exception being handled into the log."""
     if log.debugging:
         import traceback
 

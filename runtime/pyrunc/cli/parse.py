@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.cli.table import BY_NAME, GLOBAL, Command, Option
+from pyrunc.cli.table import BY_NAME, GLOBAL, HELP, PS_OPTION, Command, Option
 from pyrunc.errors import UsageError
 from pyrunc.record import Record
 
@@ -23,58 +23,72 @@ class Arguments(Record):
     rest: tuple[str, ...] = ()
 
 
-def parse(argv: list[str]) -> Arguments:
-    """Take ARGV apart.  Raises UsageError with what to write instead."""
+def parse_general(argv: list[str]) -> tuple[dict[str, Any], int]:
+    """Return the general options that ARGV begins with, and the place of the command after them.
+
+    Raises UsageError with what to write instead.
+    """
     general: dict[str, Any] = {}
-    place = _options(argv, 0, {name: o for o in GLOBAL for name in o.names}, general)
-    if general.get("version") or general.get("help") or place == len(argv):
-        return Arguments("", general, {}, ())
-    name = argv[place]
+    return general, _options(argv, 0, _by_name(GLOBAL), general)
+
+
+def parse_command(argv: list[str], place: int, general: dict[str, Any]) -> Arguments:
+    """Take apart what stands in ARGV from PLACE on: a command, its options and arguments.
+
+    `help` among the general options of the result says that help was asked for,
+    or that there is no command.  Raises UsageError with what to write instead.
+    """
+    name, *after = argv[place:] or ["help"]
     if name == "help":
-        return Arguments(argv[place + 1] if place + 1 < len(argv) else "", {**general, "help": True}, {}, ())
+        return _help(after[0] if after else "", general)
     command = BY_NAME.get(name)
     if command is None:
         raise UsageError(f'unknown command "{name}"', hint="pyrunc --help lists the commands")
-    return _command(command, argv, place + 1, general)
-
-
-def _command(command: Command, argv: list[str], place: int, general: dict[str, Any]) -> Arguments:
-    """Take apart what follows the name of COMMAND."""
-    known = {name: option for option in command.options for name in option.names}
-    known["help"] = known["h"] = GLOBAL[-1]
     values: dict[str, Any] = {}
-    positional: list[str] = []
-    ended = False
-    while place < len(argv):
-        if not ended:
-            place = _options(argv, place, known, values)
-            ended = place > 0 and argv[place - 1] == "--"
-            if place == len(argv):
-                break
-        positional.append(argv[place])
-        place += 1
-        if command.rest and len(positional) == len(command.positional):
-            break
-    rest = _rest(command, argv, place, known, values)
+    positional, rest = _arguments(command, argv, place + 1, values)
     if values.get("help"):
-        return Arguments(command.name, {**general, "help": True}, {}, ())
+        return _help(name, general)
     least, most = len(command.positional) - command.optional, len(command.positional)
     if not least <= len(positional) <= most:
         wanted = " ".join(command.positional) or "no arguments"
         found = f"{len(positional)} were given"
-        raise UsageError(f"pyrunc {command.name} takes {wanted}: {found}", hint=f"pyrunc {command.name} --help")
-    return Arguments(command.name, general, values, tuple(positional), rest)
+        raise UsageError(f"pyrunc {name} takes {wanted}: {found}", hint=f"pyrunc {name} --help")
+    return Arguments(name, general, values, positional, rest)
 
 
-def _rest(
-    command: Command, argv: list[str], place: int, known: dict[str, Option], values: dict[str, Any]
-) -> tuple[str, ...]:
-    """Return what belongs to the command to run; options of ours may stand between it and the id."""
-    if command.rest == "COMMAND":
-        place = _options(argv, place, known, values)
-    elif argv[place : place + 1] == ["--"]:
+def _help(name: str, general: dict[str, Any]) -> Arguments:
+    """Return a command line that asks for help about NAME."""
+    return Arguments(name, {**general, "help": True}, {}, ())
+
+
+def _by_name(options: tuple[Option, ...]) -> dict[str, Option]:
+    """Return OPTIONS by each of their names."""
+    return {name: option for option in options for name in option.names}
+
+
+def _arguments(
+    command: Command, argv: list[str], place: int, values: dict[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read what follows the name of COMMAND: options into VALUES; return its arguments, and the rest after them.
+
+    Options may stand between the arguments, up to `--`.
+    """
+    known = _by_name((*command.options, HELP))
+    positional: list[str] = []
+    ended = False
+    while True:
+        full = bool(command.rest) and len(positional) == len(command.positional)
+        if not ended and not (full and command.rest == PS_OPTION):
+            place = _options(argv, place, known, values)
+            ended = argv[place - 1] == "--" and place > 0
+        if full:
+            if not ended and argv[place : place + 1] == ["--"]:
+                place += 1
+            return tuple(positional), tuple(argv[place:])
+        if place == len(argv):
+            return tuple(positional), ()
+        positional.append(argv[place])
         place += 1
-    return tuple(argv[place:]) if command.rest else ()
 
 
 def _options(argv: list[str], place: int, known: dict[str, Option], values: dict[str, Any]) -> int:

@@ -6,7 +6,7 @@ from pyrunc.record import Record
 
 
 class Option(Record):
-    """One option; `metavar` is empty for a flag, `choices` are all values allowed."""
+    """One option; `metavar` is empty for a flag, `choices` are all values allowed, `repeat` collects them."""
 
     names: tuple[str, ...]
     help: str
@@ -22,7 +22,7 @@ class Option(Record):
 
 
 class Command(Record):
-    """One command; `positional` are its arguments, `rest` is what swallows all that follows the id."""
+    """One command; the last `optional` of its `positional` may be missing, `rest` takes all that follows them."""
 
     name: str
     help: str
@@ -38,15 +38,22 @@ def _flag(help: str, *names: str) -> Option:  # noqa: A002 - argparse's own word
     return Option(names, help)
 
 
+PS_OPTION = "PS-OPTION"  # what follows the id is for ps(1), dashes and all
+HELP = _flag("show help", "help", "h")
 GLOBAL = (
-    Option(("root",), "directory for the state of containers", "DIR"),
-    Option(("log",), "append log lines to FILE", "FILE"),
-    Option(("log-format",), "format of log lines", "FORMAT", choices=("text", "json")),
+    Option(("root",), "directory for the state of containers (default: /run/pyrunc)", "DIR"),
+    Option(("log",), "append log lines to FILE; errors go to standard error too", "FILE"),
+    Option(("log-format",), "format of log lines (default: text)", "FORMAT", choices=("text", "json")),
     _flag("log debug lines too", "debug"),
-    _flag("use systemd for cgroups (not in this version)", "systemd-cgroup"),
-    Option(("rootless",), "ignore cgroup permission errors", "MODE", choices=("auto", "true", "false")),
+    _flag("let systemd make the cgroups (not in this version: create and run refuse)", "systemd-cgroup"),
+    Option(
+        ("rootless",),
+        "tolerate cgroups that may not be written (default: auto; true: not in this version)",
+        "MODE",
+        choices=("auto", "true", "false"),
+    ),
     _flag("print the version", "version", "v"),
-    _flag("show help", "help", "h"),
+    HELP,
 )
 BUNDLE = Option(("bundle", "b"), "bundle directory (default: the current one)", "DIR")
 _CREATION = (
@@ -57,7 +64,7 @@ _CREATION = (
     _flag("do not make a session keyring", "no-new-keyring"),
     Option(("preserve-fds",), "keep N descriptors from 3 on open", "N", number=True),
 )
-_FORMAT = Option(("format", "f"), "output format", "FORMAT", choices=("table", "json"))
+_FORMAT = Option(("format", "f"), "output format (default: table)", "FORMAT", choices=("table", "json"))
 COMMANDS = (
     Command("create", "create a container, ready to start", options=_CREATION, example="pyrunc create -b /bundle web"),
     Command("start", "start a created container", example="pyrunc start web"),
@@ -125,7 +132,7 @@ COMMANDS = (
         "show the processes of a container",
         ("ID",),
         (_FORMAT,),
-        rest="PS-OPTION",
+        rest=PS_OPTION,
         example="pyrunc ps web -o pid,comm",
     ),
     Command("pause", "suspend a container", example="pyrunc pause web"),

@@ -10,15 +10,6 @@ from pyrunc.container.options import ExecOptions
 def command(call: Call) -> int:
     """Run the process and return its status."""
     options = dict(call.options)
-    env, caps, groups = (tuple(options.pop(key, ())) for key in ("env", "cap", "additional_gids"))
-    asked = ExecOptions(
-        id=call.positional[0],
-        root=call.root,
-        args=call.rest,
-        additional_gids=groups,
-        log=call.log,
-        env=env,
-        caps=caps,
-        **options,
-    )
+    caps = options.pop("cap", ())
+    asked = ExecOptions(id=call.positional[0], root=call.root, args=call.rest, caps=caps, log=call.log, **options)
     return exec_(asked)

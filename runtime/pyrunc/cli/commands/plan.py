@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from pyrunc.cli.main import Call
+from pyrunc.cli.output import write
 from pyrunc.container.planning import plan
 from pyrunc.jsonio import dumps
 from pyrunc.plan import text
@@ -13,6 +12,4 @@ from pyrunc.plan import text
 def command(call: Call) -> int:
     """Print the plan of a bundle."""
     made = plan(call.positional[0] if call.positional else "")
-    sys.stdout.write(dumps(text.document(made), 2) + "\n" if call.options.get("json") else text.render(made))
-    sys.stdout.flush()
-    return 0
+    return write(dumps(text.document(made), 2) + "\n" if call.options.get("json") else text.render(made))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.cli.main import Call
+from pyrunc.cli.output import write
 from pyrunc.errors import UsageError
 from pyrunc.jsonio import dumps
 from pyrunc.oci.default import default_config
@@ -12,16 +13,19 @@ from pyrunc.oci.default import default_config
 
 def command(call: Call) -> int:
     """Write config.json; one that exists is not touched."""
-    path = f"{call.options.get('bundle') or '.'}/config.json"
-    rootless = bool(call.options.get("rootless"))
-    text = dumps(default_config(posix.geteuid() if rootless else -1, posix.getegid()), 4)
+    path = f"{call.options.get('bundle') or '.'}/config.json".removeprefix("./")
+    uid = posix.geteuid() if call.options.get("rootless") else -1
+    text = dumps(default_config(uid, posix.getegid()), 4) + "\n"
     try:
         fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o666)
     except FileExistsError:
         hint = "remove it first, or choose another --bundle"
-        raise UsageError(f"File {path.removeprefix('./')} exists. Remove it first", hint=hint) from None
+        raise UsageError(f"file {path} exists", hint=hint) from None
     try:
-        posix.write(fd, text.encode() + b"\n")
+        write(text, fd)
+    except OSError:
+        posix.unlink(path)  # half a document is worse than none
+        raise
     finally:
         posix.close(fd)
     return 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import posix
-
 from pyrunc.cli.main import Call
+from pyrunc.cli.output import write
 from pyrunc.container.state import state
 from pyrunc.jsonio import dumps
 
 
 def command(call: Call) -> int:
     """Print the state."""
-    posix.write(1, dumps(state(call.root, call.positional[0]), 2).encode() + b"\n")
-    return 0
+    return write(dumps(state(call.root, call.positional[0]), 2) + "\n")
