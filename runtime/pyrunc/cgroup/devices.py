@@ -73,6 +73,17 @@ def v1_writes(found: tuple[Rule, ...]) -> list[tuple[str, str, str]]:
         if rule.type == "a":
             lines.append((file, "a", rule.pointer))
             continue
+        if not rule.allow and any(_wider(other, rule) for other in found[: found.index(rule)]):
+            raise ConfigError(
+                "cannot punch hole in existing wildcard rule", pointer=rule.pointer, hint="list what is allowed instead"
+            )
         major, minor = ("*" if number == ALL else str(number) for number in (rule.major, rule.minor))
         lines.append((file, f"{rule.type} {major}:{minor} {rule.access}", rule.pointer))
     return lines
+
+
+def _wider(other: Rule, rule: Rule) -> bool:
+    """Return whether OTHER allows what RULE denies a part of; version 1 would keep allowing all of it."""
+    same = (other.major, other.minor) == (rule.major, rule.minor)
+    covers = other.major in (ALL, rule.major) and other.minor in (ALL, rule.minor)
+    return other.allow and other.type == rule.type and covers and not same and bool(set(other.access) & set(rule.access) - {"m"})
