@@ -8,6 +8,7 @@ import posix
 from pyrunc.errors import OpError
 from pyrunc.linux import mount as m
 from pyrunc.linux.fs import O_PATH, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
+from pyrunc.plan.mounts import PROC_FILES
 from pyrunc.run import rootpath
 
 TYPE_CHECKING = False
@@ -29,7 +30,12 @@ def open_directory(_: Context, path: str) -> int:
 
 def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
     """Resolve, or make, what will be mounted on."""
-    return rootpath.mount_point(root, path, like, context.made)
+    fd = rootpath.mount_point(root, path, like, context.made)
+    real = posix.readlink(f"/proc/self/fd/{fd}")[len(posix.readlink(f"/proc/self/fd/{root}").rstrip("/")) :]
+    inside = real.startswith("/proc/") and real[6:] not in PROC_FILES
+    if inside or (real == "/proc" and like != "directory!" and path.strip("/") != "proc"):
+        raise OpError(f'cannot mount on "{path}": it leads to {real}, inside /proc', errno=errno.EPERM)
+    return fd
 
 
 def tmpfs_mode(context: Context, fs: int, point: int) -> None:
