@@ -109,7 +109,8 @@ class Runtime:
         streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         done = self(*words, check=False, **{**streams, **options})
         if done.returncode:
-            raise AssertionError(f"create: status {done.returncode}\n{log.read_text()}")
+            said = log.read_text() if log.exists() else "(no log)"
+            raise AssertionError(f"create: status {done.returncode}\n{said}")
         return name
 
     def start(self, bundle: Bundle, *flags: str, **options: Any) -> str:
