@@ -9,7 +9,6 @@ from pyrunc.oci import config as oci
 from pyrunc.plan import build
 from pyrunc.plan.request import Request
 from pyrunc.run import story, wire
-from pyrunc.run.context import Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,5 +24,4 @@ def failure(directory: str, saved: Saved, said: bytes) -> OpError:
         config = oci.parse(file.read(FILE_MAX))
     request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True)
     plan = build.build(config, facts.probe(), request)
-    context = Context({}, {})
-    return story.tell(plan.child[frame.index], context, frame.errno, frame.text, child=True)
+    return story.tell(plan.child[frame.index], frame.errno, frame.text, child=True)

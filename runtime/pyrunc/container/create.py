@@ -171,13 +171,8 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
         if options.pid_file:
             write_file(options.pid_file, str(pid).encode())
 
-    def terminal(master: int) -> None:
-        """Send the terminal to the console socket; without one it stays in its slot."""
-        if options.console_socket:
-            io.send_terminal(options.console_socket, master)
-
     slots = store.make_fifos(directory) if wait else {}
-    return Context(slots, for_hooks(saved), commit, terminal, private=(lock,))
+    return Context(slots, for_hooks(saved), commit, io.taker(options.console_socket), private=(lock,))
 
 
 def _undo(

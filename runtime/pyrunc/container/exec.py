@@ -69,7 +69,7 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, init: int) -> int
     before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
     own = posix.pidfd_open(posix.getpid())
     try:
-        context = Context({"init": init}, for_hooks(saved), _committer(options), _terminal(options))
+        context = Context({"init": init}, for_hooks(saved), _committer(options), io.taker(options.console_socket))
         executor.run(plan, context)
         executor.await_exec(plan, context)
         if options.detach:
@@ -98,17 +98,6 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
             posix.close(pidfd)
 
     return commit
-
-
-def _terminal(options: ExecOptions) -> Callable[[int], None]:
-    """Return what to do with the terminal's master."""
-
-    def terminal(master: int) -> None:
-        """Send it to the console socket; without one it stays in its slot."""
-        if options.console_socket:
-            io.send_terminal(options.console_socket, master)
-
-    return terminal
 
 
 def _read(path: str) -> bytes:

@@ -14,6 +14,7 @@ from pyrunc.plan import (
     refused,
     rootfs,
     seccomp,
+    sysctl,
     terminal,
 )
 from pyrunc.plan.op import PROC, Op, Plan, barrier, barrier_if
@@ -45,9 +46,10 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *seccomp.host(filters, request),
         *mounts.host(config, request),
         *cgroups.open_doors(where),
-        *namespaces.host(config, cgroups.birthplace(where)),
+        *namespaces.host(config, cgroups.birthplace(where), sysctl.kinds(config)),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux),
+        *mounts.inside(config, request),
         *barrier_if("cgroup", cgroups.move(where)),
         *terminal.host(user),
         *hooks.host(config.hooks),
@@ -56,6 +58,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     child = [
         Op("umask", (0,)),
         *namespaces.child(config),
+        *mounts.receive(config),
         *rootfs.prepare(config, request),
         *masks.prepare(config),
         *namespaces.settle(config),
@@ -63,6 +66,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *devices.child(config),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
         *hooks.create_container(config.hooks),
+        *sysctl.child(config),
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),

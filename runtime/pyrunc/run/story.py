@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START = "unable to start container process"
 INIT = "error during container init"
 # Calls whose name says nothing to a person: the message of the step does.
-STEPS_THAT_SPEAK = frozenset(("open_program", "may_execute", "exec_program", "run_hook", "enter_cwd"))
+STEPS_THAT_SPEAK = frozenset(("open_program", "choose_program", "exec_program", "run_hook", "enter_cwd"))
 # What to do, by call and errno; by call alone; by errno alone.
 HINTS = {
     ("clone3", codes.EPERM): "making namespaces needs root, or user namespaces that this host allows",
@@ -27,6 +27,9 @@ HINTS = {
     ("clone3", codes.EINVAL): "this kernel lacks one of these namespaces",
     ("setns", codes.EINVAL): "the file is of another type of namespace",
     ("open_namespace", codes.ENOENT): "the process or file behind this path is gone",
+    ("open_tree_inside", codes.ENOENT): "the source does not exist on the host",
+    ("open_tree_inside", codes.EINVAL): "a user namespace shows a tree with mounts below it only whole: use rbind",
+    ("mount_setattr", codes.EPERM): "the host's mount forbids it, and a user namespace cannot undo that",
     ("open_tree", codes.ENOENT): "the source does not exist on the host",
     ("fsopen", codes.ENODEV): "this kernel does not know the file system",
     ("fsconfig", codes.EINVAL): "the file system refused an option",
@@ -40,25 +43,18 @@ HINTS = {
 }
 
 
-def tell(op: Op, context: Context, errno: int, detail: str, *, child: bool) -> OpError:
+def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError:
     """Return the error for OP, which failed with ERRNO and DETAIL."""
     reason = posix.strerror(errno).lower() if errno else ""
     if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
         reason, shown = detail, ""
     else:
         shown = text.call(op).partition(" = ")[2] or text.call(op)
-        if op.call == "exec_program":
-            shown = f"exec {context.program[1] or _program(op)}"
         if detail:
             reason = f"{reason}: {detail.strip()}"
     parts = [START, INIT if child else "", op.doing, shown, reason]
     message = ": ".join(part for part in parts if part)
     return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((op.call, errno), ""))
-
-
-def _program(op: Op) -> str:
-    """Return what stands for the program when only the host side knows about the failure."""
-    return str(op.args[0])
 
 
 def tell_death(context: Context, barrier: str) -> OpError:
