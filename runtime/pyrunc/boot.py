@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import NoReturn
 
-    # name, path, time of change (ns), size, is a package, code
+    # name, path below HERE, time of change (ns), size, is a package, code
     Item = tuple[str, str, int, int, bool, CodeType]
 
+HERE = __file__.rpartition("/")[0]  # so that an installation that is moved or copied never runs another's code
 HOT = ("create", "start", "run", "state", "kill", "delete", "exec")
 IMAGE_MAX = 1 << 24
 WRITABLE_BY_OTHERS = 0o022
@@ -42,7 +43,7 @@ def main() -> NoReturn:
 
 def _path(name: str) -> str:
     """Return where the image of command NAME is kept."""
-    return f"{__file__.rpartition('/')[0]}/__pycache__/{name}.{sys.implementation.cache_tag}.image"
+    return f"{HERE}/__pycache__/{name}.{sys.implementation.cache_tag}.image"
 
 
 def _load(path: str) -> bool:
@@ -69,7 +70,7 @@ def _current(items: list[Item]) -> bool:
     stat = posix.stat
     try:
         for _, path, time, size, _, _ in items:
-            found = stat(path)
+            found = stat(HERE + path)
             if found.st_mtime_ns != time or found.st_size != size:
                 return False
     except OSError:
@@ -86,6 +87,7 @@ def _run(items: list[Item]) -> bool:
         if name in modules:
             continue
         module = modules[name] = kind(name)
+        path = HERE + path
         module.__file__ = path
         module.__package__ = name if package else name.rpartition(".")[0]
         if package:
@@ -130,7 +132,8 @@ def _keep(path: str, modules: list[ModuleType]) -> None:
         found = posix.stat(source)
         with open(source, "rb") as file:
             code = compile(file.read(), source, "exec", dont_inherit=True, optimize=2)
-        items.append((module.__name__, source, found.st_mtime_ns, found.st_size, hasattr(module, "__path__"), code))
+        place = source.removeprefix(HERE)
+        items.append((module.__name__, place, found.st_mtime_ns, found.st_size, hasattr(module, "__path__"), code))
     body = marshal.dumps(items)
     data = MAGIC_NUMBER + (len(body) + 8).to_bytes(4, "little") + body
     draft = f"{path}.{posix.getpid()}"

@@ -68,7 +68,7 @@ def program(found: tuple[Rule, ...]) -> bytes:
     for rule in reversed(found):
         blocks += _block(rule)
         if rule.type == "a":
-            break
+            return head + blocks  # what followed could never be reached, and the kernel refuses such code
     return head + blocks + _instruction(MOV_IMM, R0, value=0) + _instruction(EXIT)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.container.create import FILE_MAX
-from pyrunc.errors import OpError
+from pyrunc.errors import HookError, OpError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
 from pyrunc.plan import build
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyrunc.container.saved import Saved
 
 
-def failure(directory: str, saved: Saved, said: bytes) -> OpError:
+def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     """Return the error for what the init of SAVED, in DIRECTORY, SAID instead of running its program."""
     frame = wire.parse(said, []) if said else None
     if frame is None or frame.kind != wire.FAIL:

@@ -186,6 +186,6 @@ def _undo(
     except (OSError, PyruncError) as second:
         options.log.warning(f"cannot clean up after the failure: {second}")
     store.discard(directory)
-    if isinstance(error, HookError) or "hook #" in str(error):
+    if isinstance(error, HookError):
         hooks.poststop(config.hooks, saved, options.log)
 

@@ -186,4 +186,8 @@ def child_exec(joins: tuple[str, ...]) -> Iterator[Op]:
         yield Op("setresuid", (0, 0, 0))
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     yield Op("setsid")
-    yield Op("open_directory", ("/",), into=ROOT)
+    if "mount" in joins:
+        yield Op("open_directory", ("/",), into=ROOT)
+    else:  # then the root is init's chroot, which the caller has opened
+        yield Op("fchdir", (ROOT,))
+        yield Op("chroot", (".",))

@@ -32,7 +32,7 @@ RLIMITS = {
 }
 # From Linux 6.14 on, a program started by descriptor alone keeps its own name in /proc/PID/comm.
 NAMED_BY_DESCRIPTOR = (6, 14)
-BY_NAME = "execveat by name"
+BY_DESCRIPTOR, BY_NAME, BY_PATH = "execveat", "execveat by name", "execve"
 
 
 
@@ -86,11 +86,10 @@ def child(
     # Before the ids change: a program need not be readable for who may execute it.
     yield Op("open_program", args, f"{at}/args/0")
     yield from _credentials(process, facts, at, keep=_before_filter(process, filters))
-    yield Op("choose_program", (), f"{at}/args/0")
+    yield Op("choose_program", (_how(facts, filters),), f"{at}/args/0")
     mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     yield Op("umask", (mask,), f"{at}/user/umask")
-    kept = (ROOT,) if _how(facts, filters) == BY_NAME else ()
-    yield Op("close_others", (3 + request.preserve_fds, *kept))
+    yield Op("close_others", (3 + request.preserve_fds,))
 
 
 def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
@@ -112,8 +111,8 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
 def _how(facts: HostFacts, filters: Seccomp | None) -> str:
     """Return how the program is executed: by descriptor, unless the kernel or the filter stands against it."""
     if not seccomp.lets_through(filters, "execveat"):
-        return "execve"
-    return "execveat" if facts.kernel >= NAMED_BY_DESCRIPTOR else BY_NAME
+        return BY_PATH
+    return BY_DESCRIPTOR if facts.kernel >= NAMED_BY_DESCRIPTOR else BY_NAME
 
 
 def capability_warnings(sets: Capabilities | None) -> list[str]:

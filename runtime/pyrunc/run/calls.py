@@ -73,13 +73,16 @@ def _enter_time(proc: int) -> None:
     posix.close(fd)
 
 
-def _close_others(context: Context, first: int, *kept: int) -> None:
-    """Close every descriptor from FIRST on but KEPT and what is needed until the execve (CVE-2024-21626).
+def _close_others(context: Context, first: int) -> None:
+    """Close every descriptor from FIRST on but what is needed until the execve (CVE-2024-21626).
 
     What a caller has leaked to us goes too: a waiting init holds nothing of the host's.
     """
-    needed = {*kept, context.program.fd if context.program else -1, context.sock.fileno() if context.sock else -1}
-    needed |= {context.slots.get("start", -1), context.slots.get("result", -1)}
+    needed = {context.slots.get("start", -1), context.slots.get("result", -1)}
+    if context.sock is not None:
+        needed.add(context.sock.fileno())
+    if context.program is not None:
+        needed |= {context.program.fd, context.program.parent}
     for fd in sorted(needed):
         if fd > first:
             fs.close_range(first, fd - 1, 0)

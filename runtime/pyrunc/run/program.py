@@ -17,6 +17,7 @@ from _struct import unpack_from
 from pyrunc.errors import OpError
 from pyrunc.linux import fs
 from pyrunc.linux import process as p
+from pyrunc.plan.process import BY_DESCRIPTOR, BY_NAME, BY_PATH
 from pyrunc.run import rootpath, users
 
 TYPE_CHECKING = False
@@ -43,7 +44,9 @@ class Program:
 
     `fd` is what execveat(2) gets, `path` its name from the root, `checked` all
     files that the user must be allowed to execute: scripts, then the program.
-    A program that cannot work has the `error` for whom it is chosen by.
+    `parent` and `name` are its directory and its name there, for kernels that
+    execute by these.  A program that cannot work has the `error` to raise when
+    it is chosen.
     """
 
     def __init__(self, path: str) -> None:
@@ -52,6 +55,7 @@ class Program:
         self.path = path
         self.checked = [path]
         self.image: p.Image | None = None
+        self.parent, self.name = -1, ""
         self.error: OpError | None = None
 
 
@@ -206,12 +210,14 @@ def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
         raise OpError(text, errno=errno.EACCES)
 
 
-def choose_program(context: Context) -> None:
-    """Choose the first program that the user, who this process is by now, may execute."""
+def choose_program(context: Context, how: str) -> None:
+    """Choose the first program that the user, who this process is by now, may execute; HOW is that of `exec_program`."""
     for found in context.programs:
         if all(map(_may_execute, found.checked)):
             if found.error is not None:
                 raise found.error
+            if how == BY_NAME:
+                found.parent, found.name = _parent(context.root, found.path)
             context.program = found
             return
     raise OpError(f'exec: "{context.programs[0].path}": permission denied', errno=errno.EACCES)
@@ -229,42 +235,46 @@ def _may_execute(path: str) -> bool:
 def exec_program(context: Context, how: str, final: tuple[int, int, int] | None) -> None:
     """Load the filter, drop what only that needed, and become the program.
 
-    HOW is "execveat" (the descriptor), "execveat by name" (its directory and
-    its name, for kernels that name a process after the path), or "execve"
-    (for filters that know no other).  Returns only by raising OpError.
+    HOW is BY_DESCRIPTOR, BY_NAME (its directory and its name, for kernels that
+    name a process after the path), or BY_PATH (for filters that know no other).  Returns only by raising OpError.
     """
     program = context.program
     if program is None or program.image is None:
         raise OpError("nothing to execute: the plan opened no program")
-    parent, name = _parent(context.root, program) if how == "execveat by name" else (-1, "")
+    if how == BY_NAME:
+        _check_same(program)
     pthread_sigmask(SIG_SETMASK, ())
     if context.filter is not None:
         p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
     if final is not None:
         p.capset(*final)
     try:
-        if how == "execveat":
+        if how == BY_DESCRIPTOR:
             p.execveat(program.fd, "", program.image, p.AT_EMPTY_PATH)
-        elif how == "execve":
+        elif how == BY_PATH:
             p.execve(program.path, program.image)
         else:
-            p.execveat(parent, name, program.image, p.AT_SYMLINK_NOFOLLOW)
+            p.execveat(program.parent, program.name, program.image, p.AT_SYMLINK_NOFOLLOW)
     except OSError as error:
         reason = (error.strerror or "").lower() + WHY.get(error.errno or 0, "")
         raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
 
 
-def _parent(root: int, program: Program) -> tuple[int, str]:
-    """Return the directory inside ROOT that really holds PROGRAM, and the name there."""
-    path = program.path
+def _check_same(program: Program) -> None:
+    """Refuse a file that has taken the place of the one that was checked."""
+    found = posix.stat(program.name, dir_fd=program.parent, follow_symlinks=False)
+    ours = posix.fstat(program.fd)
+    if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
+        raise OpError(f"exec {program.path}: replaced while it was being started", errno=errno.EACCES)
+
+
+def _parent(root: int, path: str) -> tuple[int, str]:
+    """Return the directory inside ROOT that really holds PATH, and the name there."""
     for _ in range(rootpath.LINKS_MAX):
         head, tail = rootpath.split(path)
         parent = rootpath.open_path(root, head, posix.O_DIRECTORY)
         found = posix.stat(tail, dir_fd=parent, follow_symlinks=False)
         if found.st_mode & rootpath.S_IFMT != rootpath.S_IFLNK:
-            ours = posix.fstat(program.fd)
-            if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
-                raise OpError(f"exec {path}: replaced while it was being started", errno=errno.EACCES)
             return parent, tail
         target = posix.readlink(tail, dir_fd=parent)
         path = target if target.startswith("/") else f"{head}/{target}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno as codes
 import posix
 
-from pyrunc.errors import OpError
+from pyrunc.errors import HookError, OpError
 from pyrunc.plan import text
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ HINTS = {
 }
 
 
-def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError:
+def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError:
     """Return the error for OP, which failed with ERRNO and DETAIL."""
     reason = posix.strerror(errno).lower() if errno else ""
     if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
@@ -54,6 +54,8 @@ def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError:
             reason = f"{reason}: {detail.strip()}"
     parts = [START, INIT if child else "", op.doing, shown, reason]
     message = ": ".join(part for part in parts if part)
+    if op.call == "run_hook":
+        return HookError(message, pointer=op.at)
     return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((op.call, errno), ""))
 
 
