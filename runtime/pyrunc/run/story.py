@@ -46,7 +46,7 @@ def tell(op: Op, context: Context, errno: int, detail: str, *, child: bool) -> O
     if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
         reason, shown = detail, ""
     else:
-        shown = text.call(op).partition(" = ")[2] or text.call(op)
+        shown = text.brief(op)
         if op.call == "exec_program":
             shown = f"exec {context.program[1] or _program(op)}"
         if detail:
