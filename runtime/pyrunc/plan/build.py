@@ -49,7 +49,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux),
         *barrier_if("cgroup", cgroups.move(where)),
-        *terminal.host(user),
+        *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier("ready", *process.host(user, "/process"), Op("commit")),
     ]
@@ -97,7 +97,7 @@ def build_exec(
         *cgroups.open_doors(where),
         *namespaces.host_exec(joins, cgroups.birthplace(where)),
         *process.raise_limits(added, ""),
-        *terminal.host(added),
+        *terminal.host(added, ""),
         *barrier("ready", *cgroups.move(where), *process.host(added, ""), Op("commit")),
     ]
     child = [
