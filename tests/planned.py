@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pyrunc.cgroup import paths
 from pyrunc.host.facts import HostFacts
 from pyrunc.oci import config as oci
-from pyrunc.oci.seccomp import seccomp
+from pyrunc.oci.linux import Linux, linux
 from pyrunc.plan import build
 from pyrunc.plan.op import Plan
 from pyrunc.plan.request import Request
@@ -40,7 +40,8 @@ REQUESTS = {
 # Namespaces of the container that an exec enters.
 JOINS = {"exec": ("mount", "uts", "ipc", "network", "pid", "cgroup"), "exec-user": ("user", "mount", "pid")}
 FILTER = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read", "execveat"], "action": "SCMP_ACT_ALLOW"}]}
-FILTERS = {"exec-user": seccomp(FILTER, "/linux/seccomp")}
+# What their configs say about every process.
+LINUX = {"exec-user": linux({"seccomp": FILTER, "personality": {"domain": "LINUX32"}}, "/linux")}
 
 
 class Case(NamedTuple):
@@ -67,7 +68,7 @@ class Case(NamedTuple):
         if self.name in JOINS:
             added = oci.parse_process(text)
             where = paths.places(facts.cgroups, "", asked.id)
-            return build.build_exec(added, JOINS[self.name], where, FILTERS.get(self.name), facts, asked)
+            return build.build_exec(added, JOINS[self.name], where, LINUX.get(self.name, Linux()), facts, asked)
         return plan(text, facts, asked)
 
 

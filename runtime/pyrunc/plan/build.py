@@ -10,6 +10,7 @@ from pyrunc.plan import (
     masks,
     mounts,
     namespaces,
+    personality,
     process,
     refused,
     rootfs,
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pyrunc.cgroup.paths import Place
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
+    from pyrunc.oci.linux import Linux
     from pyrunc.oci.process import Process
-    from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.request import Request
 
 
@@ -66,6 +67,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
+        *personality.child(config.linux),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -80,17 +82,19 @@ def build_exec(
     added: Process,
     joins: tuple[str, ...],
     where: tuple[Place, ...],
-    filters: Seccomp | None,
+    linux: Linux,
     facts: HostFacts,
     request: Request,
 ) -> Plan:
     """Return the plan of one more PROCESS in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; WHERE are the cgroups.  Pointers are into the process
-    document, whose root is "".
+    container's init; WHERE are the cgroups; LINUX is what its configuration
+    says about every process.  Pointers are into the process document, whose
+    root is "".
     """
     refused.check_process(added, "")
+    filters = linux.seccomp
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
@@ -105,6 +109,7 @@ def build_exec(
         *cgroups.enter(where),
         *namespaces.child_exec(joins),
         *terminal.child(added, "", console=False),
+        *personality.child(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
         Op("barrier", ("ready",)),
         Op("announce_exec"),

@@ -93,6 +93,7 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "move_mount": mount.move_mount,
     "open_namespace": _open_namespace,
     "open_tree": mount.open_tree,
+    "personality": process.personality,
     "pivot_root": mount.pivot_root,
     "prctl": process.prctl,
     "prlimit": process.prlimit,
