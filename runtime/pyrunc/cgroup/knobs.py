@@ -213,8 +213,6 @@ def _lists(resources: Resources, unified: bool) -> Iterator[Write]:
     """Huge pages, RDMA, network priorities, and the files that `unified` names itself."""
     for index, page in enumerate(resources.hugepageLimits):
         at = f"{ROOT}/hugepageLimits/{index}"
-        if not page.pageSize.isalnum():
-            raise ConfigError(f'"{page.pageSize}" is no page size', pointer=f"{at}/pageSize", hint="such as 2MB")
         for kind in ("", ".rsvd"):
             file = f"hugetlb.{page.pageSize}{kind}." + ("max" if unified else "limit_in_bytes")
             yield Write("hugetlb", file, str(page.limit), f"{at}/limit")
