@@ -91,6 +91,9 @@ TYPES = [  # pointer, value put there, what the message says
      'rprivate, runbindable, found "rpublic"')),
     ("/linux/resources/memory/limit", 1 << 63, f"expected an integer from {-(1 << 63)} to {(1 << 63) - 1}, found {1 << 63}"),
     ("/linux/resources/devices/0/allow", ABSENT, "allow is missing"),
+    ("/linux/resources/hugepageLimits", [{"pageSize": "64kB", "limit": 1}], 'expected a page size such as 2MB, found "64kB"'),
+    ("/linux/resources/hugepageLimits", [{"pageSize": "../MB", "limit": 1}], 'expected a page size such as 2MB, found "../MB"'),
+    ("/linux/resources/hugepageLimits", [{"pageSize": "MB", "limit": 1}], 'expected a page size such as 2MB, found "MB"'),
     ("/linux/seccomp/syscalls/0/names", ABSENT, "names is missing"),
     ("/linux/seccomp/syscalls/0/args/0/index", 6, "expected an integer from 0 to 5, found 6"),
     ("/linux/seccomp/listenerMetadata", "x", "listenerMetadata without listenerPath"),
@@ -141,7 +144,7 @@ def test_one_fault(pointer: str, value: object, message: str):
         pointer += "/index"
     else:
         error = error_of(changed(pointer, value))
-    assert error.pointer == pointer
+    assert error.pointer == (f"{pointer}/0/pageSize" if pointer.endswith("hugepageLimits") else pointer)
     assert error.message == message
     assert "\n" not in str(error)
     assert not pointer or pointer in str(error)
