@@ -130,7 +130,7 @@ def mutate(data: st.DataObject, document: dict) -> object:
                 continue
             place[last] = copy.deepcopy(source)
         else:
-            place[last] = data.draw(ODD)
+            place[last] = copy.deepcopy(data.draw(ODD))
     return document
 
 
