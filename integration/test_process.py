@@ -258,3 +258,20 @@ def test_all_of_it_is_in_the_cgroup(runtime, bundle):
     assert procs.split() == [str(runtime.pid(name))]
     inside = runtime.exec(name, "cat", "/proc/self/cgroup", "/proc/1/cgroup").stdout.splitlines()
     assert inside[: len(inside) // 2] == inside[len(inside) // 2 :]
+
+
+def test_a_personality_of_32_bits(runtime, bundle):
+    """Docker sets LINUX32 for the images of smaller machines; uname(2) answers by it."""
+    if runtime.name == "runc":
+        pytest.skip("runc 1.1 of Debian 12 does not know it")
+    b = bundle()
+    b.linux["personality"] = {"domain": "LINUX32"}
+    name = runtime.start(b)
+    assert Path(f"/proc/{runtime.pid(name)}/personality").read_text().strip() == "00000008"
+    assert runtime.exec(name, "cat", "/proc/self/personality").stdout.strip() == "00000008"
+
+
+def test_without_one_it_is_this_machines(runtime, bundle):
+    b = bundle("cat", "/proc/self/personality")
+    b.linux["personality"] = {"domain": "LINUX"}
+    assert runtime.output(b).strip() == "00000000"

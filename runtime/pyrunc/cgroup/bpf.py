@@ -1,7 +1,8 @@
 """The device rules as an eBPF program, which is how cgroup version 2 controls devices.
 
 The program gets a struct bpf_cgroup_dev_ctx {access_type, major, minor}, tries
-the rules from the last to the first, and returns 1 to allow and 0 to deny
+the rules from the last to the first for each letter of the access, and returns
+1 to allow and 0 to deny
 (include/uapi/linux/bpf.h; instructions: Documentation/bpf/instruction-set).
 """
 
@@ -23,7 +24,8 @@ ATTR_SIZE = 72
 
 # Opcodes.
 LOAD32, AND_IMM, RSH_IMM, MOV_REG, MOV_IMM, EXIT = 0x61, 0x54, 0x74, 0xBC, 0xB4, 0x95
-JNE_IMM, JNE_REG = 0x55, 0x5D
+JEQ_IMM, JNE_IMM = 0x15, 0x55
+INSTRUCTION = 8
 R0, R1, R2, R3, R4, R5, R6 = range(7)
 
 
@@ -33,25 +35,35 @@ def _instruction(code: int, dst: int = 0, src: int = 0, offset: int = 0, value: 
 
 
 def _block(rule: Rule) -> bytes:
-    """Return the instructions of one RULE: leave with its verdict, or fall through to the next."""
-    tests: list[tuple[int, ...]] = []
+    """Return the instructions of one RULE: leave with its verdict, or fall through to the next.
+
+    R3 holds the letters of the access that no later rule has decided.
+    """
+    tests: list[tuple[int, int, int]] = []
     if rule.type != "a":
-        tests.append((JNE_IMM, R2, 0, DEVCG_DEV_BLOCK if rule.type == "b" else DEVCG_DEV_CHAR))
-        mask = sum(ACCESS[letter] for letter in set(rule.access))
-        if mask != sum(ACCESS.values()):
-            if rule.allow:  # everything asked for must be granted: access & mask == access
-                tests += [(MOV_REG, R6, R3, 0), (AND_IMM, R6, 0, mask), (JNE_REG, R6, R3, 0)]
-            else:  # one refused letter is enough: skip if access & mask == 0
-                tests += [(MOV_REG, R6, R3, 0), (AND_IMM, R6, 0, mask), (0x15, R6, 0, 0)]
+        tests.append((JNE_IMM, R2, DEVCG_DEV_BLOCK if rule.type == "b" else DEVCG_DEV_CHAR))
         if rule.major != ALL:
-            tests.append((JNE_IMM, R4, 0, rule.major))
+            tests.append((JNE_IMM, R4, rule.major))
         if rule.minor != ALL:
-            tests.append((JNE_IMM, R5, 0, rule.minor))
+            tests.append((JNE_IMM, R5, rule.minor))
+    verdict = _verdict(rule)
+    steps = len(verdict) // INSTRUCTION
     out = b""
-    for index, (code, dst, src, value) in enumerate(tests):
-        jumps = code in (JNE_IMM, JNE_REG, 0x15)
-        out += _instruction(code, dst, src, len(tests) - index + 1 if jumps else 0, value)
-    return out + _instruction(MOV_IMM, R0, value=int(rule.allow)) + _instruction(EXIT)
+    for index, (code, dst, value) in enumerate(tests):
+        out += _instruction(code, dst, 0, len(tests) - index - 1 + steps, value)
+    return out + verdict
+
+
+def _verdict(rule: Rule) -> bytes:
+    """Return what is done for a device that RULE is about."""
+    leave = _instruction(MOV_IMM, R0, value=int(rule.allow)) + _instruction(EXIT)
+    mask = sum(ACCESS[letter] for letter in set(rule.access))
+    if mask == sum(ACCESS.values()):
+        return leave
+    if rule.allow:  # its letters are granted: leave if they were the last
+        return _instruction(AND_IMM, R3, value=~mask) + _instruction(JNE_IMM, R3, 0, 2, 0) + leave
+    # one refused letter is enough
+    return _instruction(MOV_REG, R6, R3) + _instruction(AND_IMM, R6, value=mask) + _instruction(JEQ_IMM, R6, 0, 2, 0) + leave
 
 
 def program(found: tuple[Rule, ...]) -> bytes:

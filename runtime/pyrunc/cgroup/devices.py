@@ -1,8 +1,8 @@
 """/linux/resources/devices: what may be opened and made (config-linux.md, "Device Allow List").
 
 Deny-all comes first whether or not a rule says so (GHSA-g54h-m393-cpwq), then
-the devices that every container has, then the rules in their order; the last
-rule that matches wins.
+the devices that every container has, then the rules in their order; for each
+letter of the access the last rule that matches wins.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.resources import DeviceRule
 
 ALL = -1
+NUMBER_MAX = (1 << 20) - 1  # makedev(3): 20 bits of a minor, and fewer of a major
 AT = "/linux/resources/devices"
 
 
@@ -55,6 +56,9 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
         access = rule.access or "rwm"
         if set(access) - set("rwm"):
             raise ConfigError(f'device access "{access}"', pointer=f"{at}/access", hint="letters of rwm")
+        for name, number in (("major", rule.major), ("minor", rule.minor)):
+            if number is not None and number > NUMBER_MAX:
+                raise ConfigError(f"{name} number {number}", pointer=f"{at}/{name}", hint=f"no device has one above {NUMBER_MAX}")
         major, minor = (ALL if number is None or number < 0 else number for number in (rule.major, rule.minor))
         kind = {"": "a", "u": "c"}.get(rule.type, rule.type)
         if kind == "a":
@@ -68,22 +72,30 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
 def v1_writes(found: tuple[Rule, ...]) -> list[tuple[str, str, str]]:
     """Return (file, line, pointer) for the devices controller of version 1."""
     lines = [("devices.deny", "a", AT)]
-    for rule in found:
+    for place, rule in enumerate(found):
         file = "devices.allow" if rule.allow else "devices.deny"
         if rule.type == "a":
             lines.append((file, "a", rule.pointer))
             continue
-        if not rule.allow and any(_wider(other, rule) for other in found[: found.index(rule)]):
+        if not rule.allow and any(_wider(other, rule) for other in found[:place]):
             raise ConfigError(
                 "cannot punch hole in existing wildcard rule", pointer=rule.pointer, hint="list what is allowed instead"
             )
-        major, minor = ("*" if number == ALL else str(number) for number in (rule.major, rule.minor))
-        lines.append((file, f"{rule.type} {major}:{minor} {rule.access}", rule.pointer))
+        # The kernel takes away only what was given under the same numbers.
+        narrower = [other for other in found[:place] if not rule.allow and other.allow and _covers(rule, other)]
+        for numbers in dict.fromkeys((one.major, one.minor) for one in (*narrower, rule)):
+            major, minor = ("*" if number == ALL else str(number) for number in numbers)
+            lines.append((file, f"{rule.type} {major}:{minor} {rule.access}", rule.pointer))
     return lines
+
+
+def _covers(rule: Rule, other: Rule) -> bool:
+    """Return whether every device of OTHER is one of RULE."""
+    return rule.type == other.type and rule.major in (ALL, other.major) and rule.minor in (ALL, other.minor)
 
 
 def _wider(other: Rule, rule: Rule) -> bool:
     """Return whether OTHER allows what RULE denies a part of; version 1 would keep allowing all of it."""
     same = (other.major, other.minor) == (rule.major, rule.minor)
-    covers = other.major in (ALL, rule.major) and other.minor in (ALL, rule.minor)
-    return other.allow and other.type == rule.type and covers and not same and bool(set(other.access) & set(rule.access) - {"m"})
+    shared = set(other.access) & set(rule.access) - {"m"}
+    return other.allow and _covers(other, rule) and not same and bool(shared)

@@ -8,6 +8,7 @@ memory+swap, period before quota, the cpus before anything runs on them.
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
+from pyrunc.oci.convert import escape
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -165,6 +166,8 @@ def _memory(memory: Memory, unified: bool) -> Iterator[Write]:
         if memory.disableOOMKiller:
             yield Write("memory", "memory.oom_control", "1", f"{at}/disableOOMKiller")
         return
+    if memory.disableOOMKiller:
+        raise UnsupportedError("disableOOMKiller does not exist in cgroup version 2", pointer=f"{at}/disableOOMKiller")
     if swap == -1 or (limit == -1 and not swap):
         yield Write("memory", "memory.swap.max", "max", f"{at}/swap")
     elif swap > 0:
@@ -210,15 +213,13 @@ def _lists(resources: Resources, unified: bool) -> Iterator[Write]:
     """Huge pages, RDMA, network priorities, and the files that `unified` names itself."""
     for index, page in enumerate(resources.hugepageLimits):
         at = f"{ROOT}/hugepageLimits/{index}"
-        if not page.pageSize.isalnum():
-            raise ConfigError(f'"{page.pageSize}" is no page size', pointer=f"{at}/pageSize", hint="such as 2MB")
         for kind in ("", ".rsvd"):
             file = f"hugetlb.{page.pageSize}{kind}." + ("max" if unified else "limit_in_bytes")
             yield Write("hugetlb", file, str(page.limit), f"{at}/limit")
     for name, limit in resources.rdma.items():
         parts = (("hca_handle", limit.hcaHandles), ("hca_object", limit.hcaObjects))
         line = " ".join(f"{key}={value}" for key, value in parts if value is not None)
-        yield Write("rdma", "rdma.max", f"{name} {line}", f"{ROOT}/rdma/{name}")
+        yield Write("rdma", "rdma.max", f"{name} {line}", f"{ROOT}/rdma/{escape(name)}")
     if resources.network is not None:
         for index, priority in enumerate(resources.network.priorities):
             at = f"{ROOT}/network/priorities/{index}"
@@ -226,7 +227,7 @@ def _lists(resources: Resources, unified: bool) -> Iterator[Write]:
                 raise UnsupportedError("priorities do not exist in cgroup version 2", pointer=at)
             yield Write("net_prio", "net_prio.ifpriomap", f"{priority.name} {priority.priority}", at)
     for file, value in resources.unified.items():
-        at = f"{ROOT}/unified/{file}"
+        at = f"{ROOT}/unified/{escape(file)}"
         if not unified:
             raise UnsupportedError("unified needs cgroup version 2, and this host has version 1", pointer=at)
         if "/" in file or "." not in file or file.startswith("."):

@@ -26,7 +26,7 @@ def number(text: str) -> int:
     name = text.upper().removeprefix("SIG")
     base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
     value = NUMBERS.get(base)
-    if value is not None and sign and base in ("RTMIN", "RTMAX") and offset.isdigit() and len(offset) < 3:
+    if value is not None and sign and base in ("RTMIN", "RTMAX") and offset.isascii() and offset.isdigit() and len(offset) < 3:
         value = value + int(offset) if sign == "+" else value - int(offset)
         if NUMBERS["RTMIN"] <= value <= NUMBERS["RTMAX"]:
             return value

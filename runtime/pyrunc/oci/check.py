@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError
+from pyrunc.oci.convert import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _need_namespaces(config: Config) -> None:
     for clock in linux.timeOffsets:
         if clock not in CLOCKS:
             raise ConfigError(
-                f'unknown clock "{clock}"', pointer=f"/linux/timeOffsets/{clock}", hint="one of " + ", ".join(CLOCKS)
+                f'unknown clock "{clock}"', pointer=f"/linux/timeOffsets/{escape(clock)}", hint="one of " + ", ".join(CLOCKS)
             )
 
 
@@ -94,4 +95,12 @@ def _devices(config: Config) -> None:
             raise ConfigError(f"{missing} is missing", pointer=at, hint="only a fifo (p) has no numbers")
 
 
-CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices)
+def _seccomp(config: Config) -> None:
+    """Data for a listener needs the listener (config-linux.md, "Seccomp")."""
+    filters = config.linux.seccomp
+    if filters is not None and filters.listenerMetadata and not filters.listenerPath:
+        at = "/linux/seccomp/listenerMetadata"
+        raise ConfigError("listenerMetadata without listenerPath", pointer=at, hint="remove it")
+
+
+CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _seccomp)

@@ -14,6 +14,7 @@ from pyrunc.record import Record
 
 # Accepted: 1.0.0 to 1.3.x (config.md, "Specification version").
 MAJOR, MINOR_MAX = "1", 3
+DIGITS_MAX = 9  # int() refuses thousands
 
 
 class Config(Record):
@@ -36,7 +37,7 @@ def _version(value: object, at: str) -> str:
     numbers = [part.isascii() and part.isdigit() for part in parts[:2]]
     if len(parts) != 3 or not all(numbers) or not parts[2][:1].isdigit():
         raise wrong(value, "a version such as 1.3.0", at)
-    if parts[0] != MAJOR or int(parts[1]) > MINOR_MAX:
+    if parts[0] != MAJOR or len(parts[1]) > DIGITS_MAX or int(parts[1]) > MINOR_MAX:
         raise wrong(value, f"a version from 1.0.0 to {MAJOR}.{MINOR_MAX}.x", at, "this runtime follows 1.3.0")
     return string(value, at)
 

@@ -88,7 +88,7 @@ def one_of(*names: str) -> Converter:
         if value.__class__ is not str:
             raise wrong(value, "a string", at)
         if value not in allowed:
-            raise wrong(value, "one of " + ", ".join(names), at)
+            raise wrong(value, "one of " + ", ".join(name for name in names if name), at)
         return value
 
     return convert

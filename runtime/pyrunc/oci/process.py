@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrunc.errors import ConfigError
 from pyrunc.oci.convert import (
     ID_MAX,
     INT32,
@@ -148,10 +149,11 @@ process = record(
     ),
     execCPUAffinity=record(ExecCPUAffinity, "", initial=string, final=string),
 )
+_class = one_of("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE")
 _priority = record(
     IOPriority,
     "class_",
-    class_=one_of("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"),
+    class_=lambda value, at: _class(value, at.removesuffix("_")),
     priority=integer((0, 7)),
 )
 
@@ -159,5 +161,7 @@ _priority = record(
 def _io_priority(value: object, at: str) -> object:
     """Convert ioPriority, one of whose properties has the name of a Python keyword."""
     if isinstance(value, dict):
-        value = {**value, "class_": value.get("class")}
+        if value.get("class") is None:
+            raise ConfigError("class is missing", pointer=f"{at}/class", hint="the specification requires it")
+        value = {**value, "class_": value["class"]}
     return _priority(value, at)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import INT64, UINT16, UINT32, UINT64, array, boolean, integer, mapping, one_of, record, string
+from pyrunc.oci.convert import INT64, UINT16, UINT32, UINT64, array, boolean, integer, mapping, one_of, record, string, wrong
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrunc.oci.convert import Converter
+
+# config-linux.md, "Huge page limits".
+PAGE_UNITS = ("KB", "MB", "GB", "TB", "PB", "EB")
 
 
 class Memory(Record):
@@ -129,6 +134,15 @@ _int64, _uint64 = integer(INT64), integer(UINT64)
 _uint32, _uint16 = integer(UINT32), integer(UINT16)
 
 
+def _page_size(value: Any, at: str) -> str:
+    """Check the size of a huge page: it becomes a part of a file's name."""
+    text = string(value, at)
+    number, unit = text[:-2], text[-2:]
+    if not (number.isascii() and number.isdigit() and number[0] != "0" and unit in PAGE_UNITS):
+        raise wrong(value, "a page size such as 2MB", at, "a number and one of " + ", ".join(PAGE_UNITS))
+    return text
+
+
 def _rates() -> Converter:
     """Return the converter of throttled devices."""
     return array(record(ThrottleDevice, "major minor", major=_int64, minor=_int64, rate=_uint64))
@@ -188,7 +202,7 @@ resources = record(
         throttleReadIOPSDevice=_rates(),
         throttleWriteIOPSDevice=_rates(),
     ),
-    hugepageLimits=array(record(HugepageLimit, "pageSize limit", pageSize=string, limit=_uint64)),
+    hugepageLimits=array(record(HugepageLimit, "pageSize limit", pageSize=_page_size, limit=_uint64)),
     network=record(
         Network,
         "",

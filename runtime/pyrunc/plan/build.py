@@ -10,6 +10,7 @@ from pyrunc.plan import (
     masks,
     mounts,
     namespaces,
+    personality,
     process,
     refused,
     rootfs,
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from pyrunc.cgroup.paths import Place
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
+    from pyrunc.oci.linux import Linux
     from pyrunc.oci.process import Process
-    from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.request import Request
 
 
@@ -51,7 +52,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *namespaces.mappings(config.linux),
         *mounts.inside(config, request),
         *barrier_if("cgroup", cgroups.move(where)),
-        *terminal.host(user),
+        *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier("ready", *process.host(user, "/process"), Op("commit")),
     ]
@@ -70,6 +71,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
+        *personality.child(config.linux),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -84,24 +86,26 @@ def build_exec(
     added: Process,
     joins: tuple[str, ...],
     where: tuple[Place, ...],
-    filters: Seccomp | None,
+    linux: Linux,
     facts: HostFacts,
     request: Request,
 ) -> Plan:
     """Return the plan of one more PROCESS in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; WHERE are the cgroups.  Pointers are into the process
-    document, whose root is "".
+    container's init; WHERE are the cgroups; LINUX is what its configuration
+    says about every process.  Pointers are into the process document, whose
+    root is "".
     """
     refused.check_process(added, "")
+    filters = linux.seccomp
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
         *cgroups.open_doors(where),
         *namespaces.host_exec(joins, cgroups.birthplace(where)),
         *process.raise_limits(added, ""),
-        *terminal.host(added),
+        *terminal.host(added, ""),
         *barrier("ready", *cgroups.move(where), *process.host(added, ""), Op("commit")),
     ]
     child = [
@@ -109,6 +113,7 @@ def build_exec(
         *cgroups.enter(where),
         *namespaces.child_exec(joins),
         *terminal.child(added, "", console=False),
+        *personality.child(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
         Op("barrier", ("ready",)),
         Op("announce_exec"),

@@ -42,8 +42,8 @@ def child(process: Process, at: str, *, console: bool) -> Iterator[Op]:
     yield Op("take_terminal", (PTY,), where, doing=doing)
 
 
-def host(process: Process) -> list[Op]:
+def host(process: Process, at: str) -> list[Op]:
     """Return the host's side: the master arrives and is handed to whoever waits for it."""
     if not process.terminal:
         return []
-    return barrier("console", Op("hand_over_terminal", (), "/process/terminal"))
+    return barrier("console", Op("hand_over_terminal", (), f"{at}/terminal"))

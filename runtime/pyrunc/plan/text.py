@@ -5,6 +5,10 @@ The slow path of everything: `pyrunc plan` prints it, errors quote it.
 
 from __future__ import annotations
 
+from _blake2 import blake2b
+
+from pyrunc.cgroup.knobs import Write
+from pyrunc.cgroup.paths import Place
 from pyrunc.linux import fs, mount, process
 from pyrunc.plan.op import Op, Plan, Slot
 from pyrunc.record import Record
@@ -91,11 +95,20 @@ def _argument(op: Op, index: int, value: object) -> str:
         return "NULL"
     if isinstance(value, Record):
         return _record(value)
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes, {blake2b(value, digest_size=4).hexdigest()}>"
     return repr(value)
 
 
 def _record(value: Record) -> str:
-    """Return the name of a record, with its path if it has one: the rest stands in config.json."""
+    """Return a directory or a write of a cgroup in full, else the name of a record, with its path if it has one.
+
+    The rest stands in config.json.
+    """
+    if isinstance(value, Place):
+        return value.directory
+    if isinstance(value, Write):
+        return f"{value.file}={value.value}"
     path = getattr(value, "path", "")
     return f"{type(value).__name__}({path})" if path else type(value).__name__
 
@@ -103,9 +116,13 @@ def _record(value: Record) -> str:
 def call(op: Op) -> str:
     """Return OP as a call."""
     text = f"{op.call}({', '.join(_argument(op, i, value) for i, value in enumerate(op.args))})"
-    if len(text) > SHOWN_MAX:
-        text = text[:SHOWN_MAX] + "...)"
     return f"{op.into} = {text}" if op.into else text
+
+
+def brief(op: Op) -> str:
+    """Return OP as a call for an error message: without its slot, and not too long."""
+    text = call(op.replace(into=""))
+    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "...)"
 
 
 def line(op: Op) -> str:

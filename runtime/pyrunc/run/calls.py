@@ -123,6 +123,7 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "open_foreign_namespace": _open_foreign_namespace,
     "open_namespace": _open_namespace,
     "open_tree": mount.open_tree,
+    "personality": process.personality,
     "pivot_root": mount.pivot_root,
     "prctl": process.prctl,
     "prlimit": process.prlimit,

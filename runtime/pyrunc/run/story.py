@@ -49,7 +49,7 @@ def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError
     if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
         reason, shown = detail, ""
     else:
-        shown = text.call(op).partition(" = ")[2] or text.call(op)
+        shown = text.brief(op)
         if detail:
             reason = f"{reason}: {detail.strip()}"
     parts = [START, INIT if child else "", op.doing, shown, reason]
