@@ -108,7 +108,10 @@ def make_fifos(path: str) -> dict[str, int]:
     """Make the two fifos of a container that will wait for `start`, and open them for its init."""
     opened = {}
     for slot, name in (("start", FIFO), ("result", RESULT)):
-        posix.mkfifo(f"{path}/{name}", 0o600)
+        try:
+            posix.mkfifo(f"{path}/{name}", 0o600)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{path}/{name}") from None  # mkfifo(2) knows no name to tell
         opened[slot] = posix.open(f"{path}/{name}", posix.O_RDWR | posix.O_CLOEXEC)
     return opened
 
