@@ -10,7 +10,7 @@ from pyrunc.container import hooks, io, store
 from pyrunc.container.saved import Saved, save, write_file
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import start_time
-from pyrunc.errors import ConfigError, HookError, PyruncError
+from pyrunc.errors import ConfigError, HookError, OpError, PyruncError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
 from pyrunc.plan import build, cgroups, process
@@ -117,8 +117,8 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     directory, lock = store.reserve(options.root, options.id)
     context = None
     try:
-        save(directory, saved)
         write_file(f"{directory}/{store.CONFIG}", text)
+        save(directory, saved)  # last: where there is a state, a delete finds the hooks too
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
@@ -167,9 +167,13 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
 
     def commit(pid: int) -> None:
         """Remember the init; from here on the container is `created`."""
-        save(directory, saved.replace(pid=pid, start=start_time(pid)))
-        if options.pid_file:
-            write_file(options.pid_file, str(pid).encode())
+        try:
+            save(directory, saved.replace(pid=pid, start=start_time(pid)))
+            if options.pid_file:
+                write_file(options.pid_file, str(pid).encode())
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None
 
     slots = store.make_fifos(directory) if wait else {}
     return Context(slots, for_hooks(saved), commit, io.taker(options.console_socket), private=(lock,))

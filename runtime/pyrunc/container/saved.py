@@ -74,6 +74,9 @@ def write_file(path: str, data: bytes) -> None:
             data = data[posix.write(fd, data) :]
         posix.close(fd)
         posix.rename(draft, path)
+    except OSError as error:
+        posix.unlink(draft)
+        raise OSError(error.errno, error.strerror, path) from None  # write(2) knows no name to tell
     except BaseException:
         posix.unlink(draft)
         raise

@@ -83,13 +83,24 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
     elif op.call == "barrier":
         _expect(plan, context, str(op.args[0]))
     elif op.call == "go":
-        if context.sock is not None:
-            wire.send_go(context.sock)
+        _go(context, str(op.args[0]))
     elif op.call == "give":
         if context.sock is not None:
             wire.send_give(context.sock, str(op.args[0]), context.slots[op.args[0]])  # type: ignore[index]
     else:
         perform(op, context)
+
+
+def _go(context: Context, name: str) -> None:
+    """Let the child go on from barrier NAME; it may have died while it waited."""
+    if context.sock is None:
+        return
+    try:
+        wire.send_go(context.sock)
+    except BrokenPipeError:
+        from pyrunc.run.story import tell_death
+
+        raise tell_death(context, f"while it waited at {name}") from None
 
 
 def _fork(plan: Plan, context: Context, op: Op) -> None:
@@ -118,7 +129,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
                 return  # close-on-exec closed the wire: the execve has worked
             from pyrunc.run.story import tell_death
 
-            raise tell_death(context, name)
+            raise tell_death(context, f"before it reached {name}")
         if frame.kind == wire.FAIL:
             from pyrunc.run.story import tell
 

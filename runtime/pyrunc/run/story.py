@@ -59,8 +59,8 @@ def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError
     return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((op.call, errno), ""))
 
 
-def tell_death(context: Context, barrier: str) -> OpError:
-    """Return the error for a child that died without a word, before BARRIER."""
+def tell_death(context: Context, when: str) -> OpError:
+    """Return the error for a child that died without a word; WHEN is told in terms of barriers."""
     pid = context.slots.pop("child", 0)
     status = posix.waitpid(pid, 0)[1] if pid else 0
     code = posix.waitstatus_to_exitcode(status)
@@ -68,5 +68,5 @@ def tell_death(context: Context, barrier: str) -> OpError:
     hint = ""
     if code == -9:
         hint = "the memory limit may be too low to start (/linux/resources/memory/limit); see the kernel's log"
-    message = f"{START}: {INIT}: the container's init was {how} before it reached {barrier}"
+    message = f"{START}: {INIT}: the container's init was {how} {when}"
     return OpError(message.replace("was exited", "exited"), hint=hint)
