@@ -37,11 +37,11 @@ def write(path: str, text: str) -> None:
         posix.close(fd)
 
 
-def make(places: tuple[Place, ...]) -> None:
-    """Make the directories of PLACES."""
+def make(places: tuple[Place, ...], *, enable: bool = True) -> None:
+    """Make the directories of PLACES; ENABLE says whether to hand the controllers of version 2 down to them."""
     for place in places:
         _make(place.directory, place.mount)
-        if "" in place.controllers:
+        if enable and "" in place.controllers:
             _enable(place)
         if "cpuset" in place.controllers:
             _inherit(place.directory, place.mount)

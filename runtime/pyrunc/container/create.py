@@ -79,6 +79,7 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
         preserve_fds=options.preserve_fds,
+        systemd=options.systemd_cgroup,
         seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
     )
 
@@ -150,6 +151,7 @@ def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
         owner=posix.geteuid(),
         annotations=config.annotations,
         places=cgroups.places(config, known, asked),
+        unit=cgroups.unit(config, asked).name if asked.systemd else "",
         joins=tuple(namespace.type for namespace in config.linux.namespaces),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),
@@ -185,8 +187,10 @@ def _undo(
     """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
     try:
         if owned:
+            from pyrunc.container import delete
+
             fs.signal_all(saved.places, 9)
-            fs.remove(saved.places)
+            delete.release(saved)
     except (OSError, PyruncError) as second:
         options.log.warning(f"cannot clean up after the failure: {second}")
     store.discard(directory)

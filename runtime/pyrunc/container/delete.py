@@ -66,10 +66,19 @@ def destroy(directory: str, saved: Saved, log: Log) -> None:
         from pyrunc.container import hooks
 
         later = hooks.kept(directory)
-    fs.remove(saved.places)
+    release(saved)
     store.discard(directory)
     if later is not None:
         hooks.poststop(later, saved, log)
+
+
+def release(saved: Saved) -> None:
+    """Remove the cgroups of SAVED, which hold no process any more, and systemd's unit with them."""
+    if saved.unit:
+        from pyrunc.cgroup import systemd
+
+        systemd.stop(saved.unit)
+    fs.remove(saved.places)
 
 
 def _stop(saved: Saved) -> None:

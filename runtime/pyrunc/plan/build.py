@@ -40,7 +40,8 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
     refused.check(config)
     filters = config.linux.seccomp
-    where = cgroups.places(config, facts, request)
+    # What systemd makes is not there yet when the process is forked.
+    where = () if request.systemd else cgroups.places(config, facts, request)
     host = [
         *cgroups.make(config, facts, request),
         Op("open_directory", ("/proc",), into=PROC),
@@ -51,7 +52,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux),
         *mounts.inside(config, request),
-        *barrier_if("cgroup", cgroups.move(where)),
+        *barrier_if("cgroup", cgroups.meet(config, facts, request)),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier("ready", *process.host(user, "/process"), Op("commit")),
@@ -131,6 +132,6 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     ops = list(mounts.child(config, facts, request))
     first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mount.type == "cgroup"), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
-    where = cgroups.places(config, facts, request)
-    wait = [Op("barrier", ("cgroup",))] if cgroups.move(where) else []
+    where = () if request.systemd else cgroups.places(config, facts, request)
+    wait = [Op("barrier", ("cgroup",))] if cgroups.meet(config, facts, request) else []
     return [*ops[:place], *cgroups.enter(where), *wait, *namespaces.cgroup(config), *ops[place:]]

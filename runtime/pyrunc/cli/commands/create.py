@@ -9,5 +9,12 @@ from pyrunc.container.options import CreateOptions
 
 def command(call: Call) -> int:
     """Create the container."""
-    create(CreateOptions(id=call.positional[0], root=call.root, log=call.log, **call.options))
+    options = CreateOptions(
+        id=call.positional[0],
+        root=call.root,
+        systemd_cgroup=bool(call.general.get("systemd_cgroup")),
+        log=call.log,
+        **call.options,
+    )
+    create(options)
     return 0
