@@ -31,6 +31,7 @@ def properties(annotations: dict[str, str]) -> Iterator[Property]:
         if not (name.isascii() and name.isalpha() and name[0].isupper()) or name in OURS:
             raise ConfigError(f'"{name}" cannot be set by an annotation', pointer=at, hint="name a property of scopes")
         signature, value = gvariant.parse(text, at)
-        if name.endswith("Sec") and not name.endswith("USec") and signature in "nqiuxt":  # systemd.directives(7) has seconds, D-Bus microseconds
+        # systemd.directives(7) has seconds, D-Bus microseconds.
+        if name.endswith("Sec") and not name.endswith("USec") and signature in "nqiuxt":
             name, signature, value = name.removesuffix("Sec") + "USec", "t", value * MICROSECONDS
         yield name, signature, value
