@@ -8,7 +8,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from time import monotonic, sleep
 
 from pyrunc.errors import StateError, UsageError
-from pyrunc.run.start import FIFO, RESULT
+from pyrunc.run.fifos import FIFO, RESULT
 
 ID_MAX = 1024
 ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
