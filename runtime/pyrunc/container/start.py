@@ -9,7 +9,7 @@ from pyrunc.container import store
 from pyrunc.container.saved import Saved, load
 from pyrunc.container.status import guard, status_of
 from pyrunc.errors import StateError
-from pyrunc.run.start import FIFO, GO, RESULT, STARTED
+from pyrunc.run.fifos import FIFO, GO, RESULT, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

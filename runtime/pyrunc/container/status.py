@@ -8,7 +8,7 @@ import posix
 from pyrunc.cgroup.fs import is_frozen
 from pyrunc.errors import StateError
 from pyrunc.record import Record
-from pyrunc.run.start import FIFO
+from pyrunc.run.fifos import FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

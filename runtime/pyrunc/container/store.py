@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 from pyrunc.container.saved import STATE
 from pyrunc.errors import StateError, UsageError
-from pyrunc.run.start import FIFO, RESULT
+from pyrunc.run.fifos import FIFO, RESULT
 
 ID_MAX = 1024
 ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
