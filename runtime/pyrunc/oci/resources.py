@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import INT64, UINT16, UINT32, UINT64, array, boolean, integer, mapping, one_of, record, string
+from pyrunc.oci.convert import INT64, UINT16, UINT32, UINT64, array, boolean, integer, mapping, one_of, record, string, text
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ class ThrottleDevice(Record):
 
     major: int
     minor: int
-    rate: int = 0
+    rate: int
 
 
 class BlockIO(Record):
@@ -129,9 +129,15 @@ _int64, _uint64 = integer(INT64), integer(UINT64)
 _uint32, _uint16 = integer(UINT32), integer(UINT16)
 
 
+def _page_size(value: str) -> bool:
+    """Return whether VALUE is written as the kernel's files for huge pages are: 64KB, 2MB, 1GB."""
+    number = value[:-2]
+    return value[-2:] in ("KB", "MB", "GB") and number.isascii() and number.isdigit() and number[0] != "0"
+
+
 def _rates() -> Converter:
     """Return the converter of throttled devices."""
-    return array(record(ThrottleDevice, "major minor", major=_int64, minor=_int64, rate=_uint64))
+    return array(record(ThrottleDevice, "major minor rate", major=_int64, minor=_int64, rate=_uint64))
 
 
 resources = record(
@@ -188,7 +194,9 @@ resources = record(
         throttleReadIOPSDevice=_rates(),
         throttleWriteIOPSDevice=_rates(),
     ),
-    hugepageLimits=array(record(HugepageLimit, "pageSize limit", pageSize=string, limit=_uint64)),
+    hugepageLimits=array(
+        record(HugepageLimit, "pageSize limit", pageSize=text("a size such as 2MB", _page_size), limit=_uint64)
+    ),
     network=record(
         Network,
         "",
