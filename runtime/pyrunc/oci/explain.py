@@ -113,23 +113,23 @@ def validator(part: str) -> Validator:
     if part not in _validators:
         import json
 
+        from jsonschema import Draft202012Validator
+
         with open(f"{schema_directory()}/config.json", encoding="utf-8") as file:
             schema: dict[str, Any] = json.load(file)
         if part != "config":
             schema = {"$schema": schema["$schema"], "$ref": f"#/$defs/{part}", "$defs": schema["$defs"]}
-        _validators[part] = as_parser(schema)
+        _validators[part] = as_parser(Draft202012Validator)(schema)
     return _validators[part]
 
 
-def as_parser(schema: dict[str, Any]) -> Validator:
-    """Return a validator for SCHEMA, of its own draft, that reads documents as the parser does."""
+def as_parser(base: Any) -> Any:
+    """Return BASE, a class of validators, changed so that it reads documents as the parser does."""
     from jsonschema import validators
 
-    base: Any = validators.validator_for(schema)
-    changed = {"properties": _properties, "required": _required, "pattern": _pattern}
-    types = base.TYPE_CHECKER.redefine("integer", lambda _, found: found.__class__ is int)
     extend: Any = validators.extend
-    return extend(base, changed, type_checker=types)(schema)
+    changed = {"properties": _properties, "additionalProperties": _others, "required": _required, "pattern": _pattern}
+    return extend(base, changed, type_checker=base.TYPE_CHECKER.redefine("integer", lambda _, found: found.__class__ is int))
 
 
 def _properties(this: Validator, properties: dict[str, Any], found: object, _: object) -> Iterator[ValidationError]:
@@ -138,6 +138,15 @@ def _properties(this: Validator, properties: dict[str, Any], found: object, _: o
         for name, schema in properties.items():
             if found.get(name) is not None:
                 yield from this.descend(found[name], schema, path=name, schema_path=name)
+
+
+def _others(this: Validator, schema: object, found: object, around: dict[str, Any]) -> Iterator[ValidationError]:
+    """Check the values of a map in their order; the library's own keeps none."""
+    if isinstance(found, dict):
+        named = around.get("properties", {})
+        for name, item in found.items():
+            if name not in named:
+                yield from this.descend(item, schema, path=name)
 
 
 def _required(_: Validator, names: list[str], found: object, __: object) -> Iterator[ValidationError]:
