@@ -55,6 +55,7 @@ DIFFERENCES = (
     ("`rate` of throttled devices", STRICTER, r"/linux/resources/blockIO/throttle\w+Device/\d+/rate"),
     ("`linux.resources.devices[].type`", STRICTER, r"/linux/resources/devices/\d+/type"),
     ("`linux.seccomp.syscalls[].args[].index`", STRICTER, r"/linux/seccomp/syscalls/\d+/args/\d+/index"),
+    ("`linux.maskedPaths`, `linux.readonlyPaths`", STRICTER, r"/linux/(masked|readonly)Paths/\d+"),
     ("`linux.rootfsPropagation`", WIDER, "/linux/rootfsPropagation"),
     ("`linux.devices[].fileMode`", WIDER, r"/linux/devices/\d+/fileMode"),
     ("`linux.resources.pids.limit`", WIDER, "/linux/resources/pids/limit"),
