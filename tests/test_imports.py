@@ -53,6 +53,13 @@ def test_hot_commands_import_almost_nothing(command: str):
     assert found - C_MODULES - OTHERS == set()
 
 
+@pytest.mark.parametrize("command", ["start", "state", "kill", "delete"])
+def test_short_commands_load_neither_ctypes_nor_sockets(command: str):
+    """They would be a tenth of the time of a command that reads one file and makes one system call."""
+    found = loaded(f"import pyrunc.cli.main, pyrunc.cli.commands.{command}")
+    assert found & {"_ctypes", "_socket"} == set()
+
+
 def test_parsing_a_config_imports_nothing_heavy(tmp_path: Path):
     """The generated default config goes through parser and planner without a library."""
     code = f"""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import posix
+from _signal import pidfd_send_signal
 
 from pyrunc.cgroup import fs
 from pyrunc.container import store
 from pyrunc.container.saved import Saved, load
 from pyrunc.container.status import alive, guard, status_of
 from pyrunc.errors import OpError, StateError
-from pyrunc.linux.process import pidfd_send_signal
 
 SIGKILL = 9
 

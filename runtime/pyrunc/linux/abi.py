@@ -40,7 +40,6 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "bpf": (321, 280),
     "execve": (59, 221),
     "execveat": (322, 281),
-    "pidfd_send_signal": (424, 424),
     "open_tree": (428, 428),
     "move_mount": (429, 429),
     "fsopen": (430, 430),

@@ -132,11 +132,6 @@ def signalfd(mask: int) -> int:
     return syscall(NR["signalfd4"], -1, pack("=Q", mask), 8, SFD_CLOEXEC)
 
 
-def pidfd_send_signal(pidfd: int, signal: int) -> None:
-    """pidfd_send_signal(2)."""
-    syscall(NR["pidfd_send_signal"], pidfd, signal, None, 0)
-
-
 def seccomp_set_mode_filter(address: int, flags: int) -> int:
     """seccomp(2) with SECCOMP_SET_MODE_FILTER; ADDRESS is that of a struct sock_fprog."""
     return syscall(NR["seccomp"], 1, flags, address)
