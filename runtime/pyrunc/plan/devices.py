@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.linux import mount as m
+from pyrunc.plan import mountopts
 from pyrunc.plan.namespaces import has, is_new
 from pyrunc.plan.op import ROOT, Op, Slot
 
@@ -56,7 +57,7 @@ def child(config: Config) -> Iterator[Op]:
 def _bound(config: Config) -> bool:
     """Return whether /dev is bound from the host, where nothing may be made."""
     return any(
-        mount.destination.rstrip("/") == "/dev" and ("bind" in mount.options or "rbind" in mount.options)
+        mount.destination.rstrip("/") == "/dev" and mountopts.of(mount).bind
         for mount in config.mounts
     )
 

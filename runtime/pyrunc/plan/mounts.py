@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroupfs, mountopts
+from pyrunc.plan import cgroupfs, idmap, mountopts
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import CHILD, ROOT, Op, Slot, barrier
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # fsconfig(2) takes values shorter than this; longer ones go through mount(2).
 FSCONFIG_VALUE_MAX = 256
+MOUNT_DATA_MAX = 4095  # of which mount(2) reads one page, and silently no more
 ON_ROOT = m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH
 # What may be bound below /proc: what lxcfs emulates, and what engines hide.
 PROC_FILES = frozenset(
@@ -38,22 +39,26 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """Yield the ops that make every mount, in order."""
     for index, mount in enumerate(config.mounts):
         at = f"/mounts/{index}"
-        options = mountopts.parse(mount.options)
-        _refuse(mount, options, at)
-        if mount.type == "cgroup":
-            yield from cgroupfs.mounts(config, facts, request, mount, options, index)
-        elif options.bind:
+        options = mountopts.of(mount)
+        _refuse(mount, options, facts, at)
+        if idmap.wanted(mount, options):
+            idmap.check(config, facts, mount, options, at)
+        if options.bind:
             yield from _bind(config, request, mount, options, index)
-        elif _too_long(options):
+        elif cgroupfs.wanted(mount, facts):
+            yield from cgroupfs.mounts(config, facts, request, mount, options, index)
+        elif _classic_only(options):
             yield from _classic(mount, options, index)
         else:
-            yield from _new(mount, options, index)
+            yield from _new(config, mount, options, index)
 
 
 def host(config: Config, request: Request) -> Iterator[Op]:
     """Yield the ops that open, before the fork, what is to stay a peer of the host's mount."""
+    if not has(config.linux, "user"):
+        yield from idmap.namespaces(config)
     for index, mount in enumerate(config.mounts):
-        options = mountopts.parse(mount.options)
+        options = mountopts.of(mount)
         if options.bind and _opener(config, options) == HOST:
             args = (m.AT_FDCWD, *_source(request, mount, options))
             yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), describe(mount))
@@ -65,20 +70,26 @@ def inside(config: Config, request: Request) -> list[Op]:
     By the host's root, but in the child's mount namespace: there the kernel has
     locked what the host's mounts forbid (mount_namespaces(7)).
     """
-    ops = []
+    ops: list[Op] = []
     for index, mount in enumerate(config.mounts):
-        options = mountopts.parse(mount.options)
-        if mount.type != "cgroup" and options.bind and _opener(config, options) == INSIDE:
-            tree, args = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options))
-            ops += [Op("open_tree_inside", args, f"/mounts/{index}/source", tree, describe(mount)), Op("give", (tree,))]
-    return barrier("sources", *ops, Op("leave_inside")) if ops else []
+        options = mountopts.of(mount)
+        if options.bind and _opener(config, options) == INSIDE:
+            tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), describe(mount)
+            ops.append(Op("open_tree_inside", args, f"/mounts/{index}/source", tree, doing))
+            ops += [*idmap.apply(config, mount, options, index, doing), Op("give", (tree,))]
+    return barrier("sources", *idmap.namespaces(config), *ops, Op("leave_inside")) if ops else []
 
 
 def receive(config: Config) -> Iterator[Op]:
     """Yield the child's side of barrier sources."""
-    binds = (mountopts.parse(mount.options) for mount in config.mounts if mount.type != "cgroup")
+    binds = (mountopts.of(mount) for mount in config.mounts)
     if any(options.bind and _opener(config, options) == INSIDE for options in binds):
         yield Op("barrier", ("sources",))
+
+
+def after_cgroup(mount: Mount) -> bool:
+    """Return whether MOUNT may only be made once the process sits in its cgroups."""
+    return mount.type in ("cgroup", "cgroup2") or "tmpcopyup" in mount.options
 
 
 def describe(mount: Mount) -> str:
@@ -86,14 +97,20 @@ def describe(mount: Mount) -> str:
     return f'error mounting "{mount.source or mount.type}" to rootfs at "{mount.destination}"'
 
 
-def _refuse(mount: Mount, options: mountopts.Options, at: str) -> None:
-    """Refuse what would break the rules about /proc, and what is not done yet."""
-    if mount.uidMappings or mount.gidMappings:
-        raise UnsupportedError("idmapped mounts are not supported", pointer=f"{at}/uidMappings")
-    for option, index in options.data:
-        if option in ("idmap", "ridmap", "tmpcopyup"):
-            pointer = f"{at}/options/{index}"
-            raise UnsupportedError(f"mount option {option} is not supported", pointer=pointer)
+def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str) -> None:
+    """Refuse what would break the rules about /proc, and what this kernel cannot do."""
+    if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs"):
+        pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
+        raise ConfigError("tmpcopyup is for mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
+    symfollow = m.MOUNT_ATTR_NOSYMFOLLOW & (options.attr_set | options.attr_clr | options.rec_set | options.rec_clr)
+    if symfollow and not facts.has_nosymfollow:
+        number = next(i for i, option in enumerate(mount.options) if option.endswith("symfollow"))
+        pointer, hint = f"{at}/options/{number}", "Linux 5.14 has it"
+        raise UnsupportedError(f"this kernel has no {mount.options[number]}", pointer=pointer, hint=hint)
+    for option, number in options.data:
+        if option == "remount":
+            hint = "give the options to the mount itself"
+            raise UnsupportedError("remount is not supported", pointer=f"{at}/options/{number}", hint=hint)
     path = "/" + "/".join(part for part in mount.destination.split("/") if part not in ("", "."))
     if path == "/proc" and mount.type != "proc" and not _binds_proc(mount, options):
         raise ConfigError(
@@ -124,10 +141,13 @@ def _bind(
         options = _without_atime(options)
     if _opener(config, options) == CHILDS:
         yield Op("open_tree", (m.AT_FDCWD, *_source(request, mount, options)), f"{at}/source", tree, doing)
+    if _opener(config, options) != INSIDE:
+        yield from idmap.apply(config, mount, options, index, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
     yield from attributes(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
-    for option, number in options.data:
+    words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
+    for option, number in words:
         raise ConfigError(
             f'mount option "{option}" means nothing for a bind mount',
             pointer=f"{at}/options/{number}",
@@ -175,11 +195,11 @@ def attributes(
     """Yield the ops that give mount TREE its attributes and its propagation."""
     at = f"/mounts/{index}/options"
     empty = m.AT_EMPTY_PATH
-    if options.attr_set or options.attr_clr:
-        args = (tree, "", empty, options.attr_set, options.attr_clr, 0, 0)
-        yield Op("mount_setattr", args, at, doing=doing)
     if options.rec_set or options.rec_clr:
         args = (tree, "", empty | m.AT_RECURSIVE, options.rec_set, options.rec_clr, 0, 0)
+        yield Op("mount_setattr", args, at, doing=doing)
+    if options.attr_set or options.attr_clr:
+        args = (tree, "", empty, options.attr_set, options.attr_clr, 0, 0)
         yield Op("mount_setattr", args, at, doing=doing)
     chosen = options.propagation or (((default, True),) if default else ())
     for flag, recursive in chosen:
@@ -187,7 +207,7 @@ def attributes(
         yield Op("mount_setattr", (tree, "", flags, 0, 0, flag, 0), at, doing=doing)
 
 
-def _new(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
+def _new(config: Config, mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
     """Make a new file system and mount it."""
     at, doing = f"/mounts/{index}", describe(mount)
     context, tree, point = Slot(f"fs{index}"), Slot(f"mount{index}"), Slot(f"point{index}")
@@ -202,38 +222,61 @@ def _new(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
     kind = "directory!" if fstype in ("proc", "sysfs") else "directory"
     yield Op("mount_point", (ROOT, mount.destination, kind), f"{at}/destination", point, doing)
     yield Op("fsopen", (fstype, m.FSOPEN_CLOEXEC), f"{at}/type", context, doing)
-    source = mount.source or fstype
-    set_string, set_flag = m.FSCONFIG_SET_STRING, m.FSCONFIG_SET_FLAG
-    yield Op("fsconfig", (context, set_string, "source", source, 0), f"{at}/source", doing=doing)
-    for word in options.superblock:
-        yield Op("fsconfig", (context, set_flag, word, None, 0), f"{at}/options", doing=doing)
-    for option, number in options.data:
-        key, equals, value = option.partition("=")
-        where = f"{at}/options/{number}"
-        command = set_string if equals else set_flag
-        args = (context, command, key, value if equals else None, 0)
-        yield Op("fsconfig", args, where, doing=doing)
-    if fstype == "tmpfs" and not any(option.startswith("mode=") for option, _ in options.data):
+    yield from _parameters(context, mount, options, at, doing)
+    keys = {option.partition("=")[0] for option, _ in options.data}
+    if fstype == "tmpfs" and "mode" not in keys:
         yield Op("tmpfs_mode", (context, point), at, doing=doing)
     yield Op("fsconfig", (context, m.FSCONFIG_CMD_CREATE, None, None, 0), at, doing=doing)
-    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, options.attr_set), at, tree, doing)
-    yield from attributes(tree, options.replace(attr_set=0, attr_clr=0), index, doing)
+    wanted = options.attributes
+    copies = "tmpcopyup" in options.ours
+    late = m.MOUNT_ATTR_RDONLY & wanted if copies else 0
+    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, wanted & ~late), at, tree, doing)
+    if copies:
+        # A user namespace allows no mknod(2), and its file systems no devices.
+        devices = not has(config.linux, "user") and not wanted & m.MOUNT_ATTR_NODEV
+        args = (point, tree, not keys & {"uid", "gid"}, devices)
+        yield Op("copy_up", args, f"{at}/options/{mount.options.index('tmpcopyup')}", doing=doing)
+    yield from idmap.apply(config, mount, options, index, doing)
+    left = options.replace(attr_set=late, attr_clr=0, rec_set=0, rec_clr=0)
+    yield from attributes(tree, left, index, doing)
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
 
 
-def _too_long(options: mountopts.Options) -> bool:
-    """Return whether a value is too long for fsconfig(2), as overlay's lowerdir may be."""
-    return any(len(option.partition("=")[2].encode()) >= FSCONFIG_VALUE_MAX for option, _ in options.data)
+def _parameters(context: Slot, mount: Mount, options: mountopts.Options, at: str, doing: str) -> Iterator[Op]:
+    """Yield the ops that tell a new file system its source and its own options."""
+    set_string, set_flag = m.FSCONFIG_SET_STRING, m.FSCONFIG_SET_FLAG
+    yield Op("fsconfig", (context, set_string, "source", mount.source or mount.type, 0), f"{at}/source", doing=doing)
+    for word in options.superblock:
+        where = f"{at}/options/{mount.options.index(word)}"
+        yield Op("fsconfig", (context, set_flag, word, None, 0), where, doing=doing)
+    for option, number in options.data:
+        key, equals, value = option.partition("=")
+        command = set_string if equals else set_flag
+        args = (context, command, key, value if equals else None, 0)
+        yield Op("fsconfig", args, f"{at}/options/{number}", doing=doing)
+
+
+def _classic_only(options: mountopts.Options) -> bool:
+    """Return whether fsconfig(2) cannot say this: a value that is too long, as overlay's lowerdir may be, or iversion."""
+    long = any(len(option.partition("=")[2].encode()) >= FSCONFIG_VALUE_MAX for option, _ in options.data)
+    return long or "iversion" in options.superblock
 
 
 def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
     """Mount by mount(2), on the directory that a descriptor holds."""
     at, doing = f"/mounts/{index}", describe(mount)
     point, tree = Slot(f"point{index}"), Slot(f"mount{index}")
+    refused = sorted(options.ours) or (["uidMappings"] if mount.uidMappings else [])
+    data = ",".join(option for option, _ in options.data)
+    if refused or len(data.encode()) > MOUNT_DATA_MAX:
+        what = f"{refused[0]} beside such options" if refused else f"more than {MOUNT_DATA_MAX} bytes of options"
+        hint = "shorten the options; relative or shorter paths help"
+        raise UnsupportedError(f"{what} cannot be given to the kernel", pointer=f"{at}/options", hint=hint)
     yield Op("mount_point", (ROOT, mount.destination, "directory"), f"{at}/destination", point, doing)
     flags = 0
     for word in options.superblock:
         flags |= mountopts.SUPERBLOCK[word]
-    data = ",".join(option for option, _ in options.data)
-    yield Op("mount_on", (point, mount.source or mount.type, mount.type, flags, data), at, tree, doing)
-    yield from attributes(tree, options, index, doing)
+    args = (point, mount.source or mount.type, mount.type, flags, data)
+    yield Op("mount_on", args, f"{at}/options", tree, doing)
+    left = options.replace(attr_set=options.attributes, rec_set=0, rec_clr=0)
+    yield from attributes(tree, left, index, doing)
