@@ -270,7 +270,7 @@ def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[O
     data = ",".join(option for option, _ in options.data)
     if refused or len(data.encode()) > MOUNT_DATA_MAX:
         what = f"{refused[0]} beside such options" if refused else f"more than {MOUNT_DATA_MAX} bytes of options"
-        hint = "shorten the options; relative or shorter paths help"
+        hint = "shorten them: fewer layers, or shorter paths"
         raise UnsupportedError(f"{what} cannot be given to the kernel", pointer=f"{at}/options", hint=hint)
     yield Op("mount_point", (ROOT, mount.destination, "directory"), f"{at}/destination", point, doing)
     flags = 0
