@@ -659,6 +659,21 @@ def test_a_mount_of_the_container_arrives_on_the_host(runtime, bundle, travellin
     assert there == arrives
 
 
+def test_a_shared_bind_needs_nothing_of_the_root(runtime, bundle, travelling):
+    """Both ways, while `/` itself stays private."""
+    b = give(bundle(), "CAP_SYS_ADMIN")
+    b.mount("/data", "bind", str(travelling), "bind", "shared")
+    b.linux["rootfsPropagation"] = "private"
+    if runtime.name == "runc":
+        pytest.skip("runc 1.1 makes all of its namespace private, and the bind has no peer then")
+    name = runtime.start(b)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(travelling / "below")], check=True)
+    (travelling / "below/inner").mkdir()
+    assert runtime.exec(name, "ls", "/data/below").stdout == "inner\n"
+    runtime.exec(name, "mount", "-t", "tmpfs", "none", "/data/below/inner")
+    assert str(travelling / "below/inner") in mountinfo(Path("/proc/self/mountinfo").read_text())
+
+
 def test_a_mount_in_the_container_does_not_reach_the_host(runtime, bundle):
     b = give(bundle("mount -t tmpfs none /data && mount | grep -c ' /data '"), "CAP_SYS_ADMIN")
     b.process["noNewPrivileges"] = False
@@ -717,6 +732,28 @@ def test_a_writable_cgroup_mount(runtime, bundle):
     here = "/sys/fs/cgroup" if unified() else "/sys/fs/cgroup/pids"
     runtime.exec(name, "mkdir", f"{here}/new")
     assert (cgroup_of(runtime.pid(name), "pids") / "new").is_dir()
+
+
+@pytest.mark.v2
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.pyrunc_only("it shows the whole tree by this name")
+def test_cgroup2_by_its_own_name(runtime, bundle, own):
+    b = bundle("cat", "/sys/fs/cgroup/cgroup.procs")
+    b.namespace("cgroup", drop=not own)
+    for mount in b.config["mounts"]:
+        mount["type"] = mount["type"].replace("cgroup", "cgroup2")
+    assert runtime.output(b).split() == ["1"]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_cgroup_mount_can_be_private(runtime, bundle, own):
+    """As podman asks."""
+    b = cgroup_options(bundle(), "rprivate", "nosuid", "noexec", "nodev", "relatime", "ro")
+    b.namespace("cgroup", drop=not own)
+    found = mounts_inside(runtime, b)
+    rows = [row for point, row in found.items() if point.startswith("/sys/fs/cgroup")]
+    assert rows
+    assert not [row for row in rows if row.optional]
 
 
 @pytest.mark.parametrize("kind", ["proc", "sysfs"])
