@@ -16,6 +16,7 @@ from integration.looking import (
     cgroup_of,
     compiled,
     give,
+    mapped,
     mountinfo,
     mounts_inside,
     refused,
@@ -247,11 +248,40 @@ def test_an_option_that_a_cgroup_mount_cannot_have_is_refused(runtime, bundle):
     refused(runtime, b, "nonsense", "/mounts/6/options/1")
 
 
-@pytest.mark.pyrunc_only("1.1 asks the kernel, which says that nothing is mounted there")
-def test_remount_is_refused(runtime, bundle):
+def test_remount_changes_an_earlier_mount(runtime, bundle):
+    b = bundle()
+    b.mount("/dev/shm", "tmpfs", "shm", "remount", "ro", "size=1m")
+    found = mounts_inside(runtime, b)["/dev/shm"]
+    assert "ro" in found.options
+    assert "size=1024k" in found.superblock
+    # What is not named stays, as with mount(8); runc 1.1 drops it.
+    assert {"nosuid", "nodev", "noexec"} <= found.options or runtime.name == "runc"
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_remount_of_a_bind_is_for_the_mount_alone(runtime, bundle, user):
+    b = mapped(bundle()) if user else bundle()
+    path = volume(b)
+    b.mount("/data", "bind", str(path), "bind", "noexec")
+    b.mount("/data", "bind", str(path), "bind", "remount", "ro", "noexec")
+    found = mounts_inside(runtime, b)["/data"]
+    assert {"ro", "noexec"} <= found.options
+    (path / "still-writable").touch()
+
+
+@pytest.mark.parametrize("options", [["ro"], ["size=1m"]])
+def test_remount_of_what_is_no_mount_is_refused(runtime, bundle, options):
     b = bundle("true")
-    b.mount("/dev/shm", "tmpfs", "shm", "ro", "remount")
-    refused(runtime, b, "remount", "/mounts/7/options/1")
+    b.mount("/data", "tmpfs", "tmpfs", "remount", *options)
+    refused(runtime, b, "invalid argument")
+
+
+@pytest.mark.pyrunc_only("1.1 takes it for a destination")
+def test_a_link_does_not_choose_what_is_remounted(runtime, bundle):
+    b = bundle("true")
+    (b.rootfs / "link").symlink_to("/proc")
+    b.mount("/link", "bind", "none", "remount", "bind", "suid")
+    refused(runtime, b, "symbolic link")
 
 
 def test_an_unknown_file_system_is_refused(runtime, bundle):

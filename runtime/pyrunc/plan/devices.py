@@ -56,10 +56,8 @@ def child(config: Config) -> Iterator[Op]:
 
 def _bound(config: Config) -> bool:
     """Return whether /dev is bound from the host, where nothing may be made."""
-    return any(
-        mount.destination.rstrip("/") == "/dev" and mountopts.of(mount).bind
-        for mount in config.mounts
-    )
+    at_dev = [mountopts.of(mount) for mount in config.mounts if mount.destination.rstrip("/") == "/dev"]
+    return any(options.bind and "remount" not in options.ours for options in at_dev)
 
 
 def _device(

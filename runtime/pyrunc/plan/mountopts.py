@@ -57,7 +57,7 @@ SUPERBLOCK_UNDONE = {"async": "sync", "nomand": "mand", "nolazytime": "lazytime"
 NOTHING = frozenset(("defaults", "loud", "silent"))
 BIND = frozenset(("bind", "rbind"))
 # What the runtime does itself.
-OURS = frozenset(("idmap", "ridmap", "tmpcopyup"))
+OURS = frozenset(("idmap", "remount", "ridmap", "tmpcopyup"))
 TABLES = (
     ATTRIBUTES,
     RECURSIVE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroupfs, idmap, mountopts
+from pyrunc.plan import cgroupfs, idmap, mountopts, newfs
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import CHILD, ROOT, Op, Slot, barrier
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from pyrunc.oci.mounts import Mount
     from pyrunc.plan.request import Request
 
-# fsconfig(2) takes values shorter than this; longer ones go through mount(2).
-FSCONFIG_VALUE_MAX = 256
-MOUNT_DATA_MAX = 4095  # of which mount(2) reads one page, and silently no more
 ON_ROOT = m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH
 # What may be bound below /proc: what lxcfs emulates, and what engines hide.
 PROC_FILES = frozenset(
@@ -43,14 +40,14 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         _refuse(mount, options, facts, at)
         if idmap.wanted(mount, options):
             idmap.check(config, facts, mount, options, at)
-        if options.bind:
+        if "remount" in options.ours:
+            yield from newfs.change(mount, options, index)
+        elif options.bind:
             yield from _bind(config, request, mount, options, index)
         elif cgroupfs.wanted(mount, facts):
             yield from cgroupfs.mounts(config, facts, request, mount, options, index)
-        elif _classic_only(options):
-            yield from _classic(mount, options, index)
         else:
-            yield from _new(config, mount, options, index)
+            yield from newfs.new(config, mount, options, index)
 
 
 def host(config: Config, request: Request) -> Iterator[Op]:
@@ -59,9 +56,9 @@ def host(config: Config, request: Request) -> Iterator[Op]:
         yield from idmap.namespaces(config)
     for index, mount in enumerate(config.mounts):
         options = mountopts.of(mount)
-        if options.bind and _opener(config, options) == HOST:
+        if _opener(config, options) == HOST:
             args = (m.AT_FDCWD, *_source(request, mount, options))
-            yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), describe(mount))
+            yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount))
 
 
 def inside(config: Config, request: Request) -> list[Op]:
@@ -73,8 +70,8 @@ def inside(config: Config, request: Request) -> list[Op]:
     ops: list[Op] = []
     for index, mount in enumerate(config.mounts):
         options = mountopts.of(mount)
-        if options.bind and _opener(config, options) == INSIDE:
-            tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), describe(mount)
+        if _opener(config, options) == INSIDE:
+            tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), newfs.describe(mount)
             ops.append(Op("open_tree_inside", args, f"/mounts/{index}/source", tree, doing))
             ops += [*idmap.apply(config, mount, options, index, doing), Op("give", (tree,))]
     return barrier("sources", *idmap.namespaces(config), *ops, Op("leave_inside")) if ops else []
@@ -83,7 +80,7 @@ def inside(config: Config, request: Request) -> list[Op]:
 def receive(config: Config) -> Iterator[Op]:
     """Yield the child's side of barrier sources."""
     binds = (mountopts.of(mount) for mount in config.mounts)
-    if any(options.bind and _opener(config, options) == INSIDE for options in binds):
+    if any(_opener(config, options) == INSIDE for options in binds):
         yield Op("barrier", ("sources",))
 
 
@@ -92,25 +89,28 @@ def after_cgroup(mount: Mount) -> bool:
     return mount.type in ("cgroup", "cgroup2") or "tmpcopyup" in mount.options
 
 
-def describe(mount: Mount) -> str:
-    """Say what is being mounted, in the words that runc's users grep for."""
-    return f'error mounting "{mount.source or mount.type}" to rootfs at "{mount.destination}"'
-
-
 def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str) -> None:
-    """Refuse what would break the rules about /proc, and what this kernel cannot do."""
-    if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs"):
+    """Refuse what would break the rules about /proc, what means nothing, and what this kernel cannot do."""
+    if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
         pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
-        raise ConfigError("tmpcopyup is for mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
+        raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
+    if "remount" in options.ours and idmap.wanted(mount, options):
+        pointer = f"{at}/options/{mount.options.index('remount')}"
+        raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
+    words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
+    for option, number in words if options.bind else ():
+        text = f'mount option "{option}" means nothing for a bind mount'
+        raise ConfigError(text, pointer=f"{at}/options/{number}", hint="remove it")
     symfollow = m.MOUNT_ATTR_NOSYMFOLLOW & (options.attr_set | options.attr_clr | options.rec_set | options.rec_clr)
     if symfollow and not facts.has_nosymfollow:
         number = next(i for i, option in enumerate(mount.options) if option.endswith("symfollow"))
         pointer, hint = f"{at}/options/{number}", "Linux 5.14 has it"
         raise UnsupportedError(f"this kernel has no {mount.options[number]}", pointer=pointer, hint=hint)
-    for option, number in options.data:
-        if option == "remount":
-            hint = "give the options to the mount itself"
-            raise UnsupportedError("remount is not supported", pointer=f"{at}/options/{number}", hint=hint)
+    _refuse_proc(mount, options, at)
+
+
+def _refuse_proc(mount: Mount, options: mountopts.Options, at: str) -> None:
+    """Refuse what would stand on or below /proc and is neither procfs nor a file that may be replaced."""
     path = "/" + "/".join(part for part in mount.destination.split("/") if part not in ("", "."))
     if path == "/proc" and mount.type != "proc" and not _binds_proc(mount, options):
         raise ConfigError(
@@ -135,7 +135,7 @@ def _bind(
     config: Config, request: Request, mount: Mount, options: mountopts.Options, index: int
 ) -> Iterator[Op]:
     """Bind a file or directory of the host."""
-    at, doing = f"/mounts/{index}", describe(mount)
+    at, doing = f"/mounts/{index}", newfs.describe(mount)
     tree, point = Slot(f"mount{index}"), Slot(f"point{index}")
     if has(config.linux, "user"):
         options = _without_atime(options)
@@ -144,15 +144,8 @@ def _bind(
     if _opener(config, options) != INSIDE:
         yield from idmap.apply(config, mount, options, index, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
-    yield from attributes(tree, options, index, doing, default=_default_propagation(config))
+    yield from newfs.attributes(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
-    words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
-    for option, number in words:
-        raise ConfigError(
-            f'mount option "{option}" means nothing for a bind mount',
-            pointer=f"{at}/options/{number}",
-            hint="remove it",
-        )
 
 
 def _source(request: Request, mount: Mount, options: mountopts.Options) -> tuple[str, int]:
@@ -164,7 +157,9 @@ def _source(request: Request, mount: Mount, options: mountopts.Options) -> tuple
 
 
 def _opener(config: Config, options: mountopts.Options) -> str:
-    """Return who opens the source of a bind mount: the child, the host before the fork, or the host inside."""
+    """Return who opens the source of a bind mount: the child, the host before the fork, or the host inside; "" for no source."""
+    if not options.bind or "remount" in options.ours:
+        return ""
     if has(config.linux, "user"):
         return INSIDE
     peers = any(flag in PROPAGATES for flag, _ in options.propagation)
@@ -187,96 +182,3 @@ def _default_propagation(config: Config) -> int:
     """Return the propagation of a bind mount that asks for none: what `/` got (0: leave it)."""
     spread = (config.linux.rootfsPropagation or "") in ("shared", "rshared")
     return 0 if spread else m.MS_SLAVE
-
-
-def attributes(
-    tree: Slot, options: mountopts.Options, index: int, doing: str, *, default: int = 0
-) -> Iterator[Op]:
-    """Yield the ops that give mount TREE its attributes and its propagation."""
-    at = f"/mounts/{index}/options"
-    empty = m.AT_EMPTY_PATH
-    if options.rec_set or options.rec_clr:
-        args = (tree, "", empty | m.AT_RECURSIVE, options.rec_set, options.rec_clr, 0, 0)
-        yield Op("mount_setattr", args, at, doing=doing)
-    if options.attr_set or options.attr_clr:
-        args = (tree, "", empty, options.attr_set, options.attr_clr, 0, 0)
-        yield Op("mount_setattr", args, at, doing=doing)
-    chosen = options.propagation or (((default, True),) if default else ())
-    for flag, recursive in chosen:
-        flags = empty | (m.AT_RECURSIVE if recursive else 0)
-        yield Op("mount_setattr", (tree, "", flags, 0, 0, flag, 0), at, doing=doing)
-
-
-def _new(config: Config, mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
-    """Make a new file system and mount it."""
-    at, doing = f"/mounts/{index}", describe(mount)
-    context, tree, point = Slot(f"fs{index}"), Slot(f"mount{index}"), Slot(f"point{index}")
-    fstype = mount.type or ""
-    if not fstype:
-        raise ConfigError(
-            f'mount on "{mount.destination}" has neither a type nor the option bind',
-            pointer=f"{at}/type",
-            hint='give a type such as "tmpfs", or the option "bind"',
-        )
-    # procfs and sysfs must not land on what a symbolic link in the image points to.
-    kind = "directory!" if fstype in ("proc", "sysfs") else "directory"
-    yield Op("mount_point", (ROOT, mount.destination, kind), f"{at}/destination", point, doing)
-    yield Op("fsopen", (fstype, m.FSOPEN_CLOEXEC), f"{at}/type", context, doing)
-    yield from _parameters(context, mount, options, at, doing)
-    keys = {option.partition("=")[0] for option, _ in options.data}
-    if fstype == "tmpfs" and "mode" not in keys:
-        yield Op("tmpfs_mode", (context, point), at, doing=doing)
-    yield Op("fsconfig", (context, m.FSCONFIG_CMD_CREATE, None, None, 0), at, doing=doing)
-    wanted = options.attributes
-    copies = "tmpcopyup" in options.ours
-    late = m.MOUNT_ATTR_RDONLY & wanted if copies else 0
-    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, wanted & ~late), at, tree, doing)
-    if copies:
-        # A user namespace allows no mknod(2), and its file systems no devices.
-        devices = not has(config.linux, "user") and not wanted & m.MOUNT_ATTR_NODEV
-        args = (point, tree, not keys & {"uid", "gid"}, devices)
-        yield Op("copy_up", args, f"{at}/options/{mount.options.index('tmpcopyup')}", doing=doing)
-    yield from idmap.apply(config, mount, options, index, doing)
-    left = options.replace(attr_set=late, attr_clr=0, rec_set=0, rec_clr=0)
-    yield from attributes(tree, left, index, doing)
-    yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
-
-
-def _parameters(context: Slot, mount: Mount, options: mountopts.Options, at: str, doing: str) -> Iterator[Op]:
-    """Yield the ops that tell a new file system its source and its own options."""
-    set_string, set_flag = m.FSCONFIG_SET_STRING, m.FSCONFIG_SET_FLAG
-    yield Op("fsconfig", (context, set_string, "source", mount.source or mount.type, 0), f"{at}/source", doing=doing)
-    for word in options.superblock:
-        where = f"{at}/options/{mount.options.index(word)}"
-        yield Op("fsconfig", (context, set_flag, word, None, 0), where, doing=doing)
-    for option, number in options.data:
-        key, equals, value = option.partition("=")
-        command = set_string if equals else set_flag
-        args = (context, command, key, value if equals else None, 0)
-        yield Op("fsconfig", args, f"{at}/options/{number}", doing=doing)
-
-
-def _classic_only(options: mountopts.Options) -> bool:
-    """Return whether fsconfig(2) cannot say this: a value that is too long, as overlay's lowerdir may be, or iversion."""
-    long = any(len(option.partition("=")[2].encode()) >= FSCONFIG_VALUE_MAX for option, _ in options.data)
-    return long or "iversion" in options.superblock
-
-
-def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
-    """Mount by mount(2), on the directory that a descriptor holds."""
-    at, doing = f"/mounts/{index}", describe(mount)
-    point, tree = Slot(f"point{index}"), Slot(f"mount{index}")
-    refused = sorted(options.ours) or (["uidMappings"] if mount.uidMappings else [])
-    data = ",".join(option for option, _ in options.data)
-    if refused or len(data.encode()) > MOUNT_DATA_MAX:
-        what = f"{refused[0]} beside such options" if refused else f"more than {MOUNT_DATA_MAX} bytes of options"
-        hint = "shorten them: fewer layers, or shorter paths"
-        raise UnsupportedError(f"{what} cannot be given to the kernel", pointer=f"{at}/options", hint=hint)
-    yield Op("mount_point", (ROOT, mount.destination, "directory"), f"{at}/destination", point, doing)
-    flags = 0
-    for word in options.superblock:
-        flags |= mountopts.SUPERBLOCK[word]
-    args = (point, mount.source or mount.type, mount.type, flags, data)
-    yield Op("mount_on", args, f"{at}/options", tree, doing)
-    left = options.replace(attr_set=options.attributes, rec_set=0, rec_clr=0)
-    yield from attributes(tree, left, index, doing)

@@ -38,6 +38,16 @@ def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
     return fd
 
 
+def open_mount(_: Context, root: int, path: str) -> int:
+    """Open what is mounted on PATH already; a link of the image's must not choose another mount."""
+    try:
+        return rootpath.open_path(root, path, 0, RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OpError(f"{path} is a symbolic link in the image, and no mount", errno=errno.ELOOP) from None
+
+
 def tmpfs_mode(context: Context, fs: int, point: int) -> None:
     """Give a tmpfs the mode of the directory below it, if the image has that directory."""
     if point not in context.made:

@@ -37,6 +37,8 @@ HINTS = {
     ("make_user_namespace", codes.ENOSPC): "raise /proc/sys/user/max_user_namespaces",
     ("copy_up", codes.ENOSPC): "what the image has there does not fit: raise size or nr_inodes of the tmpfs",
     ("copy_up", codes.EINVAL): "an owner in the image may have no id in the user namespace",
+    ("mount_setattr", codes.EINVAL): "with remount, nothing is mounted there",
+    ("fspick", codes.EINVAL): "with remount, nothing is mounted there",
     ("mount_setattr", codes.EPERM): "the host's mount forbids it, and a user namespace cannot undo that",
     ("open_tree", codes.ENOENT): "the source does not exist on the host",
     ("fsopen", codes.ENODEV): "this kernel does not know the file system",
