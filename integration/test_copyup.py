@@ -12,10 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from integration.looking import FIRST, give, mapped, mounts_inside, refused, volume
+from integration.looking import FIRST, give, mapped, mounts_inside, on_disk, refused, volume
 
 elsewhere = pytest.mark.pyrunc_only("1.1 copies only the mode and owner of files, and fails on all that is neither file nor link")
 KERNEL = tuple(int(part) for part in os.uname().release.split(".")[:2])
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """Be on a file system that has devices, set-id bits and all extended attributes."""
+    with on_disk(tmp_path) as path:
+        yield path
 
 
 def with_tmpfs(b, *options, at="/data"):
@@ -112,8 +119,8 @@ def test_extended_attributes(runtime, bundle):
     acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in ((1, 6, -1 & 0xFFFFFFFF), (2, 4, 77), (4, 4, 0xFFFFFFFF), (16, 4, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF)))
     os.setxattr(path, "system.posix_acl_access", acl)
     wanted = {"trusted.pyrunc": b"value", "security.capability": capability, "system.posix_acl_access": acl}
-    if KERNEL >= (6, 6):
-        os.setxattr(path, "user.pyrunc", b"mine")
+    os.setxattr(path, "user.pyrunc", b"mine")
+    if KERNEL >= (6, 6):  # before that, a tmpfs has none of these
         wanted["user.pyrunc"] = b"mine"
     assert attributes_inside(runtime, b, "/data/file") == wanted
 

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from integration.looking import FIRST, give, mapped, mountinfo, mounts_inside, namespace, refused, volume
+from integration.looking import FIRST, give, mapped, mountinfo, mounts_inside, namespace, on_disk, refused, volume
 
 pytestmark = pytest.mark.pyrunc_only("1.1 has no idmapped mounts")
 
 KERNEL = tuple(int(part) for part in os.uname().release.split(".")[:2])
 SECRET = "cat /data/secret 2>/dev/null || echo refused"
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """Be on a file system that older kernels can idmap too."""
+    with on_disk(tmp_path) as path:
+        yield path
 
 
 def maps(*rows):

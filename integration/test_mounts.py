@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from integration.looking import (
+    FIRST,
     cgroup_of,
     compiled,
     give,
@@ -341,6 +342,30 @@ def test_an_overlay(runtime, bundle):
         subprocess.run(["umount", str(upper)], check=True)
     assert (lower / "lower").read_text() == "kept\n"
     assert not list(work.iterdir())
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_an_overlay_as_podman_makes_for_a_volume(runtime, bundle, user):
+    """`-v DIR:/data:O`: the container writes beside the directory, not into it."""
+    b = bundle("sh", "-c", "cat /data/lower; echo changed >/data/lower; cat /data/lower; rm /data/gone; ls /data")
+    lower = volume(b, "lower", "gone")
+    (lower / "lower").write_text("kept\n")
+    space = volume(b, "space")
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(space)], check=True)
+    try:
+        for name in ("upper", "work"):
+            (space / name).mkdir()
+        if user:
+            mapped(b)
+            for path in (lower, *lower.iterdir(), space, *space.iterdir()):
+                os.chown(path, FIRST, FIRST)
+        places = [f"lowerdir={lower}", f"upperdir={space}/upper", f"workdir={space}/work"]
+        b.mount("/data", "overlay", "overlay", *places, "private", *(["userxattr"] if user else []))
+        assert runtime.output(b).split() == ["kept", "changed", "lower"]
+    finally:
+        subprocess.run(["umount", str(space)], check=True)
+    assert sorted(path.name for path in lower.iterdir()) == ["gone", "lower"]
+    assert (lower / "lower").read_text() == "kept\n"
 
 
 def test_an_option_longer_than_fsconfig_takes(runtime, bundle):
