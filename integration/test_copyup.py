@@ -268,18 +268,27 @@ def test_the_container_pays_for_it(runtime, bundle):
     refused(runtime, b, "memory")
 
 
+def deep(directory, levels):
+    """Make LEVELS of directories below DIRECTORY, deeper than a path can say."""
+    fd = os.open(directory, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=fd)
+        new = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = new
+    os.close(fd)
+
+
+def test_deep(runtime, bundle):
+    b = with_tmpfs(bundle("find /data | wc -l"))
+    deep(b.rootfs / "data", 120)
+    assert runtime.output(b) == "121\n"
+
+
 @elsewhere
 def test_too_deep_is_an_error(runtime, bundle):
     b = with_tmpfs(bundle("true"))
-    top = os.open(b.rootfs / "data", os.O_RDONLY)
-    fd = top
-    for _ in range(400):
-        os.mkdir("d", dir_fd=fd)
-        fd, old = os.open("d", os.O_RDONLY, dir_fd=fd), fd
-        if old != top:
-            os.close(old)
-    os.close(fd)
-    os.close(top)
+    deep(b.rootfs / "data", 400)
     refused(runtime, b, "deeper than")
 
 

@@ -31,7 +31,7 @@ RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS
 PERMISSIONS, SET_ID = 0o7777, 0o6000
 SEEK_SET = 0
 CHUNK = 1 << 20
-DEPTH_MAX = 128  # three descriptors each
+DEPTH_MAX = 128  # four descriptors each
 # How many files with several names are remembered at a time, and how long a name.  What is more is copied once for each name.
 LINKS_MAX, LINK_LENGTH_MAX = 1 << 14, 1024
 ATTRIBUTES = ("user.", "trusted.", "security.capability", "system.posix_acl_")
