@@ -38,7 +38,7 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         at = f"/mounts/{index}"
         options = mountopts.of(mount)
         _refuse(mount, options, facts, at)
-        if idmap.wanted(mount, options):
+        if idmap.wanted(mount):
             idmap.check(config, facts, mount, options, at)
         if "remount" in options.ours:
             yield from newfs.change(mount, options, index)
@@ -68,7 +68,7 @@ def inside(config: Config, request: Request) -> list[Op]:
     locked what the host's mounts forbid (mount_namespaces(7)).
     """
     ops: list[Op] = []
-    for index, mount in enumerate(config.mounts):
+    for index, mount in enumerate(config.mounts if has(config.linux, "user") else ()):
         options = mountopts.of(mount)
         if _opener(config, options) == INSIDE:
             tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), newfs.describe(mount)
@@ -80,7 +80,7 @@ def inside(config: Config, request: Request) -> list[Op]:
 def receive(config: Config) -> Iterator[Op]:
     """Yield the child's side of barrier sources."""
     binds = (mountopts.of(mount) for mount in config.mounts)
-    if any(_opener(config, options) == INSIDE for options in binds):
+    if has(config.linux, "user") and any(_opener(config, options) == INSIDE for options in binds):
         yield Op("barrier", ("sources",))
 
 
@@ -94,7 +94,7 @@ def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str)
     if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
         pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
         raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
-    if "remount" in options.ours and idmap.wanted(mount, options):
+    if "remount" in options.ours and idmap.wanted(mount):
         pointer = f"{at}/options/{mount.options.index('remount')}"
         raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
     words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
