@@ -69,6 +69,20 @@ def test_mode_and_owner_of_a_directory(runtime, bundle):
     assert runtime.output(b) == "3777 5:6\n"
 
 
+NOBODY = 0xFFFFFFFF
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, permissions, who)
+    for tag, permissions, who in ((1, 6, NOBODY), (2, 4, 77), (4, 4, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY))
+)  # user::rw-,user:77:r--,group::r--,mask::r--,other::---
+
+
+@elsewhere
+def test_a_mode_that_is_asked_for_wins_over_an_access_list(runtime, bundle):
+    b = with_tmpfs(bundle("stat", "-c", "%a", "/data"), "mode=711")
+    os.setxattr(b.rootfs / "data", "system.posix_acl_access", ACL)
+    assert runtime.output(b) == "711\n"
+
+
 @pytest.mark.parametrize(("options", "expected"), [((), "2750 5:6"), (("mode=711", "uid=1"), "711 1:0")])
 @elsewhere
 def test_the_directory_itself(runtime, bundle, options, expected):
@@ -116,9 +130,8 @@ def test_extended_attributes(runtime, bundle):
     os.setxattr(path, "trusted.pyrunc", b"value")
     capability = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
     os.setxattr(path, "security.capability", capability)
-    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in ((1, 6, -1 & 0xFFFFFFFF), (2, 4, 77), (4, 4, 0xFFFFFFFF), (16, 4, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF)))
-    os.setxattr(path, "system.posix_acl_access", acl)
-    wanted = {"trusted.pyrunc": b"value", "security.capability": capability, "system.posix_acl_access": acl}
+    os.setxattr(path, "system.posix_acl_access", ACL)
+    wanted = {"trusted.pyrunc": b"value", "security.capability": capability, "system.posix_acl_access": ACL}
     os.setxattr(path, "user.pyrunc", b"mine")
     if KERNEL >= (6, 6):  # before that, a tmpfs has none of these
         wanted["user.pyrunc"] = b"mine"

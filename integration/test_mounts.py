@@ -221,9 +221,14 @@ def test_what_is_undone_is_not_asked_of_the_file_system(runtime, bundle):
 def test_other_words_of_mount(runtime, bundle, word):
     if runtime.name == "runc" and word == "lazytime":
         pytest.skip("1.1 gives it to tmpfs, which does not know it")
-    b = bundle()
-    b.mount("/data", "tmpfs", "tmpfs", word, "nosuid")
-    assert "nosuid" in mounts_inside(runtime, b)["/data"].options
+    b = bundle("sh", "-c", "stat -c %a /data; cat /proc/self/mountinfo")
+    b.rootfs.joinpath("data").chmod(0o751)
+    b.mount("/data", "tmpfs", "tmpfs", word, "nosuid", "size=64k")
+    mode, rows = runtime.output(b).split("\n", 1)
+    row = mountinfo(rows)["/data"]
+    assert mode == "751"
+    assert "nosuid" in row.options
+    assert "size=64k" in row.superblock
 
 
 def test_an_unknown_option_is_refused(runtime, bundle):

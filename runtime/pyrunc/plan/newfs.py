@@ -69,8 +69,7 @@ def new(config: Config, mount: Mount, options: mountopts.Options, index: int) ->
     source = mount.source or fstype
     yield Op("fsconfig", (context, m.FSCONFIG_SET_STRING, "source", source, 0), f"{at}/source", doing=doing)
     yield from _parameters(context, mount, options, at, doing)
-    keys = {option.partition("=")[0] for option, _ in options.data}
-    if fstype == "tmpfs" and "mode" not in keys:
+    if _takes_mode(mount, options):
         yield Op("tmpfs_mode", (context, point), at, doing=doing)
     yield Op("fsconfig", (context, m.FSCONFIG_CMD_CREATE, None, None, 0), at, doing=doing)
     wanted = options.attributes
@@ -80,12 +79,23 @@ def new(config: Config, mount: Mount, options: mountopts.Options, index: int) ->
     if copies:
         # A user namespace allows no mknod(2), and its file systems no devices.
         devices = not has(config.linux, "user") and not wanted & m.MOUNT_ATTR_NODEV
-        args = (point, tree, not keys & {"uid", "gid"}, devices)
+        own = not _keys(options) & {"uid", "gid"}
+        args = (point, tree, own, devices)
         yield Op("copy_up", args, f"{at}/options/{mount.options.index('tmpcopyup')}", doing=doing)
     yield from idmap.apply(config, mount, options, index, doing)
     left = options.replace(attr_set=late, attr_clr=0, rec_set=0, rec_clr=0)
     yield from attributes(tree, left, index, doing)
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
+
+
+def _keys(options: mountopts.Options) -> set[str]:
+    """Return the names of the options that the file system takes."""
+    return {option.partition("=")[0] for option, _ in options.data}
+
+
+def _takes_mode(mount: Mount, options: mountopts.Options) -> bool:
+    """Return whether MOUNT is a tmpfs that gets the mode of the directory below it."""
+    return mount.type == "tmpfs" and "mode" not in _keys(options)
 
 
 def _parameters(context: Slot, mount: Mount, options: mountopts.Options, at: str, doing: str) -> Iterator[Op]:
@@ -121,7 +131,7 @@ def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[O
     flags = 0
     for word in options.superblock:
         flags |= mountopts.SUPERBLOCK[word]
-    args = (point, mount.source or mount.type, mount.type, flags, data)
+    args = (point, mount.source or mount.type, mount.type, flags, data, _takes_mode(mount, options))
     yield Op("mount_on", args, f"{at}/options", tree, doing)
     left = options.replace(attr_set=options.attributes, rec_set=0, rec_clr=0)
     yield from attributes(tree, left, index, doing)

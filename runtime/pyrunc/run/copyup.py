@@ -160,16 +160,16 @@ class _Copier:
     def dress(self, source: int, made: int, found: posix.stat_result, *, top: bool = False, own: bool = True) -> None:
         """Give file or directory MADE the owner, attributes, mode and times of SOURCE, in the order in which none undoes another.
 
-        The mode of the TOP is the mount's own affair.
+        The TOP keeps its mode, which is the mount's own affair.
         """
+        mode = posix.fstat(made).st_mode if top else found.st_mode
         if own:
             posix.chown(made, found.st_uid, found.st_gid)
         for attribute in posix.listxattr(source):
             if attribute.startswith(ATTRIBUTES) and (self.set_id or attribute != CAPABILITY):
                 _copy_attribute(source, made, attribute)
-        if not top:
-            is_file = found.st_mode & S_IFMT == S_IFREG
-            posix.chmod(made, found.st_mode & PERMISSIONS & ~(SET_ID if is_file and not self.set_id else 0))
+        taken = SET_ID if mode & S_IFMT == S_IFREG and not self.set_id else 0
+        posix.chmod(made, mode & PERMISSIONS & ~taken)
         posix.utime(made, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
