@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from integration.harness.bundle import Bundle
     from integration.harness.runtime import Runtime
@@ -132,6 +133,21 @@ def volume(b: Bundle, name: str = "volume", *files: str) -> Path:
     for file in files:
         (path / file).touch()
     return path
+
+
+SCRATCH = Path("/scratch")  # of the virtual machine, whose /tmp is a tmpfs without devices and set-id bits
+
+
+@contextlib.contextmanager
+def on_disk(path: Path) -> Iterator[Path]:
+    """Yield PATH, or a directory of an ext4 file system where PATH is on none."""
+    if not SCRATCH.is_mount():
+        yield path
+        return
+    made = Path(tempfile.mkdtemp(dir=SCRATCH))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
 
 
 # Cgroups

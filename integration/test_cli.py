@@ -147,7 +147,8 @@ def test_features(runtime):
     found = json.loads(runtime("features").stdout)
     assert found["ociVersionMin"] == "1.0.0"
     assert found["ociVersionMax"] == "1.3.0"
-    assert "rbind" in found["mountOptions"]
+    assert {"rbind", "ridmap", "rro", "tmpcopyup"} <= set(found["mountOptions"])
+    assert found["linux"]["mountExtensions"]["idmap"]["enabled"]
     assert "CAP_KILL" in found["linux"]["capabilities"]
     assert found["linux"]["cgroup"]["v1"]
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from integration.looking import (
+    FIRST,
     cgroup_of,
+    compiled,
     give,
+    mapped,
     mountinfo,
     mounts_inside,
     refused,
@@ -55,7 +61,11 @@ FLAGS = [
     (["strictatime"], set(), {"noatime", "relatime"}),
     (["nodiratime"], {"nodiratime"}, set()),
     (["nodiratime", "diratime"], set(), {"nodiratime"}),
+    (["nodiratime", "noatime"], {"nodiratime", "noatime"}, {"relatime"}),
+    (["noatime", "norelatime"], set(), {"noatime", "relatime"}),
+    (["strictatime", "nostrictatime"], {"relatime"}, {"noatime"}),
     (["defaults", "nosuid"], {"rw", "nosuid"}, {"ro"}),
+    (["silent", "loud", "async", "nomand", "nolazytime", "noiversion", "rw"], {"rw"}, {"ro"}),
 ]
 
 
@@ -66,6 +76,8 @@ def test_flags(runtime, bundle, kind, options, there, absent):
         pytest.skip("runc 1.1 then leaves the time of access as it finds it")
     if runtime.name == "runc" and kind == "tmpfs" and "defaults" in options:
         pytest.skip("runc 1.1 gives it to tmpfs, which does not know it")
+    if runtime.name == "runc" and {"nostrictatime", "norelatime", "loud"} & set(options):
+        pytest.skip("runc 1.1 leaves the time of access as it finds it, and gives loud to tmpfs")
     b = bundle()
     if kind == "bind":
         b.mount("/data", "bind", str(volume(b)), "bind", *options)
@@ -118,18 +130,105 @@ def test_recursive_read_only_reaches_what_is_mounted_below(runtime, bundle):
         subprocess.run(["umount", str(path / "below")], check=True)
 
 
-@pytest.mark.parametrize("option", ["rnosuid", "rnodev", "rnoexec", "rnoatime", "rnodiratime", "rrelatime"])
+# Option -> what it undoes ("" of the mount's own making), what is there afterwards, what is not: on the mount and below it.
+RECURSIVE = [
+    ("rro", "rw", {"ro"}, {"rw"}),
+    ("rrw", "ro", {"rw"}, {"ro"}),
+    ("rnosuid", "", {"nosuid"}, set()),
+    ("rsuid", "nosuid", set(), {"nosuid"}),
+    ("rnodev", "", {"nodev"}, set()),
+    ("rdev", "nodev", set(), {"nodev"}),
+    ("rnoexec", "", {"noexec"}, set()),
+    ("rexec", "noexec", set(), {"noexec"}),
+    ("rnodiratime", "", {"nodiratime"}, set()),
+    ("rdiratime", "nodiratime", set(), {"nodiratime"}),
+    ("rrelatime", "noatime", {"relatime"}, {"noatime"}),
+    ("rnorelatime", "relatime", set(), {"relatime", "noatime"}),
+    ("rnoatime", "", {"noatime"}, {"relatime"}),
+    ("ratime", "noatime", {"relatime"}, {"noatime"}),
+    ("rstrictatime", "noatime", set(), {"relatime", "noatime"}),
+    ("rnostrictatime", "strictatime", {"relatime"}, {"noatime"}),
+    ("rnosymfollow", "", {"nosymfollow"}, set()),
+    ("rsymfollow", "nosymfollow", set(), {"nosymfollow"}),
+]
+
+
+@pytest.fixture
+def tree(bundle):
+    """Return a function that makes a bundle, and a volume with a mount below that has OPTION."""
+    made = []
+
+    def make(option=""):
+        b = bundle()
+        path = volume(b, "volume/below").parent
+        for place in (path, path / "below"):
+            place.mkdir(exist_ok=True)
+            subprocess.run(["mount", "-t", "tmpfs", "none", str(place)], check=True)
+            made.append(place)
+        for place in made if option else ():
+            subprocess.run(["mount", "-o", f"remount,bind,{option}", str(place)], check=True)
+        return b, path
+
+    yield make
+    for place in reversed(made):
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize(("option", "undoes", "there", "absent"), RECURSIVE, ids=[row[0] for row in RECURSIVE])
 @newer
-def test_recursive_flags(runtime, bundle, option):
+def test_recursive_flags(runtime, tree, option, undoes, there, absent):
+    b, path = tree(undoes)
+    b.mount("/data", "bind", str(path), "rbind", option)
+    b.mount("/new", "tmpfs", "tmpfs", *([undoes] if undoes else []), option)
+    b.mount("/one", "bind", str(path), "bind", option)
+    found = mounts_inside(runtime, b)
+    for point in ("/data", "/data/below", "/new", "/one"):
+        assert there <= found[point].options, point
+        assert not absent & found[point].options, point
+
+
+@pytest.mark.parametrize(
+    ("options", "top", "below"),
+    [
+        (["rro", "rw"], "rw", "ro"),
+        (["rw", "rro"], "ro", "ro"),
+        (["ro", "rrw"], "rw", "rw"),
+        (["rrw", "ro"], "ro", "rw"),
+        (["ro", "rro", "rrw", "rw"], "rw", "rw"),
+    ],
+    ids=",".join,
+)
+@newer
+def test_the_last_of_recursive_and_plain_options_wins(runtime, tree, options, top, below):
+    b, path = tree()
+    b.mount("/data", "bind", str(path), "rbind", *options)
+    b.mount("/new", "tmpfs", "tmpfs", *options)
+    found = mounts_inside(runtime, b)
+    assert [top in found["/data"].options, below in found["/data/below"].options] == [True, True]
+    assert top in found["/new"].options
+
+
+@newer
+def test_what_is_undone_is_not_asked_of_the_file_system(runtime, bundle):
     b = bundle()
-    path = volume(b, "volume/below").parent
-    subprocess.run(["mount", "-t", "tmpfs", "none", str(path / "below")], check=True)
-    try:
-        b.mount("/data", "bind", str(path), "rbind", option)
-        found = mounts_inside(runtime, b)
-    finally:
-        subprocess.run(["umount", str(path / "below")], check=True)
-    assert option[1:] in found["/data"].options & found["/data/below"].options
+    b.mount("/data", "tmpfs", "tmpfs", "sync", "dirsync", "lazytime", "async", "nolazytime")
+    found = mounts_inside(runtime, b)["/data"].superblock
+    assert "dirsync" in found
+    assert not {"sync", "lazytime"} & found
+
+
+@pytest.mark.parametrize("word", ["iversion", "mand", "lazytime"])
+def test_other_words_of_mount(runtime, bundle, word):
+    if runtime.name == "runc" and word == "lazytime":
+        pytest.skip("1.1 gives it to tmpfs, which does not know it")
+    b = bundle("sh", "-c", "stat -c %a /data; cat /proc/self/mountinfo")
+    b.rootfs.joinpath("data").chmod(0o751)
+    b.mount("/data", "tmpfs", "tmpfs", word, "nosuid", "size=64k")
+    mode, rows = runtime.output(b).split("\n", 1)
+    row = mountinfo(rows)["/data"]
+    assert mode == "751"
+    assert "nosuid" in row.options
+    assert "size=64k" in row.superblock
 
 
 def test_an_unknown_option_is_refused(runtime, bundle):
@@ -139,6 +238,56 @@ def test_an_unknown_option_is_refused(runtime, bundle):
     if runtime.name == "pyrunc":
         assert "nonsense" in err
         assert "/mounts/7/options/1" in err
+
+
+@pytest.mark.parametrize("option", ["nonsense", "size=64k", "sync"])
+@pytest.mark.pyrunc_only("1.1 loses it")
+def test_an_option_that_a_bind_cannot_have_is_refused(runtime, bundle, option):
+    b = bundle("true")
+    b.mount("/data", "bind", str(volume(b)), "bind", option)
+    refused(runtime, b, option, "/mounts/7/options/1")
+
+
+@pytest.mark.pyrunc_only("1.1 loses it")
+def test_an_option_that_a_cgroup_mount_cannot_have_is_refused(runtime, bundle):
+    b = cgroup_options(bundle("true"), "ro", "nonsense=1")
+    refused(runtime, b, "nonsense", "/mounts/6/options/1")
+
+
+def test_remount_changes_an_earlier_mount(runtime, bundle):
+    b = bundle()
+    b.mount("/dev/shm", "tmpfs", "shm", "remount", "ro", "size=1m")
+    found = mounts_inside(runtime, b)["/dev/shm"]
+    assert "ro" in found.options
+    assert "size=1024k" in found.superblock
+    # What is not named stays, as with mount(8); runc 1.1 drops it.
+    assert {"nosuid", "nodev", "noexec"} <= found.options or runtime.name == "runc"
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_remount_of_a_bind_is_for_the_mount_alone(runtime, bundle, user):
+    b = mapped(bundle()) if user else bundle()
+    path = volume(b)
+    b.mount("/data", "bind", str(path), "bind", "noexec")
+    b.mount("/data", "bind", str(path), "bind", "remount", "ro", "noexec")
+    found = mounts_inside(runtime, b)["/data"]
+    assert {"ro", "noexec"} <= found.options
+    (path / "still-writable").touch()
+
+
+@pytest.mark.parametrize("options", [["ro"], ["size=1m"]])
+def test_remount_of_what_is_no_mount_is_refused(runtime, bundle, options):
+    b = bundle("true")
+    b.mount("/data", "tmpfs", "tmpfs", "remount", *options)
+    refused(runtime, b, "invalid argument")
+
+
+@pytest.mark.pyrunc_only("1.1 takes it for a destination")
+def test_a_link_does_not_choose_what_is_remounted(runtime, bundle):
+    b = bundle("true")
+    (b.rootfs / "link").symlink_to("/proc")
+    b.mount("/link", "bind", "none", "remount", "bind", "suid")
+    refused(runtime, b, "symbolic link")
 
 
 def test_an_unknown_file_system_is_refused(runtime, bundle):
@@ -200,6 +349,30 @@ def test_an_overlay(runtime, bundle):
     assert not list(work.iterdir())
 
 
+@pytest.mark.parametrize("user", [False, True])
+def test_an_overlay_as_podman_makes_for_a_volume(runtime, bundle, user):
+    """`-v DIR:/data:O`: the container writes beside the directory, not into it."""
+    b = bundle("sh", "-c", "cat /data/lower; echo changed >/data/lower; cat /data/lower; rm /data/gone; ls /data")
+    lower = volume(b, "lower", "gone")
+    (lower / "lower").write_text("kept\n")
+    space = volume(b, "space")
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(space)], check=True)
+    try:
+        for name in ("upper", "work"):
+            (space / name).mkdir()
+        if user:
+            mapped(b)
+            for path in (lower, *lower.iterdir(), space, *space.iterdir()):
+                os.chown(path, FIRST, FIRST)
+        places = [f"lowerdir={lower}", f"upperdir={space}/upper", f"workdir={space}/work"]
+        b.mount("/data", "overlay", "overlay", *places, "private", *(["userxattr"] if user else []))
+        assert runtime.output(b).split() == ["kept", "changed", "lower"]
+    finally:
+        subprocess.run(["umount", str(space)], check=True)
+    assert sorted(path.name for path in lower.iterdir()) == ["gone", "lower"]
+    assert (lower / "lower").read_text() == "kept\n"
+
+
 def test_an_option_longer_than_fsconfig_takes(runtime, bundle):
     b = bundle("ls", "/data")
     layers = [volume(b, f"a-rather-long-name-of-a-layer-{number}", f"file{number}") for number in range(8)]
@@ -207,7 +380,92 @@ def test_an_option_longer_than_fsconfig_takes(runtime, bundle):
     assert runtime.output(b).split() == [f"file{number}" for number in range(8)]
 
 
+@pytest.mark.pyrunc_only("1.1 gives the kernel what it cuts off after a page")
+def test_more_options_than_mount_takes(runtime, bundle):
+    b = bundle("true")
+    layers = [volume(b, f"{'a-long-name-' * 15}{number}") for number in range(24)]
+    b.mount("/data", "overlay", "overlay", "lowerdir=" + ":".join(map(str, layers)), "ro")
+    refused(runtime, b, "4095", "/mounts/7/options")
+
+
 # Binds
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("none", ["bind"]), ("none", ["rbind", "rw", "rprivate"]), ("", ["rbind"]), ("nonsense", ["bind"]), ("bind", ["rbind"])],
+)
+def test_the_type_of_a_bind_does_not_matter(runtime, bundle, kind, options):
+    b = bundle("ls", "/data")
+    b.mount("/data", kind, str(volume(b, "volume", "marker")), *options)
+    if not kind:
+        del b.config["mounts"][-1]["type"]
+    assert runtime.output(b) == "marker\n"
+
+
+@pytest.mark.parametrize("options", [[], ["ro"], ["rprivate", "nosuid"]])
+def test_the_type_bind_is_enough(runtime, bundle, options):
+    if runtime.name == "runc":
+        pytest.skip("runc 1.1 wants the option bind too")
+    b = bundle("ls", "/data")
+    b.mount("/data", "bind", str(volume(b, "volume", "marker")), *options)
+    assert runtime.output(b) == "marker\n"
+
+
+def test_a_dev_of_the_hosts_is_left_alone(runtime, bundle):
+    """Nothing is made in a /dev that is bound, however the mount says that."""
+    b = bundle("ls", "-A", "/dev")
+    path = volume(b, "devices", "marker")
+    os.mknod(path / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))  # runc opens it
+    b.config["mounts"] = [m for m in b.config["mounts"] if not m["destination"].startswith("/dev")]
+    b.mount("/dev", "bind", str(path), "rbind")
+    b.linux["maskedPaths"] = b.linux["readonlyPaths"] = []
+    assert runtime.output(b).split() == ["marker", "null"]
+
+
+GREETED = """
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    struct sockaddr_un place = {AF_UNIX};
+    char text[100];
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    strcpy(place.sun_path, argv[1]);
+    if (connect(fd, (void *)&place, sizeof place))
+        return perror("connect"), 1;
+    write(1, text, read(fd, text, sizeof text));
+    return 0;
+}
+"""
+
+
+def test_a_unix_socket(runtime, bundle):
+    """As engines give their own socket to a container: a client inside reaches the server outside."""
+    b = bundle("sh", "-c", "stat -c %F /run/engine.sock; greeted /run/engine.sock")
+    shutil.copy(compiled(GREETED, "-static"), b.rootfs / "bin/greeted")
+    here = os.getcwd()
+    os.chdir(b.path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s")
+        os.chdir(here)
+        server.listen()
+        b.mount("/run/engine.sock", "bind", str(b.path / "s"), "bind")
+        server.settimeout(30)
+        answer = threading.Thread(target=_greet, args=(server,))
+        answer.start()
+        assert runtime.output(b).splitlines() == ["socket", "hello"]
+        answer.join()
+
+
+def _greet(server):
+    """Greet whoever comes first."""
+    connection, _ = server.accept()
+    connection.sendall(b"hello\n")
+    connection.close()
 
 
 def test_a_file(runtime, bundle):
@@ -227,7 +485,7 @@ def test_over_a_file_of_the_image(runtime, bundle):
     assert "user" in (b.rootfs / "etc/passwd").read_text()
 
 
-def test_a_device_and_a_fifo_and_a_socket(runtime, bundle):
+def test_a_device_and_a_fifo(runtime, bundle):
     b = bundle("stat", "-c", "%F", "/run/zero", "/run/fifo")
     os.mkfifo(b.path / "fifo")
     b.mount("/run/zero", "bind", "/dev/zero", "bind")
@@ -409,7 +667,7 @@ def test_many(runtime, bundle):
 # Propagation
 
 
-WAYS = ["rprivate", "rslave", "rshared", "private", "slave", "shared", "unbindable"]
+WAYS = ["rprivate", "rslave", "rshared", "runbindable", "private", "slave", "shared", "unbindable"]
 
 
 @pytest.mark.parametrize("propagation", WAYS)
@@ -418,7 +676,7 @@ def test_propagation_of_a_bind(runtime, bundle, propagation):
     b.mount("/data", "bind", str(volume(b)), "rbind", propagation)
     optional = mounts_inside(runtime, b)["/data"].optional
     assert ("shared:" in optional) == ("shared" in propagation)
-    assert ("unbindable" in optional) == (propagation == "unbindable")
+    assert ("unbindable" in optional) == ("unbindable" in propagation)
     if "private" in propagation:
         assert "master:" not in optional
 
@@ -459,6 +717,21 @@ def test_a_mount_of_the_container_arrives_on_the_host(runtime, bundle, travellin
     runtime.exec(name, "mount", "-t", "tmpfs", "none", "/data/below")
     there = str(travelling / "below") in mountinfo(Path("/proc/self/mountinfo").read_text())
     assert there == arrives
+
+
+def test_a_shared_bind_needs_nothing_of_the_root(runtime, bundle, travelling):
+    """Both ways, while `/` itself stays private."""
+    b = give(bundle(), "CAP_SYS_ADMIN")
+    b.mount("/data", "bind", str(travelling), "bind", "shared")
+    b.linux["rootfsPropagation"] = "private"
+    if runtime.name == "runc":
+        pytest.skip("runc 1.1 makes all of its namespace private, and the bind has no peer then")
+    name = runtime.start(b)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(travelling / "below")], check=True)
+    (travelling / "below/inner").mkdir()
+    assert runtime.exec(name, "ls", "/data/below").stdout == "inner\n"
+    runtime.exec(name, "mount", "-t", "tmpfs", "none", "/data/below/inner")
+    assert str(travelling / "below/inner") in mountinfo(Path("/proc/self/mountinfo").read_text())
 
 
 def test_a_mount_in_the_container_does_not_reach_the_host(runtime, bundle):
@@ -519,6 +792,28 @@ def test_a_writable_cgroup_mount(runtime, bundle):
     here = "/sys/fs/cgroup" if unified() else "/sys/fs/cgroup/pids"
     runtime.exec(name, "mkdir", f"{here}/new")
     assert (cgroup_of(runtime.pid(name), "pids") / "new").is_dir()
+
+
+@pytest.mark.v2
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.pyrunc_only("it shows the whole tree by this name")
+def test_cgroup2_by_its_own_name(runtime, bundle, own):
+    b = bundle("cat", "/sys/fs/cgroup/cgroup.procs")
+    b.namespace("cgroup", drop=not own)
+    for mount in b.config["mounts"]:
+        mount["type"] = mount["type"].replace("cgroup", "cgroup2")
+    assert runtime.output(b).split() == ["1"]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_cgroup_mount_can_be_private(runtime, bundle, own):
+    """As podman asks."""
+    b = cgroup_options(bundle(), "rprivate", "nosuid", "noexec", "nodev", "relatime", "ro")
+    b.namespace("cgroup", drop=not own)
+    found = mounts_inside(runtime, b)
+    rows = [row for point, row in found.items() if point.startswith("/sys/fs/cgroup")]
+    assert rows
+    assert not [row for row in rows if row.optional]
 
 
 @pytest.mark.parametrize("kind", ["proc", "sysfs"])

@@ -20,6 +20,7 @@ from integration.looking import (
     namespace,
     refused,
     status_outside,
+    unified,
     volume,
 )
 
@@ -290,3 +291,28 @@ def test_the_cgroup_mount(runtime, bundle):
     below = [row for point, row in found.items() if point.startswith("/sys/fs/cgroup")]
     assert [row for row in below if row.type in ("cgroup", "cgroup2")]
     assert not [row for row in below if "rw" in row.options and row.type.startswith("cgroup")]
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("way", ["ro", "rw"])
+def test_what_the_cgroup_mount_shows_and_allows(runtime, bundle, own, way):
+    """The container's own subtree, with a cgroup namespace and without; nothing in it is root's inside to change."""
+    b = mapped(bundle())
+    b.namespace("cgroup", drop=not own)
+    b.config["mounts"] = [m for m in b.config["mounts"] if m["destination"] != "/sys/fs/cgroup"]
+    b.mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", way)
+    name = runtime.start(b)
+    here = "/sys/fs/cgroup" if unified() else "/sys/fs/cgroup/pids"
+    assert runtime.exec(name, "cat", f"{here}/cgroup.procs").stdout.split()[0] == "1"
+    row = mountinfo(runtime.exec(name, "cat", "/proc/self/mountinfo").stdout)[here]
+    assert {way, "nosuid", "nodev", "noexec"} <= row.options
+    assert runtime.exec(name, "mkdir", f"{here}/new", check=False).returncode
+    assert runtime.exec(name, "sh", "-c", f"echo 5 >{here}/pids.max", check=False).returncode
+
+
+def test_a_shared_bind_in_a_user_namespace(runtime, bundle):
+    """What is a peer of the host's mount is not for a namespace with less privileges: it is a slave there (mount_namespaces(7))."""
+    b = mapped(bundle())
+    b.mount("/data", "bind", str(volume(b)), "rbind", "rshared")
+    optional = mounts_inside(runtime, b)["/data"].optional
+    assert "shared:" in optional

@@ -12,16 +12,7 @@ NOT_OURS = ("SCMP_ACT_NOTIFY",)
 
 def mount_options() -> list[str]:
     """Return every mount option that the planner itself understands."""
-    tables = (
-        mountopts.ATTRIBUTES,
-        mountopts.RECURSIVE,
-        mountopts.PROPAGATION,
-        mountopts.RECURSIVE_PROPAGATION,
-        mountopts.SUPERBLOCK,
-        mountopts.NOTHING,
-        mountopts.BIND,
-    )
-    return sorted({option for table in tables for option in table})
+    return sorted({option for table in mountopts.TABLES for option in table})
 
 
 def libseccomp_version() -> str:
@@ -71,7 +62,7 @@ def features() -> dict[str, object]:
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
             "memoryPolicy": {},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": "idmap" in mountopts.OURS}},
             "netDevices": {"enabled": False},
         },
         "annotations": {

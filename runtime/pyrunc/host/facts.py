@@ -17,6 +17,16 @@ class HostFacts(Record):
     apparmor: bool
     cgroups: Cgroups
 
+    @property
+    def has_nosymfollow(self) -> bool:
+        """Return whether mount_setattr(2) has MOUNT_ATTR_NOSYMFOLLOW."""
+        return self.kernel >= (5, 14)
+
+    @property
+    def idmaps_tmpfs(self) -> bool:
+        """Return whether a tmpfs can be idmapped."""
+        return self.kernel >= (6, 3)
+
 
 def kernel_version(release: str) -> tuple[int, int]:
     """Return major and minor of a kernel RELEASE such as "6.1.0-56-amd64"."""

@@ -45,6 +45,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "fsopen": (430, 430),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
+    "fspick": (433, 433),
     "clone3": (435, 435),
     "close_range": (436, 436),
     "openat2": (437, 437),

@@ -17,10 +17,10 @@ AT_EACCESS = 0x200
 AT_EMPTY_PATH = 0x1000
 
 
-def openat2(dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
+def openat2(dirfd: int, path: str | bytes, flags: int, mode: int, resolve: int) -> int:
     """openat2(2); returns a descriptor."""
     how = pack("=QQQ", flags, mode, resolve)
-    return syscall(NR["openat2"], dirfd, path.encode(), how, len(how))
+    return syscall(NR["openat2"], dirfd, path if isinstance(path, bytes) else path.encode(), how, len(how))
 
 
 def faccessat2(dirfd: int, path: str, mode: int, flags: int) -> None:

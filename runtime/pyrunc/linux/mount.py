@@ -43,12 +43,15 @@ AT_RECURSIVE = 0x8000
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
-# fsopen(2), fsconfig(2), fsmount(2)
+# fsopen(2), fspick(2), fsconfig(2), fsmount(2)
 FSOPEN_CLOEXEC = 0x1
+FSPICK_CLOEXEC = 0x1
+FSPICK_EMPTY_PATH = 0x8
 FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_SET_FD = 5
 FSCONFIG_CMD_CREATE = 6
+FSCONFIG_CMD_RECONFIGURE = 7
 FSMOUNT_CLOEXEC = 0x1
 
 # mount_setattr(2)
@@ -93,6 +96,11 @@ def move_mount(from_fd: int, from_path: str, to_fd: int, to_path: str, flags: in
 def fsopen(fstype: str, flags: int) -> int:
     """fsopen(2); returns a configuration context."""
     return syscall(NR["fsopen"], fstype.encode(), flags)
+
+
+def fspick(dirfd: int, path: str, flags: int) -> int:
+    """fspick(2); returns a configuration context of a file system that is mounted."""
+    return syscall(NR["fspick"], dirfd, path.encode(), flags)
 
 
 def fsconfig(fd: int, command: int, key: str | None, value: str | None, aux: int) -> None:

@@ -127,10 +127,11 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     """Return the mounts, and the way into the cgroups as late among them as it may be.
 
     What the interpreter touches before it joins the cgroup is not charged to
-    the container; a cgroup mount and namespace must come after.
+    the container; a cgroup mount and namespace must come after, and what is
+    copied into a tmpfs is the container's to pay for.
     """
     ops = list(mounts.child(config, facts, request))
-    first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mount.type == "cgroup"), None)
+    first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mounts.after_cgroup(mount)), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
     where = () if request.systemd else cgroups.places(config, facts, request)
     wait = [Op("barrier", ("cgroup",))] if cgroups.meet(config, facts, request) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.linux import mount as m
+from pyrunc.plan import mountopts
 from pyrunc.plan.namespaces import has, is_new
 from pyrunc.plan.op import ROOT, Op, Slot
 
@@ -55,10 +56,8 @@ def child(config: Config) -> Iterator[Op]:
 
 def _bound(config: Config) -> bool:
     """Return whether /dev is bound from the host, where nothing may be made."""
-    return any(
-        mount.destination.rstrip("/") == "/dev" and ("bind" in mount.options or "rbind" in mount.options)
-        for mount in config.mounts
-    )
+    at_dev = [mountopts.of(mount) for mount in config.mounts if mount.destination.rstrip("/") == "/dev"]
+    return any(options.bind and "remount" not in options.ours for options in at_dev)
 
 
 def _device(

@@ -9,6 +9,10 @@ from __future__ import annotations
 from pyrunc.linux import mount as m
 from pyrunc.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.oci.mounts import Mount
+
 # option -> (attributes set, attributes cleared)
 ATTRIBUTES = {
     "ro": (m.MOUNT_ATTR_RDONLY, 0),
@@ -47,13 +51,31 @@ SUPERBLOCK = {
     "lazytime": m.MS_LAZYTIME,
     "iversion": m.MS_I_VERSION,
 }
-# Words that undo a default, and what mount(8) keeps for itself.
-NOTHING = frozenset(("defaults", "async", "nomand", "loud", "noiversion", "nolazytime", "silent"))
+# What undoes them.
+SUPERBLOCK_UNDONE = {"async": "sync", "nomand": "mand", "nolazytime": "lazytime", "noiversion": "iversion"}
+# Words that are a default anyway, and what mount(8) keeps for itself.
+NOTHING = frozenset(("defaults", "loud", "silent"))
 BIND = frozenset(("bind", "rbind"))
+# What the runtime does itself.
+OURS = frozenset(("idmap", "remount", "ridmap", "tmpcopyup"))
+TABLES = (
+    ATTRIBUTES,
+    RECURSIVE,
+    PROPAGATION,
+    RECURSIVE_PROPAGATION,
+    SUPERBLOCK,
+    SUPERBLOCK_UNDONE,
+    NOTHING,
+    BIND,
+    OURS,
+)
 
 
 class Options(Record):
-    """The options of one mount, sorted by who takes them."""
+    """The options of one mount, sorted by who takes them.
+
+    What `rec_` says is for the whole tree and is done first, what `attr_` says is for its top.
+    """
 
     bind: bool = False
     rbind: bool = False
@@ -63,7 +85,19 @@ class Options(Record):
     rec_clr: int = 0
     propagation: tuple[tuple[int, bool], ...] = ()
     superblock: tuple[str, ...] = ()
+    ours: frozenset[str] = frozenset()
     data: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def attributes(self) -> int:
+        """Return the attributes of a mount that begins without any."""
+        return self.rec_set & ~self.attr_clr | self.attr_set
+
+
+def of(mount: Mount) -> Options:
+    """Return the options of MOUNT.  One of type bind is a bind mount, even where its options forget to say so."""
+    options = parse(mount.options)
+    return options.replace(bind=True) if mount.type == "bind" else options
 
 
 def parse(options: tuple[str, ...]) -> Options:
@@ -75,6 +109,7 @@ def parse(options: tuple[str, ...]) -> Options:
     bind = rbind = False
     propagation: list[tuple[int, bool]] = []
     superblock: list[str] = []
+    ours: set[str] = set()
     data: list[tuple[str, int]] = []
     for index, option in enumerate(options):
         if option in ATTRIBUTES:
@@ -83,6 +118,7 @@ def parse(options: tuple[str, ...]) -> Options:
         elif option in RECURSIVE:
             on, off = RECURSIVE[option]
             rec_set, rec_clr = rec_set & ~off | on, rec_clr & ~on | off
+            attr_set, attr_clr = attr_set & ~(on | off), attr_clr & ~(on | off)  # it is for the top too
         elif option in BIND:
             bind, rbind = True, rbind or option == "rbind"
         elif option in PROPAGATION:
@@ -91,6 +127,10 @@ def parse(options: tuple[str, ...]) -> Options:
             propagation.append((RECURSIVE_PROPAGATION[option], True))
         elif option in SUPERBLOCK:
             superblock.append(option)
+        elif option in SUPERBLOCK_UNDONE:
+            superblock = [word for word in superblock if word != SUPERBLOCK_UNDONE[option]]
+        elif option in OURS:
+            ours.add(option)
         elif option not in NOTHING:
             data.append((option, index))
     return Options(
@@ -102,5 +142,6 @@ def parse(options: tuple[str, ...]) -> Options:
         rec_clr=rec_clr,
         propagation=tuple(propagation),
         superblock=tuple(superblock),
+        ours=frozenset(ours),
         data=tuple(data),
     )

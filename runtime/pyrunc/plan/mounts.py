@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroupfs, mountopts
+from pyrunc.plan import cgroupfs, idmap, mountopts, newfs
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import CHILD, ROOT, Op, Slot, barrier
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pyrunc.oci.mounts import Mount
     from pyrunc.plan.request import Request
 
-# fsconfig(2) takes values shorter than this; longer ones go through mount(2).
-FSCONFIG_VALUE_MAX = 256
 ON_ROOT = m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH
 # What may be bound below /proc: what lxcfs emulates, and what engines hide.
 PROC_FILES = frozenset(
@@ -38,25 +36,29 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """Yield the ops that make every mount, in order."""
     for index, mount in enumerate(config.mounts):
         at = f"/mounts/{index}"
-        options = mountopts.parse(mount.options)
-        _refuse(mount, options, at)
-        if mount.type == "cgroup":
-            yield from cgroupfs.mounts(config, facts, request, mount, options, index)
+        options = mountopts.of(mount)
+        _refuse(mount, options, facts, at)
+        if idmap.wanted(mount):
+            idmap.check(config, facts, mount, options, at)
+        if "remount" in options.ours:
+            yield from newfs.change(mount, options, index)
         elif options.bind:
             yield from _bind(config, request, mount, options, index)
-        elif _too_long(options):
-            yield from _classic(mount, options, index)
+        elif cgroupfs.wanted(mount, facts):
+            yield from cgroupfs.mounts(config, facts, request, mount, options, index)
         else:
-            yield from _new(mount, options, index)
+            yield from newfs.new(config, mount, options, index)
 
 
 def host(config: Config, request: Request) -> Iterator[Op]:
     """Yield the ops that open, before the fork, what is to stay a peer of the host's mount."""
+    if not has(config.linux, "user"):
+        yield from idmap.namespaces(config)
     for index, mount in enumerate(config.mounts):
-        options = mountopts.parse(mount.options)
-        if options.bind and _opener(config, options) == HOST:
+        options = mountopts.of(mount)
+        if _opener(config, options) == HOST:
             args = (m.AT_FDCWD, *_source(request, mount, options))
-            yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), describe(mount))
+            yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount))
 
 
 def inside(config: Config, request: Request) -> list[Op]:
@@ -65,35 +67,50 @@ def inside(config: Config, request: Request) -> list[Op]:
     By the host's root, but in the child's mount namespace: there the kernel has
     locked what the host's mounts forbid (mount_namespaces(7)).
     """
-    ops = []
-    for index, mount in enumerate(config.mounts):
-        options = mountopts.parse(mount.options)
-        if mount.type != "cgroup" and options.bind and _opener(config, options) == INSIDE:
-            tree, args = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options))
-            ops += [Op("open_tree_inside", args, f"/mounts/{index}/source", tree, describe(mount)), Op("give", (tree,))]
-    return barrier("sources", *ops, Op("leave_inside")) if ops else []
+    ops: list[Op] = []
+    for index, mount in enumerate(config.mounts if has(config.linux, "user") else ()):
+        options = mountopts.of(mount)
+        if _opener(config, options) == INSIDE:
+            tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), newfs.describe(mount)
+            ops.append(Op("open_tree_inside", args, f"/mounts/{index}/source", tree, doing))
+            ops += [*idmap.apply(config, mount, options, index, doing), Op("give", (tree,))]
+    return barrier("sources", *idmap.namespaces(config), *ops, Op("leave_inside")) if ops else []
 
 
 def receive(config: Config) -> Iterator[Op]:
     """Yield the child's side of barrier sources."""
-    binds = (mountopts.parse(mount.options) for mount in config.mounts if mount.type != "cgroup")
-    if any(options.bind and _opener(config, options) == INSIDE for options in binds):
+    binds = (mountopts.of(mount) for mount in config.mounts)
+    if has(config.linux, "user") and any(_opener(config, options) == INSIDE for options in binds):
         yield Op("barrier", ("sources",))
 
 
-def describe(mount: Mount) -> str:
-    """Say what is being mounted, in the words that runc's users grep for."""
-    return f'error mounting "{mount.source or mount.type}" to rootfs at "{mount.destination}"'
+def after_cgroup(mount: Mount) -> bool:
+    """Return whether MOUNT may only be made once the process sits in its cgroups."""
+    return mount.type in ("cgroup", "cgroup2") or "tmpcopyup" in mount.options
 
 
-def _refuse(mount: Mount, options: mountopts.Options, at: str) -> None:
-    """Refuse what would break the rules about /proc, and what is not done yet."""
-    if mount.uidMappings or mount.gidMappings:
-        raise UnsupportedError("idmapped mounts are not supported", pointer=f"{at}/uidMappings")
-    for option, index in options.data:
-        if option in ("idmap", "ridmap", "tmpcopyup"):
-            pointer = f"{at}/options/{index}"
-            raise UnsupportedError(f"mount option {option} is not supported", pointer=pointer)
+def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str) -> None:
+    """Refuse what would break the rules about /proc, what means nothing, and what this kernel cannot do."""
+    if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
+        pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
+        raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
+    if "remount" in options.ours and idmap.wanted(mount):
+        pointer = f"{at}/options/{mount.options.index('remount')}"
+        raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
+    words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
+    for option, number in words if options.bind else ():
+        text = f'mount option "{option}" means nothing for a bind mount'
+        raise ConfigError(text, pointer=f"{at}/options/{number}", hint="remove it")
+    symfollow = m.MOUNT_ATTR_NOSYMFOLLOW & (options.attr_set | options.attr_clr | options.rec_set | options.rec_clr)
+    if symfollow and not facts.has_nosymfollow:
+        number = next(i for i, option in enumerate(mount.options) if option.endswith("symfollow"))
+        pointer, hint = f"{at}/options/{number}", "Linux 5.14 has it"
+        raise UnsupportedError(f"this kernel has no {mount.options[number]}", pointer=pointer, hint=hint)
+    _refuse_proc(mount, options, at)
+
+
+def _refuse_proc(mount: Mount, options: mountopts.Options, at: str) -> None:
+    """Refuse what would stand on or below /proc and is neither procfs nor a file that may be replaced."""
     path = "/" + "/".join(part for part in mount.destination.split("/") if part not in ("", "."))
     if path == "/proc" and mount.type != "proc" and not _binds_proc(mount, options):
         raise ConfigError(
@@ -118,21 +135,17 @@ def _bind(
     config: Config, request: Request, mount: Mount, options: mountopts.Options, index: int
 ) -> Iterator[Op]:
     """Bind a file or directory of the host."""
-    at, doing = f"/mounts/{index}", describe(mount)
+    at, doing = f"/mounts/{index}", newfs.describe(mount)
     tree, point = Slot(f"mount{index}"), Slot(f"point{index}")
     if has(config.linux, "user"):
         options = _without_atime(options)
     if _opener(config, options) == CHILDS:
         yield Op("open_tree", (m.AT_FDCWD, *_source(request, mount, options)), f"{at}/source", tree, doing)
+    if _opener(config, options) != INSIDE:
+        yield from idmap.apply(config, mount, options, index, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
-    yield from attributes(tree, options, index, doing, default=_default_propagation(config))
+    yield from newfs.attributes(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
-    for option, number in options.data:
-        raise ConfigError(
-            f'mount option "{option}" means nothing for a bind mount',
-            pointer=f"{at}/options/{number}",
-            hint="remove it",
-        )
 
 
 def _source(request: Request, mount: Mount, options: mountopts.Options) -> tuple[str, int]:
@@ -144,7 +157,9 @@ def _source(request: Request, mount: Mount, options: mountopts.Options) -> tuple
 
 
 def _opener(config: Config, options: mountopts.Options) -> str:
-    """Return who opens the source of a bind mount: the child, the host before the fork, or the host inside."""
+    """Return who opens the source of a bind mount: the child, the host before the fork, or the host inside; "" for no source."""
+    if not options.bind or "remount" in options.ours:
+        return ""
     if has(config.linux, "user"):
         return INSIDE
     peers = any(flag in PROPAGATES for flag, _ in options.propagation)
@@ -167,73 +182,3 @@ def _default_propagation(config: Config) -> int:
     """Return the propagation of a bind mount that asks for none: what `/` got (0: leave it)."""
     spread = (config.linux.rootfsPropagation or "") in ("shared", "rshared")
     return 0 if spread else m.MS_SLAVE
-
-
-def attributes(
-    tree: Slot, options: mountopts.Options, index: int, doing: str, *, default: int = 0
-) -> Iterator[Op]:
-    """Yield the ops that give mount TREE its attributes and its propagation."""
-    at = f"/mounts/{index}/options"
-    empty = m.AT_EMPTY_PATH
-    if options.attr_set or options.attr_clr:
-        args = (tree, "", empty, options.attr_set, options.attr_clr, 0, 0)
-        yield Op("mount_setattr", args, at, doing=doing)
-    if options.rec_set or options.rec_clr:
-        args = (tree, "", empty | m.AT_RECURSIVE, options.rec_set, options.rec_clr, 0, 0)
-        yield Op("mount_setattr", args, at, doing=doing)
-    chosen = options.propagation or (((default, True),) if default else ())
-    for flag, recursive in chosen:
-        flags = empty | (m.AT_RECURSIVE if recursive else 0)
-        yield Op("mount_setattr", (tree, "", flags, 0, 0, flag, 0), at, doing=doing)
-
-
-def _new(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
-    """Make a new file system and mount it."""
-    at, doing = f"/mounts/{index}", describe(mount)
-    context, tree, point = Slot(f"fs{index}"), Slot(f"mount{index}"), Slot(f"point{index}")
-    fstype = mount.type or ""
-    if not fstype:
-        raise ConfigError(
-            f'mount on "{mount.destination}" has neither a type nor the option bind',
-            pointer=f"{at}/type",
-            hint='give a type such as "tmpfs", or the option "bind"',
-        )
-    # procfs and sysfs must not land on what a symbolic link in the image points to.
-    kind = "directory!" if fstype in ("proc", "sysfs") else "directory"
-    yield Op("mount_point", (ROOT, mount.destination, kind), f"{at}/destination", point, doing)
-    yield Op("fsopen", (fstype, m.FSOPEN_CLOEXEC), f"{at}/type", context, doing)
-    source = mount.source or fstype
-    set_string, set_flag = m.FSCONFIG_SET_STRING, m.FSCONFIG_SET_FLAG
-    yield Op("fsconfig", (context, set_string, "source", source, 0), f"{at}/source", doing=doing)
-    for word in options.superblock:
-        yield Op("fsconfig", (context, set_flag, word, None, 0), f"{at}/options", doing=doing)
-    for option, number in options.data:
-        key, equals, value = option.partition("=")
-        where = f"{at}/options/{number}"
-        command = set_string if equals else set_flag
-        args = (context, command, key, value if equals else None, 0)
-        yield Op("fsconfig", args, where, doing=doing)
-    if fstype == "tmpfs" and not any(option.startswith("mode=") for option, _ in options.data):
-        yield Op("tmpfs_mode", (context, point), at, doing=doing)
-    yield Op("fsconfig", (context, m.FSCONFIG_CMD_CREATE, None, None, 0), at, doing=doing)
-    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, options.attr_set), at, tree, doing)
-    yield from attributes(tree, options.replace(attr_set=0, attr_clr=0), index, doing)
-    yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
-
-
-def _too_long(options: mountopts.Options) -> bool:
-    """Return whether a value is too long for fsconfig(2), as overlay's lowerdir may be."""
-    return any(len(option.partition("=")[2].encode()) >= FSCONFIG_VALUE_MAX for option, _ in options.data)
-
-
-def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
-    """Mount by mount(2), on the directory that a descriptor holds."""
-    at, doing = f"/mounts/{index}", describe(mount)
-    point, tree = Slot(f"point{index}"), Slot(f"mount{index}")
-    yield Op("mount_point", (ROOT, mount.destination, "directory"), f"{at}/destination", point, doing)
-    flags = 0
-    for word in options.superblock:
-        flags |= mountopts.SUPERBLOCK[word]
-    data = ",".join(option for option, _ in options.data)
-    yield Op("mount_on", (point, mount.source or mount.type, mount.type, flags, data), at, tree, doing)
-    yield from attributes(tree, options, index, doing)

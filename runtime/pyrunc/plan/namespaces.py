@@ -97,12 +97,12 @@ def mappings(linux: Linux) -> list[Op]:
         return []
     return barrier(
         "idmap",
-        Op("write_proc", (CHILD, "uid_map", _lines(linux.uidMappings)), "/linux/uidMappings"),
-        Op("write_proc", (CHILD, "gid_map", _lines(linux.gidMappings)), "/linux/gidMappings"),
+        Op("write_proc", (CHILD, "uid_map", mapping_lines(linux.uidMappings)), "/linux/uidMappings"),
+        Op("write_proc", (CHILD, "gid_map", mapping_lines(linux.gidMappings)), "/linux/gidMappings"),
     )
 
 
-def _lines(rows: tuple[IDMapping, ...]) -> str:
+def mapping_lines(rows: tuple[IDMapping, ...]) -> str:
     """Return mapping ROWS as user_namespaces(7) wants them written."""
     return "".join(f"{row.containerID} {row.hostID} {row.size}\n" for row in rows)
 

@@ -51,6 +51,7 @@ SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "move_mount": {0: {mount.AT_FDCWD: "AT_FDCWD"}, 2: {mount.AT_FDCWD: "AT_FDCWD"}, 4: _named(mount, "MOVE_MOUNT_")},
     "mount_setattr": {2: AT, 3: ATTR, 4: ATTR, 5: MS},
     "fsopen": {1: _named(mount, "FSOPEN_")},
+    "fspick": {2: _named(mount, "FSPICK_")},
     "fsmount": {1: _named(mount, "FSMOUNT_"), 2: ATTR},
     "fsconfig": {1: {**_named(mount, "FSCONFIG_"), 0: "FSCONFIG_SET_FLAG"}},
     "prctl": {0: _named(process, "PR_SET_")},

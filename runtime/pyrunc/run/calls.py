@@ -12,7 +12,7 @@ from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run import files, filters, groups, hooks, identity, inside, program, start, tty
+from pyrunc.run import copyup, files, filters, groups, hooks, identity, idmap, inside, program, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ def _allow_all_cpus() -> None:
 def _open_namespace(path: str, kind: int) -> int:
     """Open a namespace file; setns(2) will check that it is of KIND."""
     return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+
+
+def _open_process_namespace(pid: int, name: str) -> int:
+    """Open the namespace called NAME that process PID is in."""
+    return posix.open(f"/proc/{pid}/ns/{name}", posix.O_RDONLY | posix.O_CLOEXEC)
 
 
 def _open_foreign_namespace(path: str, name: str) -> int:
@@ -117,11 +122,13 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "fsconfig": mount.fsconfig,
     "fsmount": mount.fsmount,
     "fsopen": mount.fsopen,
+    "fspick": mount.fspick,
     "mount": mount.mount,
     "mount_setattr": mount.mount_setattr,
     "move_mount": mount.move_mount,
     "open_foreign_namespace": _open_foreign_namespace,
     "open_namespace": _open_namespace,
+    "open_process_namespace": _open_process_namespace,
     "open_tree": mount.open_tree,
     "personality": process.personality,
     "pivot_root": mount.pivot_root,
@@ -145,12 +152,14 @@ STEPS: dict[str, Callable[..., Any]] = {
     "choose_program": program.choose_program,
     "close_others": _close_others,
     "commit": _commit,
+    "copy_up": copyup.copy_up,
     "drop_bounding": identity.drop_bounding,
     "enter_cwd": identity.enter_cwd,
     "exec_program": program.exec_program,
     "hand_over_terminal": _hand_over_terminal,
     "join_keyring": identity.join_keyring,
     "load_filter": filters.load_filter,
+    "make_user_namespace": idmap.make_user_namespace,
     "make_node": files.make_node,
     "make_readonly": files.make_readonly,
     "mask": files.mask,
@@ -158,6 +167,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "mount_point": files.mount_point,
     "move_to_root": files.move_to_root,
     "open_directory": files.open_directory,
+    "open_mount": files.open_mount,
     "open_null": files.open_null,
     "open_program": program.open_program,
     "open_pty": tty.open_pty,

@@ -38,6 +38,16 @@ def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
     return fd
 
 
+def open_mount(_: Context, root: int, path: str) -> int:
+    """Open what is mounted on PATH already; a link of the image's must not choose another mount."""
+    try:
+        return rootpath.open_path(root, path, 0, RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OpError(f"{path} is a symbolic link in the image, and no mount", errno=errno.ELOOP) from None
+
+
 def tmpfs_mode(context: Context, fs: int, point: int) -> None:
     """Give a tmpfs the mode of the directory below it, if the image has that directory."""
     if point not in context.made:
@@ -45,8 +55,13 @@ def tmpfs_mode(context: Context, fs: int, point: int) -> None:
         m.fsconfig(fs, m.FSCONFIG_SET_STRING, "mode", f"{mode:o}", 0)
 
 
-def mount_on(_: Context, point: int, source: str, fstype: str, flags: int, data: str) -> int:
-    """mount(2) on a descriptor's directory, through the current one; return the new mount's root."""
+def mount_on(context: Context, point: int, source: str, fstype: str, flags: int, data: str, take_mode: bool) -> int:
+    """mount(2) on a descriptor's directory, through the current one; return the new mount's root.
+
+    TAKE_MODE says that it gets the mode of the directory, as in `tmpfs_mode`.
+    """
+    if take_mode and point not in context.made:
+        data += f"{',' if data else ''}mode={posix.fstat(point).st_mode & 0o7777:o}"
     posix.fchdir(point)
     m.mount(source, ".", fstype, flags, data)
     # `point` stays what lies below.  Its name, looked up in its parent, leads onto the new mount.

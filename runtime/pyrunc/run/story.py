@@ -9,6 +9,7 @@ import errno as codes
 import posix
 
 from pyrunc.errors import HookError, OpError
+from pyrunc.linux.mount import MOUNT_ATTR_IDMAP
 from pyrunc.plan import text
 
 TYPE_CHECKING = False
@@ -29,6 +30,15 @@ HINTS = {
     ("open_namespace", codes.ENOENT): "the process or file behind this path is gone",
     ("open_tree_inside", codes.ENOENT): "the source does not exist on the host",
     ("open_tree_inside", codes.EINVAL): "a user namespace shows a tree with mounts below it only whole: use rbind",
+    ("idmap", codes.EINVAL): "the source's file system has no idmapped mounts on this kernel",
+    ("idmap", codes.EPERM): "the source is idmapped already, or belongs to a user namespace",
+    ("make_user_namespace", codes.EINVAL): "the mapping is not allowed: it overlaps, or has too many lines",
+    ("make_user_namespace", codes.EPERM): "the mapping is not allowed: it has ids that this process may not map",
+    ("make_user_namespace", codes.ENOSPC): "raise /proc/sys/user/max_user_namespaces",
+    ("copy_up", codes.ENOSPC): "what the image has there does not fit: raise size or nr_inodes of the tmpfs",
+    ("copy_up", codes.EINVAL): "an owner in the image may have no id in the user namespace",
+    ("mount_setattr", codes.EINVAL): "with remount, nothing is mounted there",
+    ("fspick", codes.EINVAL): "with remount, nothing is mounted there",
     ("mount_setattr", codes.EPERM): "the host's mount forbids it, and a user namespace cannot undo that",
     ("open_tree", codes.ENOENT): "the source does not exist on the host",
     ("fsopen", codes.ENODEV): "this kernel does not know the file system",
@@ -56,7 +66,13 @@ def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError
     message = ": ".join(part for part in parts if part)
     if op.call == "run_hook":
         return HookError(message, pointer=op.at)
-    return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((op.call, errno), ""))
+    return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((_subject(op), errno), ""))
+
+
+def _subject(op: Op) -> str:
+    """Return what hints are about: the call, or what it was made for."""
+    idmaps = op.call == "mount_setattr" and isinstance(op.args[3], int) and op.args[3] & MOUNT_ATTR_IDMAP
+    return "idmap" if idmaps else op.call
 
 
 def tell_death(context: Context, when: str) -> OpError:

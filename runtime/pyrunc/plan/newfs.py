@@ -1,0 +1,151 @@
+"""File systems that a container gets made, and the attributes of any mount (config.md, "Mounts").
+
+By fsopen(2), fsconfig(2) and fsmount(2), so that each option is refused by its
+own name; by mount(2) only where these cannot say it.
+"""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError, UnsupportedError
+from pyrunc.linux import mount as m
+from pyrunc.plan import idmap, mountopts
+from pyrunc.plan.namespaces import has
+from pyrunc.plan.op import ROOT, Op, Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.oci.config import Config
+    from pyrunc.oci.mounts import Mount
+
+# fsconfig(2) takes values shorter than this; longer ones go through mount(2).
+FSCONFIG_VALUE_MAX = 256
+MOUNT_DATA_MAX = 4095  # of which mount(2) reads one page, and silently no more
+ON_ROOT = m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH
+
+
+def describe(mount: Mount) -> str:
+    """Say what is being mounted, in the words that runc's users grep for."""
+    return f'error mounting "{mount.source or mount.type}" to rootfs at "{mount.destination}"'
+
+
+def attributes(
+    tree: Slot, options: mountopts.Options, index: int, doing: str, *, default: int = 0
+) -> Iterator[Op]:
+    """Yield the ops that give mount TREE its attributes and its propagation."""
+    at = f"/mounts/{index}/options"
+    empty = m.AT_EMPTY_PATH
+    if options.rec_set or options.rec_clr:
+        args = (tree, "", empty | m.AT_RECURSIVE, options.rec_set, options.rec_clr, 0, 0)
+        yield Op("mount_setattr", args, at, doing=doing)
+    if options.attr_set or options.attr_clr:
+        args = (tree, "", empty, options.attr_set, options.attr_clr, 0, 0)
+        yield Op("mount_setattr", args, at, doing=doing)
+    chosen = options.propagation or (((default, True),) if default else ())
+    for flag, recursive in chosen:
+        flags = empty | (m.AT_RECURSIVE if recursive else 0)
+        yield Op("mount_setattr", (tree, "", flags, 0, 0, flag, 0), at, doing=doing)
+
+
+def new(config: Config, mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
+    """Make a new file system and mount it."""
+    if _classic_only(options):
+        yield from _classic(mount, options, index)
+        return
+    at, doing = f"/mounts/{index}", describe(mount)
+    context, tree, point = Slot(f"fs{index}"), Slot(f"mount{index}"), Slot(f"point{index}")
+    fstype = mount.type or ""
+    if not fstype:
+        raise ConfigError(
+            f'mount on "{mount.destination}" has neither a type nor the option bind',
+            pointer=f"{at}/type",
+            hint='give a type such as "tmpfs", or the option "bind"',
+        )
+    # procfs and sysfs must not land on what a symbolic link in the image points to.
+    kind = "directory!" if fstype in ("proc", "sysfs") else "directory"
+    yield Op("mount_point", (ROOT, mount.destination, kind), f"{at}/destination", point, doing)
+    yield Op("fsopen", (fstype, m.FSOPEN_CLOEXEC), f"{at}/type", context, doing)
+    source = mount.source or fstype
+    yield Op("fsconfig", (context, m.FSCONFIG_SET_STRING, "source", source, 0), f"{at}/source", doing=doing)
+    yield from _parameters(context, mount, options, at, doing)
+    if _takes_mode(mount, options):
+        yield Op("tmpfs_mode", (context, point), at, doing=doing)
+    yield Op("fsconfig", (context, m.FSCONFIG_CMD_CREATE, None, None, 0), at, doing=doing)
+    wanted = options.attributes
+    copies = "tmpcopyup" in options.ours
+    late = m.MOUNT_ATTR_RDONLY & wanted if copies else 0
+    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, wanted & ~late), at, tree, doing)
+    if copies:
+        # A user namespace allows no mknod(2), and its file systems no devices.
+        devices = not has(config.linux, "user") and not wanted & m.MOUNT_ATTR_NODEV
+        own = not _keys(options) & {"uid", "gid"}
+        args = (point, tree, own, devices)
+        yield Op("copy_up", args, f"{at}/options/{mount.options.index('tmpcopyup')}", doing=doing)
+    yield from idmap.apply(config, mount, options, index, doing)
+    left = options.replace(attr_set=late, attr_clr=0, rec_set=0, rec_clr=0)
+    yield from attributes(tree, left, index, doing)
+    yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
+
+
+def _keys(options: mountopts.Options) -> set[str]:
+    """Return the names of the options that the file system takes."""
+    return {option.partition("=")[0] for option, _ in options.data}
+
+
+def _takes_mode(mount: Mount, options: mountopts.Options) -> bool:
+    """Return whether MOUNT is a tmpfs that gets the mode of the directory below it."""
+    return mount.type == "tmpfs" and "mode" not in _keys(options)
+
+
+def _parameters(context: Slot, mount: Mount, options: mountopts.Options, at: str, doing: str) -> Iterator[Op]:
+    """Yield the ops that tell a file system its own options."""
+    set_string, set_flag = m.FSCONFIG_SET_STRING, m.FSCONFIG_SET_FLAG
+    for word in options.superblock:
+        where = f"{at}/options/{mount.options.index(word)}"
+        yield Op("fsconfig", (context, set_flag, word, None, 0), where, doing=doing)
+    for option, number in options.data:
+        key, equals, value = option.partition("=")
+        command = set_string if equals else set_flag
+        args = (context, command, key, value if equals else None, 0)
+        yield Op("fsconfig", args, f"{at}/options/{number}", doing=doing)
+
+
+def _classic_only(options: mountopts.Options) -> bool:
+    """Return whether fsconfig(2) cannot say this: a value that is too long, as overlay's lowerdir may be, or iversion."""
+    long = any(len(option.partition("=")[2].encode()) >= FSCONFIG_VALUE_MAX for option, _ in options.data)
+    return long or "iversion" in options.superblock
+
+
+def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
+    """Mount by mount(2), on the directory that a descriptor holds."""
+    at, doing = f"/mounts/{index}", describe(mount)
+    point, tree = Slot(f"point{index}"), Slot(f"mount{index}")
+    refused = sorted(options.ours) or (["uidMappings"] if mount.uidMappings else [])
+    data = ",".join(option for option, _ in options.data)
+    if refused or len(data.encode()) > MOUNT_DATA_MAX:
+        what = f"{refused[0]} beside such options" if refused else f"more than {MOUNT_DATA_MAX} bytes of options"
+        hint = "shorten them: fewer layers, or shorter paths"
+        raise UnsupportedError(f"{what} cannot be given to the kernel", pointer=f"{at}/options", hint=hint)
+    yield Op("mount_point", (ROOT, mount.destination, "directory"), f"{at}/destination", point, doing)
+    flags = 0
+    for word in options.superblock:
+        flags |= mountopts.SUPERBLOCK[word]
+    args = (point, mount.source or mount.type, mount.type, flags, data, _takes_mode(mount, options))
+    yield Op("mount_on", args, f"{at}/options", tree, doing)
+    left = options.replace(attr_set=options.attributes, rec_set=0, rec_clr=0)
+    yield from attributes(tree, left, index, doing)
+
+
+def change(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
+    """Change what is mounted there already (option remount): the attributes named, and, unless the option bind says
+    that the mount alone is meant, its file system's options.
+    """
+    at, doing = f"/mounts/{index}", describe(mount)
+    tree, context = Slot(f"mount{index}"), Slot(f"fs{index}")
+    yield Op("open_mount", (ROOT, mount.destination), f"{at}/destination", tree, doing)
+    if options.data or options.superblock:
+        yield Op("fspick", (tree, "", m.FSPICK_CLOEXEC | m.FSPICK_EMPTY_PATH), at, context, doing)
+        yield from _parameters(context, mount, options, at, doing)
+        yield Op("fsconfig", (context, m.FSCONFIG_CMD_RECONFIGURE, None, None, 0), at, doing=doing)
+    yield from attributes(tree, options, index, doing)
