@@ -111,7 +111,7 @@ ELSEWHERE = {
     "/linux/resources/memory/checkBeforeUpdate": "for `update`",
 }
 # Refused by another's name.
-REFUSED_AS = {"/mounts/0/gidMappings": "/mounts/0/uidMappings"}
+REFUSED_AS = {"/mounts/0/gidMappings": "/mounts/0/uidMappings", "/mounts/0/uidMappings": "/mounts/0/gidMappings"}  # one needs the other
 NEEDS_ANOTHER = {
     "/process/capabilities/effective": "permitted",
     "/process/capabilities/permitted": "effective",
