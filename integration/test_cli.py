@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -191,13 +190,3 @@ def test_flags_after_the_id(runtime, bundle):
     if runtime.name == "pyrunc":
         runtime("delete", name, "--force")
         assert runtime("state", name, check=False).returncode == 1
-
-
-def test_systemd_cgroup_is_refused_until_it_is_there(runtime, bundle):
-    if runtime.name == "pyrunc":
-        b = bundle("true")
-        name = runtime._prepare(b)
-        done = runtime("--systemd-cgroup", "run", "--bundle", str(b.path), name, check=False)
-        assert done.returncode == 1
-        assert "--systemd-cgroup is not supported yet" in done.stderr
-    assert os.path.isdir(runtime.root)

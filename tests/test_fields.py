@@ -111,7 +111,10 @@ ELSEWHERE = {
     "/linux/resources/memory/checkBeforeUpdate": "for `update`",
 }
 # Refused by another's name.
-REFUSED_AS = {"/mounts/0/gidMappings": "/mounts/0/uidMappings", "/mounts/0/uidMappings": "/mounts/0/gidMappings"}  # one needs the other
+REFUSED_AS = {  # one needs the other
+    "/mounts/0/gidMappings": "/mounts/0/uidMappings",
+    "/mounts/0/uidMappings": "/mounts/0/gidMappings",
+}
 NEEDS_ANOTHER = {
     "/process/capabilities/effective": "permitted",
     "/process/capabilities/permitted": "effective",
