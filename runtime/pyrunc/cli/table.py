@@ -146,6 +146,14 @@ COMMANDS = (
     ),
     Command("features", "print what this runtime can do", (), example="pyrunc features"),
     Command(
+        "check",
+        "list all that is wrong with a bundle, and what this host lacks for it (status 2 and 1)",
+        ("BUNDLE",),
+        (_flag("as a JSON document", "json"),),
+        optional=1,
+        example="pyrunc check /bundle",
+    ),
+    Command(
         "plan",
         "print what create would do to this machine, without doing it",
         ("BUNDLE",),

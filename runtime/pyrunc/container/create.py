@@ -107,7 +107,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     for warning in process.capability_warnings(user.capabilities):
         options.log.warning(warning)
     asked = request(options, bundle, config, wait=wait)
-    _check_rootfs(asked.rootfs)
+    check_rootfs(asked.rootfs)
     io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     io.check_preserved(options.preserve_fds)
     known = facts.probe()
@@ -129,7 +129,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     return Made(directory, saved, plan, context), lock
 
 
-def _check_rootfs(path: str) -> None:
+def check_rootfs(path: str) -> None:
     """Raise ConfigError unless PATH is a directory."""
     try:
         mode = posix.stat(path).st_mode

@@ -5,7 +5,7 @@ The same for the init of a container and for a process that `exec` adds.
 
 from __future__ import annotations
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import caps
 from pyrunc.linux import process as p
 from pyrunc.oci.process import Capabilities
@@ -188,7 +188,7 @@ def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
 def _apparmor(process: Process, facts: HostFacts, at: str) -> Op:
     """Return the op that chooses the profile for the coming execve (apparmor(7))."""
     if not facts.apparmor:
-        raise ConfigError(
+        raise UnsupportedError(
             "apparmorProfile is set, but AppArmor is not enabled on this host",
             pointer=f"{at}/apparmorProfile",
             hint="remove it, or boot with AppArmor",

@@ -1,0 +1,35 @@
+"""pyrunc check."""
+
+from __future__ import annotations
+
+from pyrunc.cli.main import Call
+from pyrunc.cli.output import write
+from pyrunc.container.check import Finding, Report, check
+from pyrunc.jsonio import dumps
+
+VERDICTS = ("runs here", "valid, but does not run here", "invalid")
+
+
+def command(call: Call) -> int:
+    """Print what is wrong; return 0 for fine, 1 for not here, 2 for invalid."""
+    report = check(call.positional[0] if call.positional else "")
+    write(dumps(_document(report), 2) + "\n" if call.options.get("json") else _text(report))
+    return report.status
+
+
+def _document(report: Report) -> dict[str, object]:
+    """Return REPORT for a program."""
+    kinds = {"violations": report.violations, "lacking": report.lacking}
+    return {"status": VERDICTS[report.status]} | {name: [dict(each.items()) for each in found] for name, found in kinds.items()}
+
+
+def _text(report: Report) -> str:
+    """Return REPORT for a person: a line each, and the verdict."""
+    lines = [f"{_line(each)}\n" for each in (*report.violations, *report.lacking)]
+    return "".join(lines) + f"{VERDICTS[report.status]}\n"
+
+
+def _line(finding: Finding) -> str:
+    """Return FINDING in one line."""
+    hint = f" ({finding.hint})" if finding.hint else ""
+    return f"{finding.pointer or 'config.json'}: {finding.message}{hint}".replace("\n", "\\n")
