@@ -89,8 +89,8 @@ def _planned(bundle: str, document: Any) -> Report:
             if not rest.remove(error.pointer):
                 break
         else:
-            for error in lacking.errors(config, plan, known):
-                note(error)
+            for lack in lacking.errors(config, plan, known):
+                note(lack)
             break
     try:
         create.check_rootfs(create.request(OPTIONS, bundle, oci.config(document, ""), wait=True).rootfs)
