@@ -155,6 +155,12 @@ OTHERS = [None, True, False, [], {}, [None], [1], ["a"], [[]], [{}], {"a": None}
 CHANGES = [DROP, ADD, APPEND, *NUMBERS, *STRINGS, *OTHERS]
 
 
+def changes(value: object) -> list[object]:
+    """Return the ways to change VALUE that may make a difference: among strings and numbers, all only for one of them."""
+    alike = STRINGS if isinstance(value, str) else NUMBERS if type(value) is int else []
+    return [DROP, ADD, APPEND, *OTHERS, "a", 1, 1.5, *alike]
+
+
 def change(document: object, place: tuple, how: object) -> object:
     """Return a copy of DOCUMENT that is changed at PLACE: HOW is DROP, ADD, APPEND or another value."""
     made = copy.deepcopy({"": document})
