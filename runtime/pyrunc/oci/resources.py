@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from pyrunc.oci.convert import Converter
 
-# config-linux.md, "Huge page limits".
+# config-linux.md, "Block IO" and "Huge page limits".
+WEIGHT_MIN, WEIGHT_MAX = 10, 1000
 PAGE_UNITS = ("KB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -134,6 +135,14 @@ _int64, _uint64 = integer(INT64), integer(UINT64)
 _uint32, _uint16 = integer(UINT32), integer(UINT16)
 
 
+def _weight(value: Any, at: str) -> int:
+    """Check a weight of block devices; 0 is unset."""
+    number: int = _uint16(value, at)
+    if number and not WEIGHT_MIN <= number <= WEIGHT_MAX:
+        raise wrong(value, f"an integer from {WEIGHT_MIN} to {WEIGHT_MAX}", at)
+    return number
+
+
 def _page_size(value: Any, at: str) -> str:
     """Check the size of a huge page: it becomes a part of a file's name."""
     text = string(value, at)
@@ -192,10 +201,10 @@ resources = record(
     blockIO=record(
         BlockIO,
         "",
-        weight=_uint16,
-        leafWeight=_uint16,
+        weight=_weight,
+        leafWeight=_weight,
         weightDevice=array(
-            record(WeightDevice, "major minor", major=_int64, minor=_int64, weight=_uint16, leafWeight=_uint16)
+            record(WeightDevice, "major minor", major=_int64, minor=_int64, weight=_weight, leafWeight=_weight)
         ),
         throttleReadBpsDevice=_rates(),
         throttleWriteBpsDevice=_rates(),
