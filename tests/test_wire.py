@@ -72,14 +72,15 @@ def test_failures_come_as_they_were_sent(index: int, number: int, text: str):
     assert frame.text == text.encode("utf-8", "replace").decode()
 
 
+@pytest.mark.parametrize("before", ["", "-", "--"])
 @pytest.mark.parametrize("letter", ["x", "\N{EURO SIGN}", "\N{GRINNING FACE}"])
-def test_a_long_text_is_cut_between_letters(letter: str, ends):
+def test_a_long_text_is_cut_between_letters(letter: str, before: str, ends):
     host, child = ends
-    child.send(wire.fail(1, 2, letter * 5000))
+    child.send(wire.fail(1, 2, before + letter * 5000))
     frame = wire.receive(host)
     assert (frame.index, frame.errno) == (1, 2)
     assert frame.text
-    assert set(frame.text) <= {letter}
+    assert set(frame.text) <= {*before, letter}
     assert len(frame.text.encode()) > wire.FRAME_MAX - 128
 
 
