@@ -19,7 +19,7 @@ from tests.machines import MACHINES
 from tests.planned import CASES, EVERY, JOINS, Case, case_id, plan
 from tests.samples import CONFIGS, each, name
 
-PROTOCOL = {"barrier", "go", "give", "clone3", "respawn"}  # run/executor.py does these itself
+PROTOCOL = {"barrier", "give", "go", "clone3", "respawn"}  # run/executor.py does these itself
 AT_THE_BARRIER = {"console": "master"}  # what the child passes to the host
 CALLERS = {"init"}  # container/exec.py opens it
 CONTEXT = object()
@@ -99,15 +99,14 @@ def check_calls(made: Plan) -> None:
 
 
 def check_slots(made: Plan) -> None:
-    """Every slot is filled once, before it is used; the child has what the host had at the fork, and what it is given."""
+    """Every slot is filled once, before it is used; the child has what the host had at the fork, and what it gives later."""
     host, inherited = set(CALLERS), set(CALLERS)
-    at, given = "", {}
+    given: dict[str, set[str]] = {name: set() for name in barriers(made.host)}
+    place = ""
     for op in made.host:
-        if op.call in ("barrier", "go"):
-            at = op.args[0] if op.call == "barrier" else ""
+        place = op.args[0] if op.call == "barrier" else place
         if op.call == "give":
-            given[op.args[0]] = at
-            assert at
+            given[place].add(op.args[0])
         check_use(op.args, host, op.call)
         if op.call == "clone3":
             inherited = set(host)
@@ -119,7 +118,7 @@ def check_slots(made: Plan) -> None:
         check_use(op.args, child, op.call)
         child |= filled(op.into, child)
         if op.call == "barrier":
-            child |= {slot for slot, where in given.items() if where == op.args[0]}
+            child |= given[op.args[0]]
             passed = AT_THE_BARRIER.get(op.args[0])
             assert op.args[1:] == ((passed,) if passed else ())
 
