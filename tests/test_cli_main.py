@@ -86,7 +86,6 @@ def test_the_log_gets_what_standard_error_gets(pyrunc: Run, tmp_path: Path):
         (["state"], "pyrunc state takes ID: 0 were given (pyrunc state --help)"),
         (["--root", "", "state", "x"], "--root is empty (leave it out for /run/pyrunc)"),
         (["--log", "/absent/log", "list"], "cannot open the log: open /absent/log: no such file or directory"),
-        (["--systemd-cgroup", "run", "x"], "--systemd-cgroup is not supported yet (leave it out: cgroupfs is used)"),
         (["kill", "x", "FLY"], 'unknown signal "FLY" (a number up to 64, or a name such as TERM)'),
         (["plan", "/absent"], "cannot read the bundle: open /absent/config.json: no such file or directory"),
     ],
