@@ -19,6 +19,7 @@ user:x:1000:100::/home/user:/bin/sh
 +7:x:0:0::/root:/bin/sh
 homeless:x:2000:200:::
 short:x:3000
+three:x:3000:
 # comment
 :x:0:0::/root:/bin/sh
 huge:x:4294967295:0::/:
@@ -76,10 +77,20 @@ def test_nobody(text: str):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "said"), [("nobody", 'no user "nobody" in'), ("7:nobody", 'no group "nobody" in')])
+def test_which_table_has_no_such_name(text: str, said: str):
+    with pytest.raises(UsageError) as caught:
+        resolve(text)
+    assert caught.value.message == f"{said} the container's /etc/{'group' if ':' in text else 'passwd'}"
+
+
 @pytest.mark.parametrize("text", ["huge", "vast", "negative", "word", "odd", "empty", "7:bad", "7:huge"])
 def test_rows_whose_numbers_are_none(text: str):
-    with pytest.raises(UsageError, match=r"/etc/(passwd|group)"):
+    with pytest.raises(UsageError) as caught:
         resolve(text)
+    what, table = ("group", "group") if ":" in text else ("user", "passwd")
+    name = text.removeprefix("7:")
+    assert caught.value.message == f'{what} "{name}" has no usable number in the container\'s /etc/{table}'
 
 
 @given(text=st.text(max_size=12), passwd=st.binary(max_size=80), group=st.binary(max_size=80))
@@ -146,4 +157,4 @@ def test_only_so_much_is_read(root: tuple[Path, int]):
     path, fd = root
     with open(path / "etc/passwd", "wb") as file:
         file.truncate(1 << 34)
-    assert len(users.read_table(fd, "/etc/passwd")) == users.TABLE_MAX
+    assert len(users.read_table(fd, "/etc/passwd")) == 1 << 20
