@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pyrunc_only(reason): runc does otherwise, or not at all")
     config.addinivalue_line("markers", "v1: needs cgroup version 1")
     config.addinivalue_line("markers", "v2: needs cgroup version 2")
+    config.addinivalue_line("markers", "systemd: needs systemd as process 1")
     if os.geteuid() == 0 and not config.option.collectonly:
         keeper.keep()
 
@@ -60,6 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="this machine has cgroup version 2"))
         if item.get_closest_marker("v2") and not is_v2():
             item.add_marker(pytest.mark.skip(reason="this machine has cgroup version 1 (tox -e vm has 2)"))
+        if item.get_closest_marker("systemd") and not Path("/run/systemd/system").is_dir():
+            item.add_marker(pytest.mark.skip(reason="systemd is not process 1 here (tox -e vm has it)"))
         if os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="containers need root here"))
 

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from integration.harness import failures
 from integration.harness.leaks import cgroup_directories
 
 
@@ -82,6 +83,10 @@ def edit(config, pointer, value):
             2**32 - 1,
             "expected an integer from 0 to 4294967294, found 4294967295 (at /process/user/uid)",
         ),
+        ("/process/ioPriority", {"class": "a"}, 'expected one of IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE, found "a" (at /process/ioPriority/class)'),
+        ("/linux/netDevices", {"eth0": {"name": 23}}, "expected a string, found 23 (at /linux/netDevices/eth0/name)"),
+        ("/linux/resources/hugepageLimits", [{"pageSize": "64kB", "limit": 1}], 'expected a size such as 2MB, found "64kB" (at /linux/resources/hugepageLimits/0/pageSize)'),
+        ("/linux/namespaces/0/path", False, "expected a string, found false (at /linux/namespaces/0/path)"),
         ("/process/user/uid", 1.0, "expected an integer, found 1.0 (at /process/user/uid)"),
         ("/process/user/gid", True, "expected an integer, found true (at /process/user/gid)"),
         ("/process/cwd", "tmp", 'expected an absolute path, found "tmp" (at /process/cwd)'),
@@ -114,6 +119,37 @@ def test_values(runtime, bundle, pointer, value, message):
         assert fails(runtime, b, json.dumps(b.config)) == "pyrunc create failed: " + message
     else:
         assert fails(runtime, b) == "pyrunc create failed: " + message
+
+
+THREE = (
+    'expected an absolute path, found "tmp" (at /process/cwd)'
+    "; 2 more: /mounts/0/destination, /linux/namespaces/0/type"
+)
+
+
+@only
+@pytest.mark.parametrize("verb", ["create", "run"])
+def test_three_violations(runtime, bundle, verb):
+    b = bundle()
+    b.process["cwd"] = "tmp"
+    del b.config["mounts"][0]["destination"]
+    b.linux["namespaces"][0]["type"] = "foo"
+    assert failures.fails(runtime, b, verb=verb) == f"pyrunc {verb} failed: {THREE}"
+    assert runtime.refuses("plan", str(b.path)) == f"pyrunc plan failed: {THREE}"
+
+
+@only
+def test_three_violations_of_a_process(runtime, bundle, tmp_path):
+    name = runtime.start(bundle())
+    document = tmp_path / "process.json"
+    document.write_text(json.dumps({"cwd": "/", "args": ["true", 1], "env": [None], "rlimits": [{"type": "RLIMIT_AS", "hard": -1}]}))
+    said = runtime.refuses("exec", "--process", str(document), name, status=255)
+    assert said == "pyrunc exec failed: expected a string, found 1 (at /args/1); 3 more: /env/0, /rlimits/0/hard, /rlimits/0/soft"
+    document.write_text(json.dumps({"cwd": "/", "args": [""], "env": ["A", "B"]}))
+    said = runtime.refuses("exec", "--process", str(document), name, status=255)
+    assert said == "pyrunc exec failed: args[0] is missing (at /args; name the program to run); 2 more: /env/0, /env/1"
+    assert runtime.status(name) == "running"
+    runtime.end(name)
 
 
 @only

@@ -4,7 +4,7 @@ PYTHON=${PYRUNC_PYTHON:-/usr/bin/python3}
 RUN_PACKAGES="python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2"
 # The yardsticks, what tests look with, and the virtual machine.
 TEST_PACKAGES="$RUN_PACKAGES runc crun busybox-static strace iproute2 procps util-linux hyperfine \
-qemu-system-x86 linux-image-amd64 kmod e2fsprogs"
+qemu-system-x86 linux-image-amd64 kmod e2fsprogs systemd-sysv dbus"
 
 need_root() {
     [ "$(id -u)" = 0 ] || { echo "$1: containers need root here: run it with sudo" >&2; exit 1; }

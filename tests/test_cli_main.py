@@ -169,7 +169,7 @@ def test_plan_needs_no_root(open_checkout: Path):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["HOST", "CHILD"]
-    assert any("exec_program(program" in line for line in lines)
+    assert any("exec_program(" in line for line in lines)
     document = json.loads(subprocess.run([*command, "--json", str(open_checkout / "hello")], **run).stdout)
     assert [row["call"] for row in document["child"]][-1] == "exec_program"
     assert len(document["host"]) + len(document["child"]) == len(lines) - 2

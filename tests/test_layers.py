@@ -19,6 +19,7 @@ LAYERS = (
     {"run"},
     {"container"},
     {"cli"},
+    {"image"},
     {"boot"},
 )
 FOUNDATION = LAYERS[0]  # may use each other

@@ -24,6 +24,8 @@ __all__ = [
     "UsageError",
 ]
 
+PLACES_MAX, PLACE_MAX = 5, 100  # how many places of other errors a line names, and how much of each
+
 
 class PyruncError(Exception):
     """What went wrong, where the configuration asked for it, and what to do."""
@@ -51,7 +53,21 @@ class UsageError(PyruncError):
 
 
 class ConfigError(PyruncError):
-    """config.json, or a document like it, is not what the specification asks for."""
+    """config.json, or a document like it, is not what the specification asks for.
+
+    `others` are the JSON pointers of what else is wrong in the same document.
+    """
+
+    others: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the whole story in one line, with the places of the OTHERS as far as there is room."""
+        text = super().__str__()
+        if not self.others:
+            return text
+        shown = [place if len(place) <= PLACE_MAX else place[:PLACE_MAX] + "..." for place in self.others[:PLACES_MAX]]
+        rest = ["..."] if len(self.others) > PLACES_MAX else []
+        return f"{text}; {len(self.others)} more: {', '.join(shown + rest)}".replace("\n", "\\n")
 
 
 class UnsupportedError(PyruncError):

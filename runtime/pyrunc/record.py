@@ -47,12 +47,15 @@ class Record:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Set every field from ARGS, KWARGS or its default."""
         fields = self._fields
-        values = {**self._defaults, **dict(zip(fields, args, strict=False)), **kwargs}
+        values = self.__dict__
+        values.update(self._defaults)
+        if args:
+            values.update(zip(fields, args, strict=False))
+        values.update(kwargs)
         if values.keys() != self._names or len(args) > len(fields):
             missing = [name for name in fields if name not in values]
             surplus = [name for name in values if name not in fields]
             raise TypeError(f"{type(self).__name__}: missing {missing}, unknown {surplus}")
-        self.__dict__.update(values)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: records do not change."""

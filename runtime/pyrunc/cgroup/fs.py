@@ -1,8 +1,9 @@
 """The cgroup directories of a container: make, limit, join, look, freeze, kill, remove (cgroups(7)).
 
-Parents that are made on the way carry a mark (an extended attribute), so that
-whoever removes the last container below them can remove them too, and nobody
-removes what pyrunc did not make.
+Parents that are made on the way carry a mark, so that whoever removes the last
+container below them can remove them too, and nobody removes what pyrunc did not
+make.  The mark is the sticky bit: mkdir(2) sets it, so there is no moment
+without it in which we could be killed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pyrunc.cgroup.knobs import Write
     from pyrunc.cgroup.paths import Place
 
-MARK = "trusted.pyrunc"
+MARK = 0o1000
 PROCS = "cgroup.procs"
 REMOVE_SECONDS, FREEZE_SECONDS = 10.0, 5.0
 SIGKILL = 9
@@ -36,30 +37,30 @@ def write(path: str, text: str) -> None:
         posix.close(fd)
 
 
-def make(places: tuple[Place, ...]) -> None:
-    """Make the directories of PLACES."""
+def make(places: tuple[Place, ...], *, enable: bool = True) -> None:
+    """Make the directories of PLACES; ENABLE says whether to hand the controllers of version 2 down to them."""
     for place in places:
         _make(place.directory, place.mount)
-        if "" in place.controllers:
+        if enable and "" in place.controllers:
             _enable(place)
         if "cpuset" in place.controllers:
             _inherit(place.directory, place.mount)
 
 
-def _make(directory: str, mount: str) -> bool:
-    """Make DIRECTORY and the parents that are missing; return whether it existed."""
-    try:
-        posix.mkdir(directory, 0o755)
-        return False
-    except FileExistsError:
-        return True
-    except FileNotFoundError:
-        parent = directory.rpartition("/")[0]
-        if len(parent) < len(mount):
-            raise
-        if not _make(parent, mount):
-            posix.setxattr(parent, MARK, b"1")
-    return _make(directory, mount)
+def _make(directory: str, mount: str, mode: int = 0o755) -> None:
+    """Make DIRECTORY with MODE, and the parents that are missing, with the mark."""
+    while True:
+        try:
+            posix.mkdir(directory, mode)
+            return
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            parent = directory.rpartition("/")[0]
+            if len(parent) < len(mount):
+                raise
+            # Again if it is gone by now: somebody may have removed the last container below it.
+            _make(parent, mount, 0o755 | MARK)
 
 
 def refuse_used(places: tuple[Place, ...]) -> None:
@@ -191,10 +192,11 @@ def _remove_parents(directory: str, mount: str) -> None:
     """Remove DIRECTORY and its parents, as long as they are marked and empty."""
     while len(directory) > len(mount):
         try:
-            posix.getxattr(directory, MARK)
+            if not posix.stat(directory).st_mode & MARK:
+                return
             posix.rmdir(directory)
         except OSError as error:
-            if error.errno in (errno.ENODATA, errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT, errno.EOPNOTSUPP):
+            if error.errno in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
                 return
             raise
         directory = directory.rpartition("/")[0]

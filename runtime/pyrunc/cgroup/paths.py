@@ -36,6 +36,11 @@ def places(cgroups: Cgroups, cgroups_path: str, container: str) -> tuple[Place, 
     path = ("/" if path.startswith("/") else "") + "/".join(p for p in path.split("/") if p not in ("", "."))
     if path in ("", "/"):
         raise ConfigError("cgroupsPath is the root of the hierarchy", pointer=AT, hint="name a cgroup below it")
+    return below(cgroups, path)
+
+
+def below(cgroups: Cgroups, path: str) -> tuple[Place, ...]:
+    """Return the places of cgroup PATH, which is absolute, or relative to our own."""
     found: dict[str, Place] = {}
     for controller, hierarchy in cgroups.v1.items():
         directory = hierarchy.directory(path)

@@ -81,8 +81,6 @@ def _call(arguments: Arguments, log: Log) -> Call:
         raise UsageError("--root is empty", hint=f"leave it out for {DEFAULT_ROOT}")
     if root[0] != "/":
         root = f"{posix.getcwd()}/{root}"
-    if general.get("systemd_cgroup") and arguments.command in ("create", "run"):
-        raise UnsupportedError("--systemd-cgroup is not supported yet", hint="leave it out: cgroupfs is used")
     if general.get("rootless") == "true" and arguments.command in ("create", "run", "exec"):
         raise UnsupportedError("--rootless true is not supported yet", hint="run pyrunc as root")
     return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log)

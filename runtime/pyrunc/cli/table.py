@@ -45,7 +45,7 @@ GLOBAL = (
     Option(("log",), "append log lines to FILE; errors go to standard error too", "FILE"),
     Option(("log-format",), "format of log lines (default: text)", "FORMAT", choices=("text", "json")),
     _flag("log debug lines too", "debug"),
-    _flag("let systemd make the cgroups (not in this version: create and run refuse)", "systemd-cgroup"),
+    _flag("let systemd make the cgroups, as a scope named by cgroupsPath slice:prefix:name", "systemd-cgroup"),
     Option(
         ("rootless",),
         "tolerate cgroups that may not be written (default: auto; true: not in this version)",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pyrunc.container.create import FILE_MAX
-from pyrunc.errors import OpError
+from pyrunc.errors import HookError, OpError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
 from pyrunc.plan import build
 from pyrunc.plan.request import Request
 from pyrunc.run import story, wire
-from pyrunc.run.context import Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.container.saved import Saved
 
 
-def failure(directory: str, saved: Saved, said: bytes) -> OpError:
+def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     """Return the error for what the init of SAVED, in DIRECTORY, SAID instead of running its program."""
     frame = wire.parse(said, []) if said else None
     if frame is None or frame.kind != wire.FAIL:
@@ -25,5 +24,4 @@ def failure(directory: str, saved: Saved, said: bytes) -> OpError:
         config = oci.parse(file.read(FILE_MAX))
     request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True)
     plan = build.build(config, facts.probe(), request)
-    context = Context({}, {})
-    return story.tell(plan.child[frame.index], context, frame.errno, frame.text, child=True)
+    return story.tell(plan.child[frame.index], frame.errno, frame.text, child=True)

@@ -10,7 +10,7 @@ from pyrunc.container import hooks, io, store
 from pyrunc.container.saved import Saved, save, write_file
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import start_time
-from pyrunc.errors import ConfigError, HookError, PyruncError
+from pyrunc.errors import ConfigError, HookError, OpError, PyruncError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
 from pyrunc.plan import build, cgroups, process
@@ -79,6 +79,7 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
         preserve_fds=options.preserve_fds,
+        systemd=options.systemd_cgroup,
         seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
     )
 
@@ -117,8 +118,8 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     directory, lock = store.reserve(options.root, options.id)
     context = None
     try:
-        save(directory, saved)
         write_file(f"{directory}/{store.CONFIG}", text)
+        save(directory, saved)  # last: where there is a state, a delete finds the hooks too
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
@@ -150,6 +151,7 @@ def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
         owner=posix.geteuid(),
         annotations=config.annotations,
         places=cgroups.places(config, known, asked),
+        unit=cgroups.unit(config, asked).name if asked.systemd else "",
         joins=tuple(namespace.type for namespace in config.linux.namespaces),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),
@@ -167,17 +169,16 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
 
     def commit(pid: int) -> None:
         """Remember the init; from here on the container is `created`."""
-        save(directory, saved.replace(pid=pid, start=start_time(pid)))
-        if options.pid_file:
-            write_file(options.pid_file, str(pid).encode())
-
-    def terminal(master: int) -> None:
-        """Send the terminal to the console socket; without one it stays in its slot."""
-        if options.console_socket:
-            io.send_terminal(options.console_socket, master)
+        try:
+            save(directory, saved.replace(pid=pid, start=start_time(pid)))
+            if options.pid_file:
+                write_file(options.pid_file, str(pid).encode())
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None
 
     slots = store.make_fifos(directory) if wait else {}
-    return Context(slots, for_hooks(saved), commit, terminal, private=(lock,))
+    return Context(slots, for_hooks(saved), commit, io.taker(options.console_socket), private=(lock,))
 
 
 def _undo(
@@ -186,11 +187,13 @@ def _undo(
     """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
     try:
         if owned:
+            from pyrunc.container import delete
+
             fs.signal_all(saved.places, 9)
-            fs.remove(saved.places)
+            delete.release(saved)
     except (OSError, PyruncError) as second:
         options.log.warning(f"cannot clean up after the failure: {second}")
     store.discard(directory)
-    if isinstance(error, HookError) or "hook #" in str(error):
+    if isinstance(error, HookError):
         hooks.poststop(config.hooks, saved, options.log)
 

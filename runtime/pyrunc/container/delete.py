@@ -26,20 +26,34 @@ def delete(root: str, container: str, *, force: bool, log: Log) -> None:
     is content if there is no such container.  Raises StateError otherwise.
     """
     directory = store.directory(root, container)
-    try:
-        saved = load(directory)
-    except StateError:
-        if not force:
-            raise
-        store.discard(directory)  # reserved, and cut off before anything was remembered
-        return
     if force:
-        _stop(saved)
+        _by_force(directory, log)
+        return
     lock = store.lock(directory)
     try:
-        if not force:
-            guard("delete", saved, status_of(directory, saved))
+        saved = load(directory)
+        guard("delete", saved, status_of(directory, saved))
         destroy(directory, saved, log)
+    finally:
+        posix.close(lock)
+
+
+def _by_force(directory: str, log: Log) -> None:
+    """Remove whatever is in DIRECTORY, if it is there."""
+    try:
+        _stop(load(directory))  # not locked: this is also what makes a hanging create give up
+    except StateError:
+        pass  # nothing was remembered
+    lock = store.lock_remains(directory)
+    if lock < 0:
+        return
+    try:
+        try:
+            saved = load(directory)
+        except StateError:
+            store.discard(directory)  # reserved, and cut off before anything was remembered
+        else:
+            destroy(directory, saved, log)
     finally:
         posix.close(lock)
 
@@ -52,10 +66,19 @@ def destroy(directory: str, saved: Saved, log: Log) -> None:
         from pyrunc.container import hooks
 
         later = hooks.kept(directory)
-    fs.remove(saved.places)
+    release(saved)
     store.discard(directory)
     if later is not None:
         hooks.poststop(later, saved, log)
+
+
+def release(saved: Saved) -> None:
+    """Remove the cgroups of SAVED, which hold no process any more, and systemd's unit with them."""
+    if saved.unit:
+        from pyrunc.cgroup import systemd
+
+        systemd.stop(saved.unit)
+    fs.remove(saved.places)
 
 
 def _stop(saved: Saved) -> None:

@@ -17,6 +17,7 @@ from pyrunc.oci import check
 from pyrunc.oci import config as oci
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build
+from pyrunc.plan.op import ROOT
 from pyrunc.plan.process import capability_warnings
 from pyrunc.plan.request import Request
 from pyrunc.run import executor, users
@@ -42,7 +43,9 @@ def exec_(options: ExecOptions) -> int:
     status = status_of(directory, saved)
     if not (status == PAUSED and options.ignore_paused):
         guard("exec", saved, status)
-    init = posix.pidfd_open(saved.pid)
+    slots = {"init": posix.pidfd_open(saved.pid)}
+    if "mount" not in saved.joins:
+        slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
         raise StateError("cannot exec in a stopped container: container not running")
     config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
@@ -58,17 +61,17 @@ def exec_(options: ExecOptions) -> int:
         seccomp_cache=f"{options.root}/.seccomp",
     )
     plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), config.linux, facts.probe(), request)
-    return _carry_out(options, saved, plan, init)
+    return _carry_out(options, saved, plan, slots)
 
 
-def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, init: int) -> int:
-    """Run PLAN in the container whose init is behind pidfd INIT."""
+def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, int]) -> int:
+    """Run PLAN in the container whose init is behind pidfd SLOTS["init"]."""
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
     before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
     own = posix.pidfd_open(posix.getpid())
     try:
-        context = Context({"init": init}, for_hooks(saved), _committer(options), _terminal(options))
+        context = Context(slots, for_hooks(saved), _committer(options), io.taker(options.console_socket))
         executor.run(plan, context)
         executor.await_exec(plan, context)
         if options.detach:
@@ -80,7 +83,7 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, init: int) -> int
         # The plan may have aimed our children at the container's pid namespace.
         process.setns(own, process.CLONE_NEWPID)
         posix.close(own)
-        posix.close(init)
+        posix.close(slots["init"])
         pthread_sigmask(SIG_SETMASK, before)
 
 
@@ -97,17 +100,6 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
             posix.close(pidfd)
 
     return commit
-
-
-def _terminal(options: ExecOptions) -> Callable[[int], None]:
-    """Return what to do with the terminal's master."""
-
-    def terminal(master: int) -> None:
-        """Send it to the console socket; without one it stays in its slot."""
-        if options.console_socket:
-            io.send_terminal(options.console_socket, master)
-
-    return terminal
 
 
 def _read(path: str) -> bytes:

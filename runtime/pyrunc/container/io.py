@@ -9,6 +9,10 @@ from fcntl import F_GETFD, fcntl
 
 from pyrunc.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def check_console(*, terminal: bool, socket: str, detached: bool) -> None:
     """Raise UsageError unless there is a console socket exactly where one is needed."""
@@ -39,6 +43,21 @@ def send_descriptor(path: str, fd: int, name: bytes) -> None:
         raise UsageError(f"cannot send a descriptor to socket {path}: {(error.strerror or '').lower()}") from None
     finally:
         sock.close()
+
+
+def taker(console_socket: str) -> Callable[[int], None]:
+    """Return what takes the master of a new terminal: CONSOLE_SOCKET, or, without one, the caller, who finds it in its slot."""
+
+    def take(master: int) -> None:
+        """Take MASTER, before the program on the terminal runs."""
+        if console_socket:
+            send_terminal(console_socket, master)
+        else:
+            from pyrunc.run import terminal
+
+            terminal.prepare(master)
+
+    return take
 
 
 def send_terminal(path: str, master: int) -> None:

@@ -19,6 +19,7 @@ class CreateOptions(Record):
     no_pivot: bool = False
     no_new_keyring: bool = False
     preserve_fds: int = 0
+    systemd_cgroup: bool = False
     log: Log = Log()
 
 

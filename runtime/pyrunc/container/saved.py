@@ -23,7 +23,7 @@ class Saved(Record):
     `pid` is 0 until its init is ready; `start` is that process's start time
     in clock ticks since boot (proc(5)), which tells it from a later process
     of the same pid.  `hooks` are the kinds that later commands must run,
-    `joins` the types of namespaces that its config names.
+    `joins` the types of namespaces that its config names, `unit` is systemd's.
     """
 
     id: str
@@ -38,6 +38,7 @@ class Saved(Record):
     joins: tuple[str, ...] = ()
     own_pid_namespace: bool = True
     hooks: tuple[str, ...] = ()
+    unit: str = ""
 
 
 def load(directory: str) -> Saved:
@@ -74,6 +75,9 @@ def write_file(path: str, data: bytes) -> None:
             data = data[posix.write(fd, data) :]
         posix.close(fd)
         posix.rename(draft, path)
+    except OSError as error:
+        posix.unlink(draft)
+        raise OSError(error.errno, error.strerror, path) from None  # write(2) knows no name to tell
     except BaseException:
         posix.unlink(draft)
         raise

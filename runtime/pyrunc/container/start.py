@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 
 from pyrunc.container import store
 from pyrunc.container.saved import Saved, load
 from pyrunc.container.status import guard, status_of
-from pyrunc.run.start import FIFO, GO, RESULT, STARTED
+from pyrunc.errors import StateError
+from pyrunc.run.fifos import FIFO, GO, RESULT, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +41,18 @@ def start(root: str, container: str, log: Log) -> None:
 def _go(directory: str) -> bytes:
     """Release the init and return all that it says before its program runs."""
     result = posix.open(f"{directory}/{RESULT}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
-    fifo = posix.open(f"{directory}/{FIFO}", posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
-    # Gone from here on, whatever happens: nobody can start it twice.
+    try:
+        fifo = posix.open(f"{directory}/{FIFO}", posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # Its program has begun, or it has ended, since we looked: nobody reads any more.
+        raise StateError("cannot start a container that is no longer waiting for it") from None
+    # In this order: if we are cut off between two lines, it still waits or it runs, and `state` can tell.
+    posix.write(fifo, GO)
     posix.unlink(f"{directory}/{FIFO}")
     posix.unlink(f"{directory}/{RESULT}")
     posix.set_blocking(result, True)
-    posix.write(fifo, GO)
     said = b""
     while part := posix.read(result, FRAME_MAX):
         said += part

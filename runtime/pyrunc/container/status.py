@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 
 from pyrunc.cgroup.fs import is_frozen
 from pyrunc.errors import StateError
 from pyrunc.record import Record
-from pyrunc.run.start import FIFO
+from pyrunc.run.fifos import FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,11 +75,22 @@ def status_of(directory: str, saved: Saved) -> Status:
         return STOPPED
     if is_frozen(saved.places):
         return PAUSED
+    return CREATED if _waits(directory) else RUNNING
+
+
+def _waits(directory: str) -> bool:
+    """Return whether the init still waits for `start`: it then reads the fifo in DIRECTORY.
+
+    That there is a fifo does not say it: a `start` that was killed leaves it.
+    """
     try:
-        posix.stat(f"{directory}/{FIFO}")
-    except FileNotFoundError:
-        return RUNNING
-    return CREATED
+        fd = posix.open(f"{directory}/{FIFO}", posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO):
+            return False
+        raise
+    posix.close(fd)
+    return True
 
 
 def guard(verb: str, saved: Saved, status: Status) -> None:

@@ -7,8 +7,9 @@ import posix
 from fcntl import LOCK_EX, LOCK_NB, flock
 from time import monotonic, sleep
 
+from pyrunc.container.saved import STATE
 from pyrunc.errors import StateError, UsageError
-from pyrunc.run.start import FIFO, RESULT
+from pyrunc.run.fifos import FIFO, RESULT
 
 ID_MAX = 1024
 ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
@@ -51,7 +52,14 @@ def reserve(root: str, container: str) -> tuple[str, int]:
         posix.mkdir(path, 0o711)
     except FileExistsError:
         raise StateError("container with given ID already exists", hint="delete it, or choose another id") from None
-    return path, lock(path)
+    try:
+        held = lock_remains(path)
+    except OSError:
+        posix.rmdir(path)
+        raise
+    if held < 0:
+        raise StateError("container was deleted while it was being created")
+    return path, held
 
 
 def lock(path: str) -> int:
@@ -59,10 +67,24 @@ def lock(path: str) -> int:
 
     Raises StateError if it is gone, or held for ten seconds.
     """
+    held = _lock(path, 0)
+    if held < 0:
+        raise StateError("container does not exist")
+    return held
+
+
+def lock_remains(path: str) -> int:
+    """Do as `lock`, even for a directory that was cut off from its create before it had a lock; -1 if it is gone."""
+    return _lock(path, posix.O_CREAT)
+
+
+def _lock(path: str, flags: int) -> int:
+    """Open the lock of the container at PATH with FLAGS and wait for it; return -1 if there is none."""
+    flags |= posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW
     try:
-        fd = posix.open(f"{path}/{LOCK}", posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
+        fd = posix.open(f"{path}/{LOCK}", flags, 0o600)
     except (FileNotFoundError, NotADirectoryError):
-        raise StateError("container does not exist") from None
+        return -1
     deadline = monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -75,46 +97,40 @@ def lock(path: str) -> int:
             if posix.fstat(fd).st_nlink:
                 return fd
             posix.close(fd)  # it was deleted while we waited
-            raise StateError("container does not exist")
+            return -1
         if monotonic() > deadline:
             posix.close(fd)
             raise StateError(f"another command has been working on this container for {LOCK_SECONDS:g} s")
         sleep(0.002)
 
 
-def is_locked(path: str) -> bool:
-    """Return whether somebody works on the container at PATH right now."""
-    try:
-        fd = posix.open(f"{path}/{LOCK}", posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        flock(fd, LOCK_EX | LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        posix.close(fd)
-    return False
-
-
 def make_fifos(path: str) -> dict[str, int]:
     """Make the two fifos of a container that will wait for `start`, and open them for its init."""
     opened = {}
     for slot, name in (("start", FIFO), ("result", RESULT)):
-        posix.mkfifo(f"{path}/{name}", 0o600)
+        try:
+            posix.mkfifo(f"{path}/{name}", 0o600)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{path}/{name}") from None  # mkfifo(2) knows no name to tell
         opened[slot] = posix.open(f"{path}/{name}", posix.O_RDWR | posix.O_CLOEXEC)
     return opened
 
 
 def discard(path: str) -> None:
-    """Remove the directory at PATH and the files in it; the lock last but one, so that waiters learn of it."""
-    try:
-        names = posix.listdir(path)
-    except FileNotFoundError:
+    """Remove the directory at PATH and the files in it: the lock last, so that waiters learn of it."""
+    last = (STATE, LOCK)
+    while True:
+        try:
+            for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):
+                posix.unlink(f"{path}/{name}")
+            posix.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            continue  # a second `delete --force` has made the lock again, between the two lines
         return
-    for name in sorted(names, key=lambda entry: entry == LOCK):
-        posix.unlink(f"{path}/{name}")
-    posix.rmdir(path)
 
 
 def ids(root: str) -> list[str]:

@@ -31,6 +31,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "sethostname": (170, 161),
     "setdomainname": (171, 162),
     "keyctl": (250, 219),
+    "sched_setaffinity": (203, 122),
     "unshare": (272, 97),
     "signalfd4": (289, 74),
     "prlimit64": (302, 261),

@@ -1,4 +1,8 @@
-"""What types alone cannot say about a configuration: one small check after the other."""
+"""What types alone cannot say about a configuration: one small check after the other.
+
+A check yields an error for each thing that is wrong.  Parsing raises the
+first; the slow path (pyrunc.oci.explain) tells about all.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from pyrunc.oci.convert import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyrunc.oci.config import Config
     from pyrunc.oci.process import Process
 
@@ -15,17 +21,17 @@ CLOCKS = ("monotonic", "boottime")
 HOSTNAME_MAX = 64
 
 
-def _namespaces(config: Config) -> None:
+def _namespaces(config: Config) -> Iterator[ConfigError]:
     """Each type at most once."""
     seen = set()
     for index, namespace in enumerate(config.linux.namespaces):
         if namespace.type in seen:
             at = f"/linux/namespaces/{index}/type"
-            raise ConfigError(f"namespace {namespace.type} is listed twice", pointer=at, hint="remove one")
+            yield ConfigError(f"namespace {namespace.type} is listed twice", pointer=at, hint="remove one")
         seen.add(namespace.type)
 
 
-def _need_namespaces(config: Config) -> None:
+def _need_namespaces(config: Config) -> Iterator[ConfigError]:
     """Settings that belong to a namespace need it."""
     linux = config.linux
     present = {namespace.type for namespace in linux.namespaces}
@@ -38,7 +44,7 @@ def _need_namespaces(config: Config) -> None:
         ("/linux/timeOffsets", linux.timeOffsets, "time", new),
     ):
         if value and kind not in kinds:
-            raise ConfigError(
+            yield ConfigError(
                 f"{pointer.rpartition('/')[2]} needs a {kind} namespace",
                 pointer=pointer,
                 hint=f'add {{"type": "{kind}"}} to /linux/namespaces',
@@ -46,61 +52,78 @@ def _need_namespaces(config: Config) -> None:
     if "user" in new and not (linux.uidMappings and linux.gidMappings):
         missing = "uidMappings" if not linux.uidMappings else "gidMappings"
         hint = f"add linux.{missing}, or nobody is root in the container"
-        raise ConfigError("a new user namespace needs mappings", pointer=f"/linux/{missing}", hint=hint)
+        yield ConfigError("a new user namespace needs mappings", pointer=f"/linux/{missing}", hint=hint)
     for clock in linux.timeOffsets:
         if clock not in CLOCKS:
-            raise ConfigError(
-                f'unknown clock "{clock}"', pointer=f"/linux/timeOffsets/{escape(clock)}", hint="one of " + ", ".join(CLOCKS)
-            )
+            at = f"/linux/timeOffsets/{escape(clock)}"
+            yield ConfigError(f'unknown clock "{clock}"', pointer=at, hint="one of " + ", ".join(CLOCKS))
 
 
-def _names(config: Config) -> None:
+def _names(config: Config) -> Iterator[ConfigError]:
     """Host and domain name fit the kernel's (uname(2))."""
     for pointer, name in (("/hostname", config.hostname), ("/domainname", config.domainname)):
         if len(name.encode()) > HOSTNAME_MAX:
-            raise ConfigError(f"longer than {HOSTNAME_MAX} bytes", pointer=pointer, hint="the kernel takes no more")
+            yield ConfigError(f"longer than {HOSTNAME_MAX} bytes", pointer=pointer, hint="the kernel takes no more")
 
 
-def process(made: Process, at: str) -> None:
+def process_errors(made: Process, at: str) -> Iterator[ConfigError]:
     """Check what a process document means; AT is its pointer."""
     if not made.args or not made.args[0]:
-        raise ConfigError("args[0] is missing", pointer=f"{at}/args", hint="name the program to run")
+        yield ConfigError("args[0] is missing", pointer=f"{at}/args", hint="name the program to run")
     for index, entry in enumerate(made.env):
         if "=" not in entry[1:]:
             hint = 'write it as "NAME=value"'
-            raise ConfigError(f'environment entry "{entry}" has no "="', pointer=f"{at}/env/{index}", hint=hint)
+            yield ConfigError(f'environment entry "{entry}" has no "="', pointer=f"{at}/env/{index}", hint=hint)
     seen = set()
     for index, limit in enumerate(made.rlimits):
         where = f"{at}/rlimits/{index}"
         if limit.type in seen:
-            raise ConfigError(f"{limit.type} is listed twice", pointer=f"{where}/type", hint="remove one")
+            yield ConfigError(f"{limit.type} is listed twice", pointer=f"{where}/type", hint="remove one")
         seen.add(limit.type)
         if limit.soft > limit.hard:
             hint = "lower it, or raise hard"
-            raise ConfigError(f"soft limit {limit.soft} is above hard {limit.hard}", pointer=f"{where}/soft", hint=hint)
+            yield ConfigError(f"soft limit {limit.soft} is above hard {limit.hard}", pointer=f"{where}/soft", hint=hint)
 
 
-def _process(config: Config) -> None:
+def _process(config: Config) -> Iterator[ConfigError]:
     """Check the container's own process, if it has one."""
     if config.process is not None:
-        process(config.process, "/process")
+        yield from process_errors(config.process, "/process")
 
 
-def _devices(config: Config) -> None:
+def _devices(config: Config) -> Iterator[ConfigError]:
     """Nodes other than fifos need their numbers."""
     for index, device in enumerate(config.linux.devices):
         if device.type != "p" and (device.major is None or device.minor is None):
             missing = "major" if device.major is None else "minor"
             at = f"/linux/devices/{index}/{missing}"
-            raise ConfigError(f"{missing} is missing", pointer=at, hint="only a fifo (p) has no numbers")
+            yield ConfigError(f"{missing} is missing", pointer=at, hint="only a fifo (p) has no numbers")
 
 
-def _seccomp(config: Config) -> None:
+def _seccomp(config: Config) -> Iterator[ConfigError]:
     """Data for a listener needs the listener (config-linux.md, "Seccomp")."""
     filters = config.linux.seccomp
     if filters is not None and filters.listenerMetadata and not filters.listenerPath:
         at = "/linux/seccomp/listenerMetadata"
-        raise ConfigError("listenerMetadata without listenerPath", pointer=at, hint="remove it")
+        yield ConfigError("listenerMetadata without listenerPath", pointer=at, hint="remove it")
 
 
 CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _seccomp)
+
+
+def config_errors(made: Config) -> Iterator[ConfigError]:
+    """Check what a configuration means."""
+    for test in CHECKS:
+        yield from test(made)
+
+
+def config(made: Config) -> None:
+    """Raise the first error of a configuration, if it has one."""
+    for error in config_errors(made):
+        raise error
+
+
+def process(made: Process, at: str) -> None:
+    """Raise the first error of the process document at pointer AT, if it has one."""
+    for error in process_errors(made, at):
+        raise error

@@ -13,8 +13,8 @@ from pyrunc.oci.process import Process, process
 from pyrunc.record import Record
 
 # Accepted: 1.0.0 to 1.3.x (config.md, "Specification version").
-MAJOR, MINOR_MAX = "1", 3
-DIGITS_MAX = 9  # int() refuses thousands
+MAJOR, MINORS = "1", ("0", "1", "2", "3")
+EXPLAINED_MAX = 1 << 18  # bytes of a wrong document; a larger one would take more than a second
 
 
 class Config(Record):
@@ -35,10 +35,10 @@ def _version(value: object, at: str) -> str:
     """Check the version of the specification that the document follows (semver 2.0)."""
     parts = string(value, at).split(".", 2)
     numbers = [part.isascii() and part.isdigit() for part in parts[:2]]
-    if len(parts) != 3 or not all(numbers) or not parts[2][:1].isdigit():
+    if len(parts) != 3 or not all(numbers) or not ("0" <= parts[2][:1] <= "9"):
         raise wrong(value, "a version such as 1.3.0", at)
-    if parts[0] != MAJOR or len(parts[1]) > DIGITS_MAX or int(parts[1]) > MINOR_MAX:
-        raise wrong(value, f"a version from 1.0.0 to {MAJOR}.{MINOR_MAX}.x", at, "this runtime follows 1.3.0")
+    if parts[0] != MAJOR or parts[1] not in MINORS:
+        raise wrong(value, f"a version from 1.0.0 to {MAJOR}.{MINORS[-1]}.x", at, "this runtime follows 1.3.0")
     return string(value, at)
 
 
@@ -60,22 +60,43 @@ config = record(
 def parse(text: bytes, name: str = "config.json") -> Config:
     """Return the configuration in TEXT; NAME is what a syntax error calls the document.
 
-    Raises ConfigError for the first violation of structure or meaning.
+    Raises ConfigError for the first violation of structure or meaning; its `others` say where more are.
     """
-    made: Config = config(loads(text, name), "")
-    for test in check.CHECKS:
-        test(made)
+    document = loads(text, name)
+    try:
+        made: Config = config(document, "")
+        check.config(made)
+    except ConfigError as error:
+        raise _with_others(error, document, "config", len(text)) from None
     return made
 
 
 def parse_process(text: bytes, name: str = "process.json") -> Process:
     """Return the process in TEXT, with pointers into that document.
 
-    Raises ConfigError for the first violation.
+    Raises ConfigError as parse does.
     """
-    made: Process = process(loads(text, name), "")
-    check.process(made, "")
+    document = loads(text, name)
+    try:
+        made: Process = process(document, "")
+        check.process(made, "")
+    except ConfigError as error:
+        raise _with_others(error, document, "process", len(text)) from None
     return made
+
+
+def _with_others(first: ConfigError, document: object, part: str, size: int) -> ConfigError:
+    """Return FIRST, with the places of what else is wrong in DOCUMENT of SIZE bytes, if that can be found out."""
+    if size > EXPLAINED_MAX:
+        return first
+    try:
+        from pyrunc.oci import explain
+
+        found = explain.violations(document, part)
+        first.others = tuple(other.pointer for other in found if other.pointer != first.pointer)
+    except Exception:  # noqa: BLE001 - no library, no schema, too deep: the first error is what counts
+        first.others = ()
+    return first
 
 
 def need_root(made: Config) -> Root:

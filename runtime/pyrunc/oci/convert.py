@@ -61,11 +61,6 @@ def boolean(value: Any, at: str) -> bool:
     return value
 
 
-def anything(value: Any, at: str) -> Any:
-    """Take any value as it is."""
-    return value
-
-
 def integer(limits: tuple[int, int]) -> Converter:
     """Return a converter of integers within LIMITS."""
     low, high = limits
@@ -81,15 +76,26 @@ def integer(limits: tuple[int, int]) -> Converter:
 
 
 def one_of(*names: str) -> Converter:
-    """Return a converter of strings that must be among NAMES."""
+    """Return a converter of strings that must be among NAMES; an empty one, if it is there, stands for no choice."""
     allowed = frozenset(names)
 
     def convert(value: Any, at: str) -> str:
         if value.__class__ is not str:
             raise wrong(value, "a string", at)
         if value not in allowed:
-            raise wrong(value, "one of " + ", ".join(name for name in names if name), at)
+            raise wrong(value, "one of " + ", ".join(filter(None, names)), at)
         return value
+
+    return convert
+
+
+def text(expected: str, fits: Callable[[str], bool]) -> Converter:
+    """Return a converter of strings that FITS takes; EXPECTED says which these are."""
+
+    def convert(value: Any, at: str) -> str:
+        if not fits(string(value, at)):
+            raise wrong(value, expected, at)
+        return value  # type: ignore[no-any-return]
 
     return convert
 
@@ -133,25 +139,36 @@ def mapping(item: Converter) -> Converter:
     return convert
 
 
+def empty(at: str) -> ConfigError:
+    """Return the error for an array at AT that has to have an entry."""
+    return ConfigError("expected at least one entry, found none", pointer=at)
+
+
+def missing(name: str, at: str) -> ConfigError:
+    """Return the error for an object at AT that lacks property NAME."""
+    return ConfigError(f"{name} is missing", pointer=f"{at}/{name}", hint="the specification requires it")
+
+
 def record(cls: type[Record], required: str = "", **fields: Converter) -> Converter:
     """Return a converter of objects to CLS: FIELDS by name, the REQUIRED ones named in one string.
 
     Unknown properties are ignored, as the specification demands (config.md, "Extensibility").
+    A property whose name is a keyword of Python's has a field with "_" behind it.
     """
-    table = tuple(fields.items())
-    needed = tuple(required.split())
+    table = tuple((field.rstrip("_"), field, converter) for field, converter in fields.items())
+    needed = tuple((field.rstrip("_"), field) for field in required.split())
 
     def convert(value: Any, at: str) -> Any:
         if value.__class__ is not dict:
             raise wrong(value, "an object", at)
         made = {}
-        for name, converter in table:
+        for name, field, converter in table:
             item = value.get(name)
             if item is not None:
-                made[name] = converter(item, f"{at}/{name}")
-        for name in needed:
-            if name not in made:
-                raise ConfigError(f"{name} is missing", pointer=f"{at}/{name}", hint="the specification requires it")
+                made[field] = converter(item, f"{at}/{name}")
+        for name, field in needed:
+            if field not in made:
+                raise missing(name, at)
         return cls(**made)
 
     return convert

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import INT64, UINT32, absolute, anything, array, integer, mapping, one_of, record, string, strings
+from pyrunc.oci.convert import INT64, UINT32, absolute, array, boolean, integer, mapping, one_of, record, string, strings, text
 from pyrunc.oci.mounts import IDMapping, id_mappings
 from pyrunc.oci.process import identifier
 from pyrunc.oci.resources import Resources, resources
@@ -10,6 +10,11 @@ from pyrunc.oci.seccomp import Seccomp, seccomp
 from pyrunc.record import Record
 
 NAMESPACES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
+MEMORY_MODES = tuple(
+    f"MPOL_{name}"
+    for name in "DEFAULT BIND INTERLEAVE WEIGHTED_INTERLEAVE PREFERRED PREFERRED_MANY LOCAL".split()
+)
+MEMORY_FLAGS = tuple(f"MPOL_F_{name}" for name in "NUMA_BALANCING RELATIVE_NODES STATIC_NODES".split())
 
 
 class Namespace(Record):
@@ -45,6 +50,30 @@ class Personality(Record):
     flags: tuple[str, ...] = ()
 
 
+class NetDevice(Record):
+    """An interface of the host's that moves into the container, under another name if there is one."""
+
+    name: str = ""
+
+
+class IntelRdt(Record):
+    """The group of resctrl(5) that the container belongs to, and what that may have of caches and memory bandwidth."""
+
+    closID: str = ""
+    schemata: tuple[str, ...] = ()
+    l3CacheSchema: str = ""
+    memBwSchema: str = ""
+    enableMonitoring: bool = False
+
+
+class MemoryPolicy(Record):
+    """set_mempolicy(2)."""
+
+    mode: str
+    nodes: str = ""
+    flags: tuple[str, ...] = ()
+
+
 class Linux(Record):
     """Everything that only Linux has."""
 
@@ -53,7 +82,7 @@ class Linux(Record):
     gidMappings: tuple[IDMapping, ...] = ()
     timeOffsets: dict[str, TimeOffset] = {}  # noqa: RUF012 - records do not change
     devices: tuple[Device, ...] = ()
-    netDevices: dict[str, object] = {}  # noqa: RUF012
+    netDevices: dict[str, NetDevice] = {}  # noqa: RUF012
     cgroupsPath: str = ""
     resources: Resources | None = None
     rootfsPropagation: str = ""
@@ -63,17 +92,19 @@ class Linux(Record):
     readonlyPaths: tuple[str, ...] = ()
     mountLabel: str = ""
     personality: Personality | None = None
-    intelRdt: object = None
-    memoryPolicy: object = None
+    intelRdt: IntelRdt | None = None
+    memoryPolicy: MemoryPolicy | None = None
 
 
 _int64 = integer(INT64)
+_path = text("an absolute path", lambda value: value[:1] in ("", "/"))
+_bandwidth = text("a line that begins with MB:", lambda value: value[:3] == "MB:" and "\n" not in value)
 _PROPAGATION = ("", "shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable")
 
 linux = record(
     Linux,
     "",
-    namespaces=array(record(Namespace, "type", type=one_of(*NAMESPACES), path=lambda v, at: absolute(v, at) if v else "")),
+    namespaces=array(record(Namespace, "type", type=one_of(*NAMESPACES), path=_path)),
     uidMappings=id_mappings,
     gidMappings=id_mappings,
     timeOffsets=mapping(record(TimeOffset, "", secs=_int64, nanosecs=integer((0, 999_999_999)))),
@@ -90,16 +121,30 @@ linux = record(
             gid=identifier,
         )
     ),
-    netDevices=mapping(anything),
+    netDevices=mapping(record(NetDevice, "", name=string)),
     cgroupsPath=string,
     resources=resources,
     rootfsPropagation=one_of(*_PROPAGATION),
     seccomp=seccomp,
     sysctl=mapping(string),
-    maskedPaths=strings,
-    readonlyPaths=strings,
+    maskedPaths=array(absolute),
+    readonlyPaths=array(absolute),
     mountLabel=string,
     personality=record(Personality, "domain", domain=one_of("LINUX", "LINUX32"), flags=strings),
-    intelRdt=anything,
-    memoryPolicy=anything,
+    intelRdt=record(
+        IntelRdt,
+        "",
+        closID=string,
+        schemata=strings,
+        l3CacheSchema=string,
+        memBwSchema=_bandwidth,
+        enableMonitoring=boolean,
+    ),
+    memoryPolicy=record(
+        MemoryPolicy,
+        "mode",
+        mode=one_of(*MEMORY_MODES),
+        nodes=string,
+        flags=array(one_of(*MEMORY_FLAGS)),
+    ),
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pyrunc.errors import ConfigError
 from pyrunc.oci.convert import (
     ID_MAX,
     INT32,
-    UINT32,
     UINT64,
     absolute,
     array,
@@ -16,6 +14,7 @@ from pyrunc.oci.convert import (
     record,
     string,
     strings,
+    text,
 )
 from pyrunc.record import Record
 
@@ -23,6 +22,11 @@ RLIMITS = tuple(
     f"RLIMIT_{name}"
     for name in "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK".split()
 )
+SCHEDULER_FLAGS = tuple(
+    f"SCHED_FLAG_{name}"
+    for name in "RESET_ON_FORK RECLAIM DL_OVERRUN KEEP_POLICY KEEP_PARAMS UTIL_CLAMP_MIN UTIL_CLAMP_MAX".split()
+)
+CPU_LIST = set("0123456789, -")
 
 
 class ConsoleSize(Record):
@@ -106,7 +110,8 @@ class Process(Record):
 
 
 identifier = integer((0, ID_MAX))
-_uint32, _int32, _uint64 = integer(UINT32), integer(INT32), integer(UINT64)
+_int32, _uint64 = integer(INT32), integer(UINT64)
+_cpus = text("a list of CPUs such as 0-3,7", lambda value: set(value) <= CPU_LIST)
 
 process = record(
     Process,
@@ -133,7 +138,12 @@ process = record(
     apparmorProfile=string,
     selinuxLabel=string,
     oomScoreAdj=integer((-1000, 1000)),
-    ioPriority=lambda value, at: _io_priority(value, at),  # noqa: PLW0108 - defined below
+    ioPriority=record(
+        IOPriority,
+        "class_",
+        class_=one_of("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"),
+        priority=integer((0, 7)),
+    ),
     scheduler=record(
         Scheduler,
         "policy",
@@ -142,26 +152,10 @@ process = record(
         ),
         nice=_int32,
         priority=_int32,
-        flags=strings,
+        flags=array(one_of(*SCHEDULER_FLAGS)),
         runtime=_uint64,
         deadline=_uint64,
         period=_uint64,
     ),
-    execCPUAffinity=record(ExecCPUAffinity, "", initial=string, final=string),
+    execCPUAffinity=record(ExecCPUAffinity, "", initial=_cpus, final=_cpus),
 )
-_class = one_of("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE")
-_priority = record(
-    IOPriority,
-    "class_",
-    class_=lambda value, at: _class(value, at.removesuffix("_")),
-    priority=integer((0, 7)),
-)
-
-
-def _io_priority(value: object, at: str) -> object:
-    """Convert ioPriority, one of whose properties has the name of a Python keyword."""
-    if isinstance(value, dict):
-        if value.get("class") is None:
-            raise ConfigError("class is missing", pointer=f"{at}/class", hint="the specification requires it")
-        value = {**value, "class_": value["class"]}
-    return _priority(value, at)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import INT64, UINT16, UINT32, UINT64, array, boolean, integer, mapping, one_of, record, string, wrong
+from pyrunc.oci.convert import INT64, UINT16, UINT32, UINT64, array, boolean, integer, mapping, one_of, record, string, text
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from pyrunc.oci.convert import Converter
 
-# config-linux.md, "Block IO" and "Huge page limits".
-WEIGHT_MIN, WEIGHT_MAX = 10, 1000
-PAGE_UNITS = ("KB", "MB", "GB", "TB", "PB", "EB")
+# config-linux.md, "Huge page limits".
 
 
 class Memory(Record):
@@ -64,7 +61,7 @@ class ThrottleDevice(Record):
 
     major: int
     minor: int
-    rate: int = 0
+    rate: int
 
 
 class BlockIO(Record):
@@ -135,26 +132,15 @@ _int64, _uint64 = integer(INT64), integer(UINT64)
 _uint32, _uint16 = integer(UINT32), integer(UINT16)
 
 
-def _weight(value: Any, at: str) -> int:
-    """Check a weight of block devices; 0 is unset."""
-    number: int = _uint16(value, at)
-    if number and not WEIGHT_MIN <= number <= WEIGHT_MAX:
-        raise wrong(value, f"an integer from {WEIGHT_MIN} to {WEIGHT_MAX}", at)
-    return number
-
-
-def _page_size(value: Any, at: str) -> str:
-    """Check the size of a huge page: it becomes a part of a file's name."""
-    text = string(value, at)
-    number, unit = text[:-2], text[-2:]
-    if not (number.isascii() and number.isdigit() and number[0] != "0" and unit in PAGE_UNITS):
-        raise wrong(value, "a page size such as 2MB", at, "a number and one of " + ", ".join(PAGE_UNITS))
-    return text
+def _page_size(value: str) -> bool:
+    """Return whether VALUE is written as the kernel's files for huge pages are: 64KB, 2MB, 1GB."""
+    number = value[:-2]
+    return value[-2:] in ("KB", "MB", "GB") and number.isascii() and number.isdigit() and number[0] != "0"
 
 
 def _rates() -> Converter:
     """Return the converter of throttled devices."""
-    return array(record(ThrottleDevice, "major minor", major=_int64, minor=_int64, rate=_uint64))
+    return array(record(ThrottleDevice, "major minor rate", major=_int64, minor=_int64, rate=_uint64))
 
 
 resources = record(
@@ -201,17 +187,19 @@ resources = record(
     blockIO=record(
         BlockIO,
         "",
-        weight=_weight,
-        leafWeight=_weight,
+        weight=_uint16,
+        leafWeight=_uint16,
         weightDevice=array(
-            record(WeightDevice, "major minor", major=_int64, minor=_int64, weight=_weight, leafWeight=_weight)
+            record(WeightDevice, "major minor", major=_int64, minor=_int64, weight=_uint16, leafWeight=_uint16)
         ),
         throttleReadBpsDevice=_rates(),
         throttleWriteBpsDevice=_rates(),
         throttleReadIOPSDevice=_rates(),
         throttleWriteIOPSDevice=_rates(),
     ),
-    hugepageLimits=array(record(HugepageLimit, "pageSize limit", pageSize=_page_size, limit=_uint64)),
+    hugepageLimits=array(
+        record(HugepageLimit, "pageSize limit", pageSize=text("a size such as 2MB", _page_size), limit=_uint64)
+    ),
     network=record(
         Network,
         "",

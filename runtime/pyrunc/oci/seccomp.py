@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import UINT32, UINT64, array, integer, one_of, record, string, strings
+from pyrunc.oci.convert import UINT32, UINT64, array, empty, integer, one_of, record, string, strings
 from pyrunc.record import Record
 
 ACTIONS = tuple(
@@ -52,11 +52,20 @@ class Seccomp(Record):
     syscalls: tuple[Syscall, ...] = ()
 
 
+
+def _names(value: object, at: str) -> tuple[str, ...]:
+    """Check the names of system calls, of which there has to be one."""
+    names = strings(value, at)
+    if not names:
+        raise empty(at)
+    return names
+
+
 _uint32, _uint64 = integer(UINT32), integer(UINT64)
 _action = one_of(*ACTIONS)
 _arg = record(Arg, "index value op", index=integer((0, 5)), value=_uint64, valueTwo=_uint64, op=one_of(*OPERATORS))
 _syscall = record(
-    Syscall, "names action", names=strings, action=_action, errnoRet=_uint32, args=array(_arg)
+    Syscall, "names action", names=_names, action=_action, errnoRet=_uint32, args=array(_arg)
 )
 seccomp = record(
     Seccomp,

@@ -15,6 +15,7 @@ from pyrunc.plan import (
     refused,
     rootfs,
     seccomp,
+    sysctl,
     terminal,
 )
 from pyrunc.plan.op import PROC, Op, Plan, barrier, barrier_if
@@ -39,17 +40,19 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
     refused.check(config)
     filters = config.linux.seccomp
-    where = cgroups.places(config, facts, request)
+    # What systemd makes is not there yet when the process is forked.
+    where = () if request.systemd else cgroups.places(config, facts, request)
     host = [
         *cgroups.make(config, facts, request),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, request),
         *cgroups.open_doors(where),
-        *namespaces.host(config, cgroups.birthplace(where)),
+        *namespaces.host(config, cgroups.birthplace(where), sysctl.kinds(config)),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux),
-        *barrier_if("cgroup", cgroups.move(where)),
+        *mounts.inside(config, request),
+        *barrier_if("cgroup", cgroups.meet(config, facts, request)),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier("ready", *process.host(user, "/process"), Op("commit")),
@@ -57,6 +60,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     child = [
         Op("umask", (0,)),
         *namespaces.child(config),
+        *mounts.receive(config),
         *rootfs.prepare(config, request),
         *masks.prepare(config),
         *namespaces.settle(config),
@@ -64,6 +68,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *devices.child(config),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
         *hooks.create_container(config.hooks),
+        *sysctl.child(config),
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
@@ -127,6 +132,6 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     ops = list(mounts.child(config, facts, request))
     first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mount.type == "cgroup"), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
-    where = cgroups.places(config, facts, request)
-    wait = [Op("barrier", ("cgroup",))] if cgroups.move(where) else []
+    where = () if request.systemd else cgroups.places(config, facts, request)
+    wait = [Op("barrier", ("cgroup",))] if cgroups.meet(config, facts, request) else []
     return [*ops[:place], *cgroups.enter(where), *wait, *namespaces.cgroup(config), *ops[place:]]

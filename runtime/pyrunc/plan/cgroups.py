@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.cgroup import devices, knobs, paths
+from pyrunc.cgroup import devices, knobs, paths, units
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
 from pyrunc.plan.op import CHILD, Op, Slot
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
+    from pyrunc.plan.op import Argument
     from pyrunc.plan.request import Request
 
 AT = "/linux/cgroupsPath"
@@ -21,28 +22,73 @@ BIRTHPLACE = Slot("birthplace")
 
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
     """Return where the container's cgroups are."""
+    if request.systemd:
+        return units.places(facts.cgroups, unit(config, request))
     return paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
 
 
+def unit(config: Config, request: Request) -> units.Unit:
+    """Return the scope of the container, where systemd makes the cgroups."""
+    return units.unit(config.linux.cgroupsPath, request.id)
+
+
 def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
-    """Yield the ops that make the cgroups and set the limits, before any process is in them."""
+    """Yield the ops that make the cgroups and set the limits, before any process is in them.
+
+    A scope of systemd's begins with its process, so then it is made at barrier cgroup (`meet`).
+    """
+    if not request.systemd:
+        where = places(config, facts, request)
+        yield Op("make_cgroup", (where,), AT, doing="error creating cgroup")
+        yield from _limits(config, facts, where)
+
+
+def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
+    """Return the host's side of barrier cgroup: move the process where it could not get by itself."""
     where = places(config, facts, request)
-    yield Op("make_cgroup", (where,), AT, doing="error creating cgroup")
-    resources = config.linux.resources
+    if not request.systemd:
+        return move(where)
+    scope = unit(config, request)
+    doing = "error creating cgroup"
+    return [
+        Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=doing),
+        Op("fill_cgroup", (where,), AT, doing=doing),
+        *_limits(config, facts, where),
+        *(Op("move_to_cgroup", (place.directory, CHILD), AT, doing="error joining cgroup") for place in where),
+    ]
+
+
+def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Iterator[Op]:
+    """Yield the ops that set the limits."""
     unified = facts.cgroups.unified
+    rules = _rules(config)
     changes: list[Write] = []
-    rules = devices.rules(resources.devices if resources is not None else ())
     if not unified:
         if "devices" in facts.cgroups.v1:
-            lines = devices.v1_writes(rules)
-            changes += [Write("devices", file, line, at) for file, line, at in lines]
+            changes += [Write("devices", file, line, at) for file, line, at in devices.v1_writes(rules)]
     elif facts.cgroups.v2 is not None:
         args = (where[-1].directory, _program(rules))
         yield Op("attach_device_program", args, devices.AT, doing="error setting device rules")
-    if resources is not None:
-        changes += knobs.writes(resources, unified=unified)
+    if config.linux.resources is not None:
+        changes += knobs.writes(config.linux.resources, unified=unified)
     if changes:
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
+
+
+def _rules(config: Config) -> tuple[devices.Rule, ...]:
+    """Return the device rules."""
+    resources = config.linux.resources
+    return devices.rules(resources.devices if resources is not None else ())
+
+
+def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:
+    """Return the limits as properties of a unit, then those that annotations name; only systemd needs these modules."""
+    from pyrunc.cgroup import annotated, properties
+
+    unified = facts.cgroups.unified
+    changes = knobs.writes(config.linux.resources, unified=unified) if config.linux.resources is not None else []
+    found = (*properties.of_devices(_rules(config)), *properties.of_writes(changes, unified=unified))
+    return (*found, *annotated.properties(config.annotations))
 
 
 def _program(rules: tuple[devices.Rule, ...]) -> bytes:

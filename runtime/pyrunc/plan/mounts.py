@@ -10,7 +10,8 @@ from __future__ import annotations
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
 from pyrunc.plan import cgroupfs, mountopts
-from pyrunc.plan.op import ROOT, Op, Slot
+from pyrunc.plan.namespaces import has
+from pyrunc.plan.op import CHILD, ROOT, Op, Slot, barrier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ PROC_FILES = frozenset(
     "sys/crypto/fips_enabled".split()
 )
 PROPAGATES = (m.MS_SHARED,)
+HOST, INSIDE, CHILDS = "host", "inside", "child"
 
 
 def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
@@ -49,11 +51,34 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
 
 
 def host(config: Config, request: Request) -> Iterator[Op]:
-    """Yield the ops that open, before the fork, what the child could not open itself."""
+    """Yield the ops that open, before the fork, what is to stay a peer of the host's mount."""
     for index, mount in enumerate(config.mounts):
         options = mountopts.parse(mount.options)
-        if options.bind and _opened_by_host(config, options):
-            yield _open_tree(request, mount, options, index)
+        if options.bind and _opener(config, options) == HOST:
+            args = (m.AT_FDCWD, *_source(request, mount, options))
+            yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), describe(mount))
+
+
+def inside(config: Config, request: Request) -> list[Op]:
+    """Return the host's side of barrier sources: open what root of a user namespace could not reach.
+
+    By the host's root, but in the child's mount namespace: there the kernel has
+    locked what the host's mounts forbid (mount_namespaces(7)).
+    """
+    ops = []
+    for index, mount in enumerate(config.mounts):
+        options = mountopts.parse(mount.options)
+        if mount.type != "cgroup" and options.bind and _opener(config, options) == INSIDE:
+            tree, args = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options))
+            ops += [Op("open_tree_inside", args, f"/mounts/{index}/source", tree, describe(mount)), Op("give", (tree,))]
+    return barrier("sources", *ops, Op("leave_inside")) if ops else []
+
+
+def receive(config: Config) -> Iterator[Op]:
+    """Yield the child's side of barrier sources."""
+    binds = (mountopts.parse(mount.options) for mount in config.mounts if mount.type != "cgroup")
+    if any(options.bind and _opener(config, options) == INSIDE for options in binds):
+        yield Op("barrier", ("sources",))
 
 
 def describe(mount: Mount) -> str:
@@ -95,8 +120,10 @@ def _bind(
     """Bind a file or directory of the host."""
     at, doing = f"/mounts/{index}", describe(mount)
     tree, point = Slot(f"mount{index}"), Slot(f"point{index}")
-    if not _opened_by_host(config, options):
-        yield _open_tree(request, mount, options, index)
+    if has(config.linux, "user"):
+        options = _without_atime(options)
+    if _opener(config, options) == CHILDS:
+        yield Op("open_tree", (m.AT_FDCWD, *_source(request, mount, options)), f"{at}/source", tree, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
     yield from attributes(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
@@ -108,25 +135,32 @@ def _bind(
         )
 
 
-def _open_tree(request: Request, mount: Mount, options: mountopts.Options, index: int) -> Op:
-    """Return the op that copies the source's mount, detached."""
+def _source(request: Request, mount: Mount, options: mountopts.Options) -> tuple[str, int]:
+    """Return the path whose mount is copied, detached, and the flags for that."""
     source = mount.source or ""
     if not source.startswith("/"):
         source = f"{request.bundle}/{source}"
-    flags = m.OPEN_TREE_CLONE | m.OPEN_TREE_CLOEXEC | (m.AT_RECURSIVE if options.rbind else 0)
-    args = (m.AT_FDCWD, source, flags)
-    return Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), describe(mount))
+    return source, m.OPEN_TREE_CLONE | m.OPEN_TREE_CLOEXEC | (m.AT_RECURSIVE if options.rbind else 0)
 
 
-def _opened_by_host(config: Config, options: mountopts.Options) -> bool:
-    """Return whether the source is opened before the fork.
-
-    So that root inside a user namespace need not reach it, and so that it
-    stays a peer of the host's mount where mounts are to travel between them.
-    """
+def _opener(config: Config, options: mountopts.Options) -> str:
+    """Return who opens the source of a bind mount: the child, the host before the fork, or the host inside."""
+    if has(config.linux, "user"):
+        return INSIDE
     peers = any(flag in PROPAGATES for flag, _ in options.propagation)
     spread = (config.linux.rootfsPropagation or "") in ("shared", "rshared")
-    return peers or spread or any(n.type == "user" for n in config.linux.namespaces)
+    return HOST if peers or spread else CHILDS
+
+
+def _without_atime(options: mountopts.Options) -> mountopts.Options:
+    """Return OPTIONS as far as a user namespace allows: how access times are kept is always the host's there."""
+    own = ~(m.MOUNT_ATTR__ATIME | m.MOUNT_ATTR_NODIRATIME)
+    return options.replace(
+        attr_set=options.attr_set & own,
+        attr_clr=options.attr_clr & own,
+        rec_set=options.rec_set & own,
+        rec_clr=options.rec_clr & own,
+    )
 
 
 def _default_propagation(config: Config) -> int:

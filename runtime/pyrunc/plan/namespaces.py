@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.oci.linux import Linux
     from pyrunc.oci.mounts import IDMapping
+    from pyrunc.plan.op import Argument
 
 FLAGS = {
     "time": p.CLONE_NEWTIME,
@@ -45,14 +46,20 @@ def has(linux: Linux, kind: str) -> bool:
     return any(n.type == kind for n in linux.namespaces)
 
 
-def host(config: Config, birthplace: Slot | None) -> Iterator[Op]:
-    """Yield the ops that open what will be joined, and the fork itself."""
+def host(config: Config, birthplace: Slot | None, foreign: frozenset[str]) -> Iterator[Op]:
+    """Yield the ops that open what will be joined, and the fork itself.
+
+    A namespace of a type in FOREIGN will be changed, and must not be the host's own.
+    """
     for index, namespace in enumerate(config.linux.namespaces):
         if namespace.path:
             at = f"/linux/namespaces/{index}/path"
-            args = (namespace.path, FLAGS[namespace.type])
+            args: tuple[Argument, ...] = (namespace.path, FLAGS[namespace.type])
             doing = f"error opening {namespace.type} namespace"
-            yield Op("open_namespace", args, at, Slot(f"ns-{namespace.type}"), doing)
+            call = "open_foreign_namespace" if namespace.type in foreign else "open_namespace"
+            if call == "open_foreign_namespace":
+                args = (namespace.path, FILES.get(namespace.type, namespace.type))
+            yield Op(call, args, at, Slot(f"ns-{namespace.type}"), doing)
     flags = 0 if _staged(config.linux) else _new_flags(config.linux)
     yield fork(flags, birthplace)
 
@@ -179,4 +186,8 @@ def child_exec(joins: tuple[str, ...]) -> Iterator[Op]:
         yield Op("setresuid", (0, 0, 0))
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     yield Op("setsid")
-    yield Op("open_directory", ("/",), into=ROOT)
+    if "mount" in joins:
+        yield Op("open_directory", ("/",), into=ROOT)
+    else:  # then the root is init's chroot, which the caller has opened
+        yield Op("fchdir", (ROOT,))
+        yield Op("chroot", (".",))

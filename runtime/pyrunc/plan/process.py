@@ -10,7 +10,7 @@ from pyrunc.linux import caps
 from pyrunc.linux import process as p
 from pyrunc.oci.process import Capabilities
 from pyrunc.plan import seccomp
-from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot
+from pyrunc.plan.op import CHILD, PROC, ROOT, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.request import Request
 
-PROGRAM = Slot("program")
 DEFAULT_UMASK = 0o022
 # getrlimit(2), include/uapi/asm-generic/resource.h
 RLIMITS = {
@@ -33,6 +32,7 @@ RLIMITS = {
 }
 # From Linux 6.14 on, a program started by descriptor alone keeps its own name in /proc/PID/comm.
 NAMED_BY_DESCRIPTOR = (6, 14)
+BY_DESCRIPTOR, BY_NAME, BY_PATH = "execveat", "execveat by name", "execve"
 
 
 
@@ -84,12 +84,12 @@ def child(
     home = not any(entry.startswith("HOME=") for entry in env)
     args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1)
     # Before the ids change: a program need not be readable for who may execute it.
-    yield Op("open_program", args, f"{at}/args/0", PROGRAM)
+    yield Op("open_program", args, f"{at}/args/0")
     yield from _credentials(process, facts, at, keep=_before_filter(process, filters))
-    yield Op("may_execute", (PROGRAM,), f"{at}/args/0")
+    yield Op("choose_program", (_how(facts, filters),), f"{at}/args/0")
     mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     yield Op("umask", (mask,), f"{at}/user/umask")
-    yield Op("close_on_exec", (3 + request.preserve_fds,))
+    yield Op("close_others", (3 + request.preserve_fds,))
 
 
 def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
@@ -97,17 +97,22 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
 
     Nothing but capset(2) and the execve follows the filter.
     """
-    by_descriptor = seccomp.lets_through(filters, "execveat")
-    how = "execveat" if facts.kernel >= NAMED_BY_DESCRIPTOR else "execveat by name"
-    if not by_descriptor:
-        how = "execve"
     final = None
     if _before_filter(process, filters):
         sets = process.capabilities
         keep = sets or Capabilities()
         final = (_mask(keep.effective), _mask(keep.permitted), _mask(keep.inheritable))
+    # The caller's affinity is none of the container's: all that the cpuset allows (the kernel cuts it down to that).
+    yield Op("allow_all_cpus")
     yield from _limits(process, at)
-    yield Op("exec_program", (PROGRAM, how, final), f"{at}/args/0")
+    yield Op("exec_program", (_how(facts, filters), final), f"{at}/args/0")
+
+
+def _how(facts: HostFacts, filters: Seccomp | None) -> str:
+    """Return how the program is executed: by descriptor, unless the kernel or the filter stands against it."""
+    if not seccomp.lets_through(filters, "execveat"):
+        return BY_PATH
+    return BY_DESCRIPTOR if facts.kernel >= NAMED_BY_DESCRIPTOR else BY_NAME
 
 
 def capability_warnings(sets: Capabilities | None) -> list[str]:

@@ -9,7 +9,7 @@ class Request(Record):
     """A create, run or exec, as plain values.
 
     Paths are absolute.  `preserve_fds` is the number of descriptors from 3 on that stay open.  `wait` says whether the
-    new init waits for `start` before it executes the program.
+    new init waits for `start` before it executes the program, `systemd` whether systemd makes the cgroups.
     """
 
     id: str
@@ -20,3 +20,4 @@ class Request(Record):
     no_new_keyring: bool = False
     preserve_fds: int = 0
     seccomp_cache: str = ""
+    systemd: bool = False

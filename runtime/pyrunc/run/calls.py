@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import posix
 
+from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run import files, filters, groups, hooks, identity, program, start, tty
+from pyrunc.run import files, filters, groups, hooks, identity, inside, program, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 FD_MAX = 0xFFFFFFFF
+ALL_CPUS = b"\xff" * 1024  # as many as a kernel can be built for
 
 
 def _write_proc(pid: int, name: str, text: str) -> None:
@@ -43,9 +45,24 @@ def _raise_rlimit(pid: int, resource: int, hard: int) -> None:
         process.prlimit(pid, resource, soft, hard)
 
 
+def _allow_all_cpus() -> None:
+    """Let this process run wherever its cpuset allows: the kernel cuts the mask down to that."""
+    process.sched_setaffinity(0, ALL_CPUS)
+
+
 def _open_namespace(path: str, kind: int) -> int:
     """Open a namespace file; setns(2) will check that it is of KIND."""
     return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+
+
+def _open_foreign_namespace(path: str, name: str) -> int:
+    """Open a namespace file that must not be of the namespace called NAME that we are in ourselves (sysctl is written to it)."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    own, other = posix.stat(f"/proc/self/ns/{name}"), posix.fstat(fd)
+    if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
+        posix.close(fd)
+        raise OpError(f"{path} is the host's own namespace, and linux.sysctl would change the host's settings")
+    return fd
 
 
 def _enter_time(proc: int) -> None:
@@ -56,9 +73,21 @@ def _enter_time(proc: int) -> None:
     posix.close(fd)
 
 
-def _close_on_exec(first: int) -> None:
-    """Mark every descriptor from FIRST on close-on-exec (CVE-2024-21626)."""
-    fs.close_range(first, FD_MAX, fs.CLOSE_RANGE_CLOEXEC)
+def _close_others(context: Context, first: int) -> None:
+    """Close every descriptor from FIRST on but what is needed until the execve (CVE-2024-21626).
+
+    What a caller has leaked to us goes too: a waiting init holds nothing of the host's.
+    """
+    needed = {context.slots.get("start", -1), context.slots.get("result", -1)}
+    if context.sock is not None:
+        needed.add(context.sock.fileno())
+    if context.program is not None:
+        needed |= {context.program.fd, context.program.parent}
+    for fd in sorted(needed):
+        if fd > first:
+            fs.close_range(first, fd - 1, 0)
+        first = max(first, fd + 1)
+    fs.close_range(first, FD_MAX, 0)
 
 
 def _run_hook(context: Context, hook: Hook, kind: str, index: int, status: str) -> None:
@@ -79,10 +108,10 @@ def _hand_over_terminal(context: Context) -> None:
 
 
 KERNEL: dict[str, Callable[..., Any]] = {
+    "allow_all_cpus": _allow_all_cpus,
     "bring_up": net.bring_up,
     "chdir": posix.chdir,
     "chroot": posix.chroot,
-    "close_on_exec": _close_on_exec,
     "enter_time": _enter_time,
     "fchdir": posix.fchdir,
     "fsconfig": mount.fsconfig,
@@ -91,6 +120,7 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "mount": mount.mount,
     "mount_setattr": mount.mount_setattr,
     "move_mount": mount.move_mount,
+    "open_foreign_namespace": _open_foreign_namespace,
     "open_namespace": _open_namespace,
     "open_tree": mount.open_tree,
     "personality": process.personality,
@@ -112,6 +142,8 @@ KERNEL: dict[str, Callable[..., Any]] = {
 STEPS: dict[str, Callable[..., Any]] = {
     "announce_exec": start.announce_exec,
     "capset": identity.capset,
+    "choose_program": program.choose_program,
+    "close_others": _close_others,
     "commit": _commit,
     "drop_bounding": identity.drop_bounding,
     "enter_cwd": identity.enter_cwd,
@@ -122,7 +154,6 @@ STEPS: dict[str, Callable[..., Any]] = {
     "make_node": files.make_node,
     "make_readonly": files.make_readonly,
     "mask": files.mask,
-    "may_execute": program.may_execute,
     "mount_on": files.mount_on,
     "mount_point": files.mount_point,
     "move_to_root": files.move_to_root,
@@ -142,6 +173,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "wait_for_start": start.wait_for_start,
     "write_at": files.write_at,
     **groups.STEPS,
+    **inside.STEPS,
 }
 
 

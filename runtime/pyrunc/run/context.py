@@ -8,8 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pyrunc.linux.process import Image
     from pyrunc.run.filters import Filter
+    from pyrunc.run.inside import Inside
+    from pyrunc.run.program import Program
+
+
+# Slots that belong to the caller, who opened or takes them over.
+CALLERS = ("child", "master", "init", "start", "result")
 
 
 def _nothing(*_: object) -> None:
@@ -45,7 +50,8 @@ class Context:
         self.empty_attached = False
         self.owns_cgroups = False
         self.filter: Filter | None = None
-        self.image: Image | None = None
-        self.program = (-1, "")
+        self.root = -1
+        self.programs: list[Program] = []
+        self.program: Program | None = None
         self.own_inode = (0, 0)
-        self.warnings: list[str] = []
+        self.inside: Inside | None = None

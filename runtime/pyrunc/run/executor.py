@@ -18,10 +18,12 @@ from _signal import (
     valid_signals,
 )
 
-from pyrunc.errors import PyruncError
+from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
 from pyrunc.run import wire
 from pyrunc.run.calls import perform
+from pyrunc.run.context import CALLERS
+from pyrunc.run.inside import leave_inside
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
@@ -46,7 +48,13 @@ def run(plan: Plan, context: Context) -> int:
             except OSError as error:
                 from pyrunc.run.story import tell
 
-                raise tell(op, context, error.errno or 0, "", child=False) from error
+                raise tell(op, error.errno or 0, "", child=False) from error
+            except OpError as error:
+                if error.pointer or not op.at:
+                    raise
+                from pyrunc.run.story import tell
+
+                raise tell(op, 0, str(error), child=False) from error
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
         _kill(context)
@@ -75,10 +83,24 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
     elif op.call == "barrier":
         _expect(plan, context, str(op.args[0]))
     elif op.call == "go":
+        _go(context, str(op.args[0]))
+    elif op.call == "give":
         if context.sock is not None:
-            wire.send_go(context.sock)
+            wire.send_give(context.sock, str(op.args[0]), context.slots[op.args[0]])  # type: ignore[index]
     else:
         perform(op, context)
+
+
+def _go(context: Context, name: str) -> None:
+    """Let the child go on from barrier NAME; it may have died while it waited."""
+    if context.sock is None:
+        return
+    try:
+        wire.send_go(context.sock)
+    except BrokenPipeError:
+        from pyrunc.run.story import tell_death
+
+        raise tell_death(context, f"while it waited at {name}") from None
 
 
 def _fork(plan: Plan, context: Context, op: Op) -> None:
@@ -107,11 +129,11 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
                 return  # close-on-exec closed the wire: the execve has worked
             from pyrunc.run.story import tell_death
 
-            raise tell_death(context, name)
+            raise tell_death(context, f"before it reached {name}")
         if frame.kind == wire.FAIL:
             from pyrunc.run.story import tell
 
-            raise tell(plan.child[frame.index], context, frame.errno, frame.text, child=True)
+            raise tell(plan.child[frame.index], frame.errno, frame.text, child=True)
         if frame.kind == wire.MOVED:
             posix.waitpid(context.slots["child"], 0)
             context.slots["child"] = frame.pid
@@ -138,8 +160,9 @@ def _kill(context: Context) -> None:
 
 def _close(context: Context) -> None:
     """Close what the host's column opened; the socket and the master stay the caller's."""
+    leave_inside(context)
     for name, value in context.slots.items():
-        if name not in ("child", "master", "init", "start", "result") and value >= 0:
+        if name not in CALLERS and value >= 0:
             posix.close(value)
 
 
@@ -165,7 +188,9 @@ def _child(plan: Plan, context: Context, host: socket, sock: socket) -> NoReturn
             if op.call == "barrier":
                 fd = context.slots[op.args[1]] if len(op.args) > 1 else -1  # type: ignore[index]
                 wire.send_at(sock, str(op.args[0]), fd)
-                if wire.receive(sock) is None:
+                while (frame := wire.receive(sock)) is not None and frame.kind == wire.GIVE:
+                    context.slots[frame.name] = frame.fd
+                if frame is None:
                     posix._exit(1)  # the host side is gone: so are we
             elif op.call == "respawn":
                 _respawn(op, sock)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from pyrunc.cgroup.knobs import Write
     from pyrunc.cgroup.paths import Place
+    from pyrunc.cgroup.systemd import Property
+    from pyrunc.cgroup.units import Unit
     from pyrunc.run.context import Context
 
 
@@ -21,6 +23,19 @@ def make_cgroup(context: Context, places: tuple[Place, ...]) -> None:
     fs.refuse_used(places)
     context.owns_cgroups = True
     fs.make(places)
+
+
+def start_scope(context: Context, unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
+    """Let systemd start the scope UNIT with process PID in it."""
+    from pyrunc.cgroup import systemd
+
+    context.owns_cgroups = True
+    systemd.start(unit, pid, properties)
+
+
+def fill_cgroup(_: Context, places: tuple[Place, ...]) -> None:
+    """Make the cgroups that systemd has not made: it knows few controllers of version 1."""
+    fs.make(places, enable=False)
 
 
 def limit_cgroup(_: Context, places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
@@ -34,10 +49,9 @@ def open_tasks(_: Context, directory: str) -> int:
 
 
 def join_cgroup(_: Context, *doors: int) -> None:
-    """Join, by a write to each of DOORS, which is then closed."""
+    """Join, by a write to each of DOORS."""
     for fd in doors:
         posix.write(fd, b"0")
-        posix.close(fd)
 
 
 def move_to_cgroup(_: Context, directory: str, pid: int) -> None:
@@ -54,9 +68,11 @@ def attach_device_program(_: Context, directory: str, program: bytes) -> None:
 
 STEPS: dict[str, Callable[..., Any]] = {
     "attach_device_program": attach_device_program,
+    "fill_cgroup": fill_cgroup,
     "join_cgroup": join_cgroup,
     "limit_cgroup": limit_cgroup,
     "make_cgroup": make_cgroup,
     "move_to_cgroup": move_to_cgroup,
     "open_tasks": open_tasks,
+    "start_scope": start_scope,
 }

@@ -17,6 +17,7 @@ from _struct import unpack_from
 from pyrunc.errors import OpError
 from pyrunc.linux import fs
 from pyrunc.linux import process as p
+from pyrunc.plan.process import BY_DESCRIPTOR, BY_NAME, BY_PATH
 from pyrunc.run import rootpath, users
 
 TYPE_CHECKING = False
@@ -31,19 +32,59 @@ PT_INTERP, EHDR_SIZE = 3, 64
 # Elf64 and Elf32: format of an offset, where e_phoff and e_phentsize are, sizeof(Phdr), where p_offset is.
 LAYOUTS = (("=Q", 32, 54, 56, 8), ("=I", 28, 42, 32, 4))
 ANY_EXECUTE = 0o111
+# What an errno of execve(2) means beyond its name.
+WHY = {
+    errno.ENOEXEC: ": neither a program for this machine nor a script that begins with #!",
+    errno.ENOENT: ": the program, or the interpreter that it names, is gone",
+}
 
 
-def open_program(
-    context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int
-) -> int:
+class Program:
+    """A program that PATH leads to, ready to be executed once its user is known to be allowed to.
+
+    `fd` is what execveat(2) gets, `path` its name from the root, `checked` all
+    files that the user must be allowed to execute: scripts, then the program.
+    `parent` and `name` are its directory and its name there, for kernels that
+    execute by these.  A program that cannot work has the `error` to raise when
+    it is chosen.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Know no more than a PATH from the root."""
+        self.fd = -1
+        self.path = path
+        self.checked = [path]
+        self.image: p.Image | None = None
+        self.parent, self.name = -1, ""
+        self.error: OpError | None = None
+
+
+def open_program(context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int) -> None:
     """Find ARGS[0] as execvp(3) would in ENV's PATH, inside ROOT; lay out the new image.
 
+    Where PATH leads to several, all are opened: which one runs depends on what
+    the user may execute, which `choose_program` asks once the ids are set.
     UID is that of the user whose HOME is to be looked up, -1 for none.  Raises
     OpError in the words that engines turn into exit codes 126 and 127.
     """
     if uid >= 0:
         env = (*env, "HOME=" + users.home_of(users.read_table(root, "etc/passwd"), uid))
-    path = _search(root, cwd, args[0], env)
+    context.root = root
+    paths = _search(root, cwd, args[0], env)
+    for path in paths:
+        found = Program(_absolute(cwd, path))
+        try:
+            _prepare(context, found, cwd, args, env, path)
+        except OpError as error:
+            found.error = error
+        context.programs.append(found)
+    if len(paths) == 1 and context.programs[0].error is not None:
+        raise context.programs[0].error
+
+
+def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], env: tuple[str, ...], path: str) -> None:
+    """Open the program at PATH, or the interpreter that it names, check it, and lay out its image in FOUND."""
+    root = context.root
     fd = _open(root, cwd, path, args[0])
     for _ in range(SCRIPTS_MAX):
         head = posix.pread(fd, HEAD, 0)
@@ -53,23 +94,24 @@ def open_program(
         args = (interpreter, *([argument] if argument else []), path, *args[1:])
         posix.close(fd)
         fd, path = _open_interpreter(root, cwd, interpreter, path), interpreter
+        found.checked.append(_absolute(cwd, path))
     else:
         raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
+    found.fd, found.path = fd, found.checked[-1]
     _refuse_ourselves(context, fd, path)
     for interpreter in _elf_interpreters(fd, head):
         loader = _open_interpreter(root, cwd, interpreter, path)
         _refuse_ourselves(context, loader, path)
         posix.close(loader)
-    context.image = p.Image(args, env)
-    context.program = (root, _absolute(cwd, path))
-    return fd
+    found.image = p.Image(args, env)
 
 
-def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> str:
-    """Return the path of program NAME: itself if it has a slash, else the first in PATH."""
+def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> list[str]:
+    """Return the paths of program NAME: itself if it has a slash, else every one in PATH that somebody may execute."""
     if "/" in name:
-        return name
+        return [name]
     path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
+    found: list[str] = []
     denied = False
     for directory in path.split(":") if path else ():
         candidate = f"{directory or '.'}/{name}"
@@ -81,8 +123,10 @@ def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> str:
         posix.close(fd)
         if mode & rootpath.S_IFMT == rootpath.S_IFREG:
             if mode & ANY_EXECUTE:
-                return candidate
+                found.append(candidate)
             denied = True
+    if found:
+        return found
     if denied:
         raise OpError(f'exec: "{name}": permission denied', errno=errno.EACCES)
     raise OpError(f'exec: "{name}": executable file not found in $PATH', errno=errno.ENOENT)
@@ -166,49 +210,71 @@ def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
         raise OpError(text, errno=errno.EACCES)
 
 
-def may_execute(context: Context, program: int) -> None:
-    """Make sure that the user, who this process is by now, may execute PROGRAM."""
+def choose_program(context: Context, how: str) -> None:
+    """Choose the first program that the user, who this process is by now, may execute; HOW is that of `exec_program`."""
+    for found in context.programs:
+        if all(map(_may_execute, found.checked)):
+            if found.error is not None:
+                raise found.error
+            if how == BY_NAME:
+                found.parent, found.name = _parent(context.root, found.path)
+            context.program = found
+            return
+    raise OpError(f'exec: "{context.programs[0].path}": permission denied', errno=errno.EACCES)
+
+
+def _may_execute(path: str) -> bool:
+    """Return whether this process may reach and execute PATH (access(2)): a mode, a directory or noexec may forbid it."""
     try:
-        fs.faccessat2(program, "", posix.X_OK, fs.AT_EMPTY_PATH | fs.AT_EACCESS)
+        fs.faccessat2(fs.AT_FDCWD, path, posix.X_OK, fs.AT_EACCESS)
     except PermissionError:
-        raise OpError(f'exec: "{context.program[1]}": permission denied', errno=errno.EACCES) from None
+        return False
+    return True
 
 
-def exec_program(context: Context, program: int, how: str, final: tuple[int, int, int] | None) -> None:
+def exec_program(context: Context, how: str, final: tuple[int, int, int] | None) -> None:
     """Load the filter, drop what only that needed, and become the program.
 
-    HOW is "execveat" (the descriptor), "execveat by name" (its directory and
-    its name, for kernels that name a process after the path), or "execve"
-    (for filters that know no other).  Returns only by raising OSError.
+    HOW is BY_DESCRIPTOR, BY_NAME (its directory and its name, for kernels that
+    name a process after the path), or BY_PATH (for filters that know no other).  Returns only by raising OpError.
     """
-    image = context.image
-    if image is None:
+    program = context.program
+    if program is None or program.image is None:
         raise OpError("nothing to execute: the plan opened no program")
-    root, path = context.program
-    parent, name = _parent(root, path, program) if how == "execveat by name" else (-1, "")
+    if how == BY_NAME:
+        _check_same(program)
     pthread_sigmask(SIG_SETMASK, ())
     if context.filter is not None:
         p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
     if final is not None:
         p.capset(*final)
-    if how == "execveat":
-        p.execveat(program, "", image, p.AT_EMPTY_PATH)
-    elif how == "execve":
-        p.execve(path, image)
-    else:
-        p.execveat(parent, name, image, p.AT_SYMLINK_NOFOLLOW)
+    try:
+        if how == BY_DESCRIPTOR:
+            p.execveat(program.fd, "", program.image, p.AT_EMPTY_PATH)
+        elif how == BY_PATH:
+            p.execve(program.path, program.image)
+        else:
+            p.execveat(program.parent, program.name, program.image, p.AT_SYMLINK_NOFOLLOW)
+    except OSError as error:
+        reason = (error.strerror or "").lower() + WHY.get(error.errno or 0, "")
+        raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
 
 
-def _parent(root: int, path: str, program: int) -> tuple[int, str]:
-    """Return the directory that really holds PATH inside ROOT, and the name there."""
+def _check_same(program: Program) -> None:
+    """Refuse a file that has taken the place of the one that was checked."""
+    found = posix.stat(program.name, dir_fd=program.parent, follow_symlinks=False)
+    ours = posix.fstat(program.fd)
+    if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
+        raise OpError(f"exec {program.path}: replaced while it was being started", errno=errno.EACCES)
+
+
+def _parent(root: int, path: str) -> tuple[int, str]:
+    """Return the directory inside ROOT that really holds PATH, and the name there."""
     for _ in range(rootpath.LINKS_MAX):
         head, tail = rootpath.split(path)
         parent = rootpath.open_path(root, head, posix.O_DIRECTORY)
         found = posix.stat(tail, dir_fd=parent, follow_symlinks=False)
         if found.st_mode & rootpath.S_IFMT != rootpath.S_IFLNK:
-            ours = posix.fstat(program)
-            if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
-                raise OpError(f"exec {path}: replaced while it was being started", errno=errno.EACCES)
             return parent, tail
         target = posix.readlink(tail, dir_fd=parent)
         path = target if target.startswith("/") else f"{head}/{target}"

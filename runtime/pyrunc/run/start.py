@@ -11,15 +11,14 @@ from __future__ import annotations
 import posix
 from _signal import SIG_DFL, SIG_SETMASK, SIGHUP, SIGINT, SIGQUIT, SIGTERM, pthread_sigmask, signal
 
+from pyrunc.run.fifos import STARTED
 from pyrunc.run.wire import send_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
-GO, STARTED = b"0", b"x"
 ENDING = (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
-FIFO, RESULT = "exec.fifo", "result.fifo"
 
 
 def _leave(number: int, _: object) -> None:

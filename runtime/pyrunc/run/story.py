@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno as codes
 import posix
 
-from pyrunc.errors import OpError
+from pyrunc.errors import HookError, OpError
 from pyrunc.plan import text
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START = "unable to start container process"
 INIT = "error during container init"
 # Calls whose name says nothing to a person: the message of the step does.
-STEPS_THAT_SPEAK = frozenset(("open_program", "may_execute", "exec_program", "run_hook", "enter_cwd"))
+STEPS_THAT_SPEAK = frozenset(("open_program", "choose_program", "exec_program", "run_hook", "enter_cwd"))
 # What to do, by call and errno; by call alone; by errno alone.
 HINTS = {
     ("clone3", codes.EPERM): "making namespaces needs root, or user namespaces that this host allows",
@@ -27,6 +27,9 @@ HINTS = {
     ("clone3", codes.EINVAL): "this kernel lacks one of these namespaces",
     ("setns", codes.EINVAL): "the file is of another type of namespace",
     ("open_namespace", codes.ENOENT): "the process or file behind this path is gone",
+    ("open_tree_inside", codes.ENOENT): "the source does not exist on the host",
+    ("open_tree_inside", codes.EINVAL): "a user namespace shows a tree with mounts below it only whole: use rbind",
+    ("mount_setattr", codes.EPERM): "the host's mount forbids it, and a user namespace cannot undo that",
     ("open_tree", codes.ENOENT): "the source does not exist on the host",
     ("fsopen", codes.ENODEV): "this kernel does not know the file system",
     ("fsconfig", codes.EINVAL): "the file system refused an option",
@@ -40,29 +43,24 @@ HINTS = {
 }
 
 
-def tell(op: Op, context: Context, errno: int, detail: str, *, child: bool) -> OpError:
+def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError:
     """Return the error for OP, which failed with ERRNO and DETAIL."""
     reason = posix.strerror(errno).lower() if errno else ""
     if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
         reason, shown = detail, ""
     else:
         shown = text.brief(op)
-        if op.call == "exec_program":
-            shown = f"exec {context.program[1] or _program(op)}"
         if detail:
             reason = f"{reason}: {detail.strip()}"
     parts = [START, INIT if child else "", op.doing, shown, reason]
     message = ": ".join(part for part in parts if part)
+    if op.call == "run_hook":
+        return HookError(message, pointer=op.at)
     return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((op.call, errno), ""))
 
 
-def _program(op: Op) -> str:
-    """Return what stands for the program when only the host side knows about the failure."""
-    return str(op.args[0])
-
-
-def tell_death(context: Context, barrier: str) -> OpError:
-    """Return the error for a child that died without a word, before BARRIER."""
+def tell_death(context: Context, when: str) -> OpError:
+    """Return the error for a child that died without a word; WHEN is told in terms of barriers."""
     pid = context.slots.pop("child", 0)
     status = posix.waitpid(pid, 0)[1] if pid else 0
     code = posix.waitstatus_to_exitcode(status)
@@ -70,5 +68,5 @@ def tell_death(context: Context, barrier: str) -> OpError:
     hint = ""
     if code == -9:
         hint = "the memory limit may be too low to start (/linux/resources/memory/limit); see the kernel's log"
-    message = f"{START}: {INIT}: the container's init was {how} before it reached {barrier}"
+    message = f"{START}: {INIT}: the container's init was {how} {when}"
     return OpError(message.replace("was exited", "exited"), hint=hint)

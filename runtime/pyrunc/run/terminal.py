@@ -36,12 +36,10 @@ class Relay:
         self.watch = poll()
 
     def __enter__(self) -> Self:
-        """Make our terminal, if we have one, raw, and give its size to the container's."""
+        """Make our terminal, if we have one, raw."""
         if posix.isatty(STDIN):
             self.saved = termios.tcgetattr(STDIN)
             _make_raw(STDIN)
-        _clear_onlcr(self.master)
-        self._copy_size()
         for fd in (STDIN, self.master, self.signals):
             self.watch.register(fd, POLLIN)
         return self
@@ -74,14 +72,9 @@ class Relay:
         """Deal with one signal that has come in."""
         (number,) = unpack_from("=I", posix.read(self.signals, SIGINFO_SIZE))
         if number == SIGWINCH:
-            self._copy_size()
+            _copy_size(self.master)
         else:
             pass_on(pid, number)
-
-    def _copy_size(self) -> None:
-        """Give the container's terminal the size of ours."""
-        if posix.isatty(STDIN):
-            ioctl(self.master, termios.TIOCSWINSZ, ioctl(STDIN, termios.TIOCGWINSZ, bytes(8)))
 
     def _output(self, event: int) -> bool:
         """Copy what the container wrote; return whether there was anything."""
@@ -116,6 +109,18 @@ class Relay:
             self.watch.unregister(fd)
         except KeyError:
             return
+
+
+def prepare(master: int) -> None:
+    """Set the terminal behind MASTER up, before its program can look at it: the size of ours, no carriage returns added."""
+    _clear_onlcr(master)
+    _copy_size(master)
+
+
+def _copy_size(master: int) -> None:
+    """Give the container's terminal the size of ours, if we have one."""
+    if posix.isatty(STDIN):
+        ioctl(master, termios.TIOCSWINSZ, ioctl(STDIN, termios.TIOCGWINSZ, bytes(8)))
 
 
 def _clear_onlcr(fd: int) -> None:

@@ -1,6 +1,7 @@
-"""What the two sides of a plan say to each other: three kinds of frame over one socket pair.
+"""What the two sides of a plan say to each other: five kinds of frame over one socket pair.
 
     at(barrier)[+fd]     child to host: I wait here
+    give(slot)+fd        host to child, before go: a descriptor for you
     go                   host to child: go on
     fail(op index, errno, text)   child to host: this op failed; the host knows its story
     moved(pid)           child to host: I forked once more, follow that one
@@ -17,7 +18,7 @@ from _struct import calcsize, pack, unpack_from
 
 from pyrunc.record import Record
 
-AT, GO, FAIL, MOVED = b"A", b"G", b"F", b"P"
+AT, GIVE, GO, FAIL, MOVED = b"A", b"D", b"G", b"F", b"P"
 FRAME_MAX = 4096
 _PLACE = "=Ii"
 _FD = "i"
@@ -43,8 +44,17 @@ def pair() -> tuple[socket, socket]:
 
 def send_at(sock: socket, name: str, fd: int = -1) -> None:
     """Say that this side waits at barrier NAME; pass descriptor FD along."""
-    rights = [(SOL_SOCKET, SCM_RIGHTS, pack(_FD, fd))] if fd >= 0 else []
-    sock.sendmsg([AT + name.encode()], rights)
+    sock.sendmsg([AT + name.encode()], _rights(fd))
+
+
+def send_give(sock: socket, name: str, fd: int) -> None:
+    """Give the other side descriptor FD for its slot NAME."""
+    sock.sendmsg([GIVE + name.encode()], _rights(fd))
+
+
+def _rights(fd: int) -> list[tuple[int, int, bytes]]:
+    """Return the ancillary data that passes FD along, if there is one (unix(7))."""
+    return [(SOL_SOCKET, SCM_RIGHTS, pack(_FD, fd))] if fd >= 0 else []
 
 
 def send_go(sock: socket) -> None:
@@ -74,7 +84,7 @@ def receive(sock: socket) -> Frame | None:
 def parse(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> Frame | None:
     """Return the frame that DATA is; None if it is none."""
     kind = data[:1]
-    if kind == AT:
+    if kind in (AT, GIVE):
         fd: int = unpack_from(_FD, ancillary[0][2])[0] if ancillary else -1
         return Frame(kind, name=str(data[1:], "utf-8"), fd=fd)
     if kind == FAIL:

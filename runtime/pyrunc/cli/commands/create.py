@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from _signal import SIG_DFL, SIGHUP, SIGTERM, default_int_handler, getsignal, signal
+
 from pyrunc.cli.main import Call
 from pyrunc.container.create import create
 from pyrunc.container.options import CreateOptions
 
 
 def command(call: Call) -> int:
-    """Create the container."""
-    create(CreateOptions(id=call.positional[0], root=call.root, log=call.log, **call.options))
+    """Create the container; a caller who gives up, or whose terminal dies, leaves nothing of it."""
+    for number in (SIGHUP, SIGTERM):
+        if getsignal(number) == SIG_DFL:  # nohup(1) wants one ignored
+            signal(number, default_int_handler)  # as ^C does: it raises KeyboardInterrupt
+    options = CreateOptions(
+        id=call.positional[0],
+        root=call.root,
+        systemd_cgroup=bool(call.general.get("systemd_cgroup")),
+        log=call.log,
+        **call.options,
+    )
+    create(options)
     return 0

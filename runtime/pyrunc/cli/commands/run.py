@@ -9,4 +9,11 @@ from pyrunc.container.run import run
 
 def command(call: Call) -> int:
     """Run the container and return its status."""
-    return run(RunOptions(id=call.positional[0], root=call.root, log=call.log, **call.options))
+    options = RunOptions(
+        id=call.positional[0],
+        root=call.root,
+        systemd_cgroup=bool(call.general.get("systemd_cgroup")),
+        log=call.log,
+        **call.options,
+    )
+    return run(options)

@@ -1,0 +1,133 @@
+"""The systemd driver: a transient scope, asked for over D-Bus (org.freedesktop.systemd1(5)).
+
+The slow path of cgroups: jeepney is loaded only here.  A scope takes three
+round trips (Hello, AddMatch, StartTransientUnit) and a signal that it is done.
+"""
+
+from __future__ import annotations
+
+from pyrunc.errors import OpError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from jeepney.io.blocking import DBusConnection
+
+    from pyrunc.cgroup.units import Unit
+
+    # name, D-Bus signature, value
+    Property = tuple[str, str, Any]
+
+MANAGER = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager")
+SECONDS = 30.0
+NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
+
+
+class Manager:
+    """A connection to systemd."""
+
+    def __init__(self) -> None:
+        """Connect to the system bus.  Raises UnsupportedError if systemd cannot be reached there."""
+        from jeepney import DBusAddress
+        from jeepney.io.blocking import open_dbus_connection
+
+        try:
+            self.bus: DBusConnection = open_dbus_connection("SYSTEM")
+        except (OSError, KeyError) as error:
+            reason = (getattr(error, "strerror", "") or str(error)).lower()
+            hint = "leave --systemd-cgroup out, or start D-Bus and systemd"
+            raise UnsupportedError(f"systemd cannot be reached over D-Bus: {reason}", hint=hint) from None
+        path, name, interface = MANAGER
+        self.address = DBusAddress(path, name, interface)
+
+    def close(self) -> None:
+        """End the connection."""
+        self.bus.close()
+
+    def call(self, method: str, signature: str, *body: object) -> Any:
+        """Call METHOD of the manager and return its results.  Raises OpError with what systemd says."""
+        from jeepney import HeaderFields, MessageType, new_method_call
+
+        message = new_method_call(self.address, method, signature, body)
+        reply = self.bus.send_and_get_reply(message, timeout=SECONDS)
+        if reply.header.message_type == MessageType.error:
+            kind = str(reply.header.fields.get(HeaderFields.error_name, ""))
+            said = str(reply.body[0]) if reply.body else kind
+            raise BusError(f"systemd refuses {method}: {said}", kind)
+        return reply.body
+
+    def finish(self, method: str, signature: str, *body: object) -> None:
+        """Call METHOD, which starts a job, and wait until that is done.  Raises OpError unless it is."""
+        from jeepney import MatchRule, message_bus
+
+        path, name, interface = MANAGER
+        wanted = {"type": "signal", "interface": interface, "member": "JobRemoved", "path": path}
+        # The bus knows who owns the well-known name; what arrives bears a unique one.
+        with self.bus.filter(MatchRule(**wanted), bufsize=64) as removed:
+            self.bus.send_and_get_reply(message_bus.AddMatch(MatchRule(sender=name, **wanted)), timeout=SECONDS)
+            job = self.call(method, signature, *body)[0]
+            while True:
+                _, ended, unit, result = self.bus.recv_until_filtered(removed, timeout=SECONDS).body
+                if ended == job:
+                    break
+        if result not in ("done", "skipped"):
+            raise OpError(f"systemd could not do {method} for {unit}: {result}", hint=f"see journalctl -u {unit}")
+
+
+class BusError(OpError):
+    """systemd refused a call; `kind` is the name of its error."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        """Keep the KIND beside the message."""
+        super().__init__(message)
+        self.kind = kind
+
+
+def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
+    """Start scope UNIT with process PID in it.  Raises OpError."""
+    from pyrunc.errors import PyruncError
+
+    scope = unit.name.endswith(".scope")
+    given: list[tuple[str, tuple[str, Any]]] = [
+        ("Description", ("s", f"pyrunc container {unit.name}")),
+        ("Wants" if not scope else "Slice", ("as", [unit.slice]) if not scope else ("s", unit.slice)),
+        ("DefaultDependencies", ("b", False)),
+        *((name, (signature, value)) for name, signature, value in properties),
+    ]
+    if scope:
+        given += [("Delegate", ("b", True)), ("PIDs", ("au", [pid]))]
+    manager = Manager()
+    try:
+        manager.finish("StartTransientUnit", "ssa(sv)a(sa(sv))", unit.name, "replace", given, [])
+    except TimeoutError:
+        raise PyruncError(f"systemd has not started {unit.name} within {SECONDS:g} s") from None
+    finally:
+        manager.close()
+
+
+def change(name: str, properties: tuple[Property, ...]) -> None:
+    """Set PROPERTIES of unit NAME, until it stops.  Raises OpError."""
+    manager = Manager()
+    try:
+        given = [(key, (signature, value)) for key, signature, value in properties]
+        manager.call("SetUnitProperties", "sba(sv)", name, True, given)
+    finally:
+        manager.close()
+
+
+def stop(name: str) -> None:
+    """Stop unit NAME and forget that it failed; one that systemd does not know is no error.  Raises OpError."""
+    manager = Manager()
+    try:
+        for method, signature, body in (("StopUnit", "ss", (name, "replace")), ("ResetFailedUnit", "s", (name,))):
+            try:
+                if method == "StopUnit":
+                    manager.finish(method, signature, *body)
+                else:
+                    manager.call(method, signature, *body)
+            except BusError as error:
+                if error.kind != NO_SUCH_UNIT:
+                    raise
+    finally:
+        manager.close()

@@ -1,0 +1,65 @@
+"""/linux/sysctl: kernel settings of the container's own namespaces (config-linux.md, "Sysctl")."""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError
+from pyrunc.plan.namespaces import has
+from pyrunc.plan.op import PROC, Op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.oci.config import Config
+
+# sysctl(8) names that belong to a namespace, by its type (sysctl(2), namespaces(7)).
+IPC = frozenset(
+    "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
+    "kernel.shm_rmid_forced kernel.auto_msgmni kernel.msg_next_id kernel.sem_next_id "
+    "kernel.shm_next_id".split()
+)
+
+
+def child(config: Config) -> Iterator[Op]:
+    """Yield the ops that write the settings, through the host's procfs."""
+    for name, value in config.linux.sysctl.items():
+        at = "/linux/sysctl/" + name.replace("~", "~0").replace("/", "~1")
+        _check(config, name, at)
+        doing = f'error setting sysctl "{name}" to "{value}"'
+        yield Op("write_at", (PROC, f"sys/{_path(name)}", value), at, doing=doing)
+
+
+def kinds(config: Config) -> frozenset[str]:
+    """Return the types of the namespaces that settings are written to: one that is joined must not be the host's."""
+    return frozenset(_kind(config, name) for name in config.linux.sysctl)
+
+
+def _path(name: str) -> str:
+    """Return NAME as a path; the first separator says which of the two is one (sysctl.d(5))."""
+    first = next((letter for letter in name if letter in "./"), ".")
+    return name if first == "/" else name.translate({ord("."): "/", ord("/"): "."})
+
+
+def _kind(config: Config, name: str) -> str:
+    """Return the type of the namespace that setting NAME belongs to; "" if it is the whole machine's."""
+    dotted = _path(name).replace("/", ".")
+    if dotted in IPC or dotted.startswith("fs.mqueue."):
+        return "ipc"
+    if dotted.startswith("net."):
+        return "network"
+    if dotted == "kernel.domainname" or (dotted == "kernel.hostname" and not config.hostname):
+        return "uts"
+    return "user" if dotted.startswith("user.") else ""
+
+
+def _check(config: Config, name: str, at: str) -> None:
+    """Refuse a setting that is not the container's own."""
+    kind = _kind(config, name)
+    if not kind or ".." in _path(name).split("/"):
+        hint = "only settings that belong to a namespace may be changed"
+        raise ConfigError(f'sysctl "{name}" is not in a separate kernel namespace', pointer=at, hint=hint)
+    if not has(config.linux, kind):
+        hint = f'add {{"type": "{kind}"}} to /linux/namespaces'
+        raise ConfigError(
+            f'sysctl "{name}" is not allowed as it is the host\'s: no {kind} namespace', pointer=at, hint=hint
+        )
