@@ -108,6 +108,8 @@ def asked(**fields: object) -> DeviceRule:
         ((asked(major=10, minor=229),), "b", "rw", (10, 229), False),
         ((asked(major=10),), "c", "rw", (10, 1), True),
         ((asked(major=10, minor=-1),), "c", "rw", (10, 1), True),
+        ((asked(major=0, minor=0),), "c", "r", (9, 9), False),
+        ((asked(major=0, minor=0),), "c", "r", (0, 0), True),
         ((asked(type="u", major=10),), "c", "rw", (10, 1), True),
         ((asked(type="b", major=8, access="r"),), "b", "r", (8, 0), True),
         ((asked(type="b", major=8, access="r"),), "b", "rw", (8, 0), False),
@@ -197,6 +199,20 @@ def test_the_versions_agree(rules: tuple[DeviceRule, ...], kind: str, major: int
     program = bpf.program(found)
     for access in "rw":
         assert version_1(lines, kind, access, major, minor) == run(program, kind, access, major, minor)
+
+
+# config-linux.md, "Default Devices", with what terminals need; and no other may be opened.
+OPEN_TO_ALL = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)}
+
+
+def test_what_every_container_may_open():
+    program, lines = bpf.program(DEFAULTS), devices.v1_writes(DEFAULTS)
+    for kind, major, minor in product("cb", (0, 1, 5, 8, 136), range(12)):
+        allowed = kind == "c" and ((major, minor) in OPEN_TO_ALL or major == 136)
+        for access in ("r", "w", "rw"):
+            assert run(program, kind, access, major, minor) is allowed
+            assert version_1(lines, kind, access, major, minor) is allowed
+        assert run(program, kind, "m", major, minor)
 
 
 def test_the_default_program_decides_every_pair():

@@ -24,7 +24,6 @@ GOOD, BAD = (
     sorted(path for path in (UPSTREAM / kind).glob("*.json") if not path.name.startswith(OTHER_SYSTEMS))
     for kind in ("good", "bad")
 )
-# Wrong by the schema in a part that this version refuses as a whole, and so does not look into.
 OLD = {"spec-example.json"}  # says that it is 0.5.0-dev
 NO_PROCESS = {"minimal.json", "linux-rdma.json", "linux-netdevice.json"}
 

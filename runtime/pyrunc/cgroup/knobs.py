@@ -95,6 +95,9 @@ def writes(resources: Resources, *, unified: bool) -> list[Write]:
     Raises ConfigError or UnsupportedError for what this version of cgroups
     cannot do, or what makes no sense.
     """
+    if resources.blockIO is not None:
+        _check_weight(resources.blockIO.weight, f"{ROOT}/blockIO/weight")
+        _check_weight(resources.blockIO.leafWeight, f"{ROOT}/blockIO/leafWeight")
     found = list(_cpuset(resources))
     found += _table(resources, unified)
     found += _bandwidth(resources, unified)
@@ -177,6 +180,13 @@ def _memory(memory: Memory, unified: bool) -> Iterator[Write]:
         yield Write("memory", "memory.swap.max", str(swap - limit), f"{at}/swap")
 
 
+def _check_weight(value: int | None, at: str) -> None:
+    """Refuse a weight of block devices beyond config-linux.md ("Block IO"); 0 is unset."""
+    if value and not BLKIO_MIN <= value <= BLKIO_MAX:
+        hint = f"an integer from {BLKIO_MIN} to {BLKIO_MAX}"
+        raise ConfigError(f"weight {value}", pointer=at, hint=hint)
+
+
 def _block(resources: Resources, unified: bool) -> Iterator[Write]:
     """Weights and rates of single block devices."""
     block = resources.blockIO
@@ -199,6 +209,8 @@ def _block(resources: Resources, unified: bool) -> Iterator[Write]:
 def _device_weights(row: WeightDevice, at: str, unified: bool) -> Iterator[Write]:
     """The weight, and in version 1 the leaf weight, of one device."""
     device = f"{row.major}:{row.minor}"
+    _check_weight(row.weight, f"{at}/weight")
+    _check_weight(row.leafWeight, f"{at}/leafWeight")
     if row.weight:
         value = io_weight(row.weight) if unified else str(row.weight)
         controller, file = ("io", "io.weight") if unified else ("blkio", "blkio.weight_device")

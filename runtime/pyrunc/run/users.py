@@ -70,6 +70,14 @@ def _lookup(text: str, table: bytes, what: str) -> list[bytes]:
     raise UsageError(f'no {what} "{text}" in the container\'s /etc/{"passwd" if what == "user" else "group"}')
 
 
+def _id(field: bytes, text: str, what: str) -> int:
+    """Return FIELD of the row of TEXT as an id: with (uid_t)-1, setresuid(2) would leave us root."""
+    if not field.isdigit() or len(field) > 10 or int(field) > ID_MAX:
+        table = "passwd" if what == "user" else "group"
+        raise UsageError(f'{what} "{text}" has no usable number in the container\'s /etc/{table}')
+    return int(field)
+
+
 def resolve(text: str, uid: int, gid: int, passwd: bytes, group: bytes) -> tuple[int, int]:
     """Return the ids that `exec --user TEXT` means: USER[:GROUP], each a number or a name.
 
@@ -85,9 +93,9 @@ def resolve(text: str, uid: int, gid: int, passwd: bytes, group: bytes) -> tuple
         number = _number(user, "user")
         if number is None:
             row = _lookup(user, passwd, "user")
-            number, gid = int(row[2]), int(row[3])
+            number, gid = _id(row[2], user, "user"), _id(row[3], user, "user")
         uid = number
     if groupname:
         number = _number(groupname, "group")
-        gid = int(_lookup(groupname, group, "group")[2]) if number is None else number
+        gid = _id(_lookup(groupname, group, "group")[2], groupname, "group") if number is None else number
     return uid, gid

@@ -89,7 +89,7 @@ def parse(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> Frame | None:
         return Frame(kind, name=str(data[1:], "utf-8"), fd=fd)
     if kind == FAIL:
         index, errno = unpack_from(_PLACE, data, 1)
-        return Frame(kind, index=index, errno=errno, text=str(data[1 + calcsize(_PLACE) :], "utf-8"))
+        return Frame(kind, index=index, errno=errno, text=str(data[1 + calcsize(_PLACE) :], "utf-8", "ignore"))
     if kind == MOVED:
         return Frame(kind, pid=unpack_from("=i", data, 1)[0])
     return Frame(kind) if kind == GO else None

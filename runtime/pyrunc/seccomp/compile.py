@@ -65,9 +65,10 @@ def compile_filter(seccomp: Seccomp) -> Compiled:
         _add_arch(lib, made, name, f"{AT}/architectures/{index}")
     unknown: list[str] = []
     for index, rule in enumerate(seccomp.syscalls):
-        if rule.action == seccomp.defaultAction and rule.errnoRet == seccomp.defaultErrnoRet:
-            continue  # libseccomp refuses what changes nothing
-        unknown += _add_rule(lib, made, rule, f"{AT}/syscalls/{index}")
+        at = f"{AT}/syscalls/{index}"
+        action = _action(lib, rule.action, rule.errnoRet, f"{at}/action")
+        if action != default:  # libseccomp refuses what changes nothing
+            unknown += _add_rule(lib, made, rule, action, at)
     bpf = _export(made)
     if _answers_enosys(seccomp):
         bpf = _newest(lib, seccomp) + bpf
@@ -103,9 +104,8 @@ def _add_arch(lib: ModuleType, made: Any, name: str, at: str) -> None:
         made.add_arch(arch)
 
 
-def _add_rule(lib: ModuleType, made: Any, rule: Syscall, at: str) -> list[str]:
-    """Add RULE for each of its system calls; return the names that libseccomp does not know."""
-    action = _action(lib, rule.action, rule.errnoRet, f"{at}/action")
+def _add_rule(lib: ModuleType, made: Any, rule: Syscall, action: Any, at: str) -> list[str]:
+    """Add RULE, that is ACTION for each of its system calls; return the names that libseccomp does not know."""
     compare = {
         "SCMP_CMP_NE": lib.NE, "SCMP_CMP_LT": lib.LT, "SCMP_CMP_LE": lib.LE, "SCMP_CMP_EQ": lib.EQ,
         "SCMP_CMP_GE": lib.GE, "SCMP_CMP_GT": lib.GT, "SCMP_CMP_MASKED_EQ": lib.MASKED_EQ,

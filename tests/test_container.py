@@ -1,0 +1,160 @@
+"""What is remembered of containers, which names they may have, and what each state allows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pyrunc.cgroup.paths import Place
+from pyrunc.container import status, store
+from pyrunc.container.saved import Saved, load, save, write_file
+from pyrunc.container.status import ALLOWED, CREATED, CREATING, PAUSED, RUNNING, STOPPED, Status, guard
+from pyrunc.errors import ConfigError, StateError, UsageError
+
+SAVED = Saved("box", "/bundle", "/bundle/rootfs", "2026-01-01T00:00:00.5Z", 0)
+
+
+@pytest.mark.parametrize("name", ["a", "A9_+-.", "-a", "+", "9", "a..b", "x" * 1024])
+def test_ids(name: str):
+    assert store.check_id(name) == name
+    assert store.directory("/run", name) == f"/run/{name}"
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".a", "a/b", "../a", "a b", "a\n", "a\0", "\N{SUPERSCRIPT TWO}", "x" * 1025, "٣", "a@b"]
+)
+def test_what_is_no_id(name: str):
+    with pytest.raises(UsageError) as caught:
+        store.check_id(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_who_makes_the_directory_has_the_id(tmp_path: Path):
+    root = str(tmp_path / "deep/root")
+    path, lock = store.reserve(root, "box")
+    assert os.stat(root).st_mode & 0o777 == 0o700
+    with pytest.raises(StateError, match="already exists"):
+        store.reserve(root, "box")
+    assert store.ids(root) == ["box"]
+    store.discard(path)
+    os.close(lock)
+    assert store.ids(root) == []
+    with pytest.raises(StateError, match="does not exist"):
+        store.lock(path)
+
+
+def test_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, first = store.reserve(str(tmp_path), "box")
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.05)
+    with pytest.raises(StateError, match="another command"):
+        store.lock(path)
+    os.close(first)
+    os.close(store.lock(path))
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        SAVED,
+        SAVED.replace(pid=7, start=8, annotations={"a": "b\n"}, joins=("pid", "user"), hooks=("poststop",)),
+        SAVED.replace(places=(Place("/sys/fs/cgroup/box", "/sys/fs/cgroup", ("",)), Place("/a", "/", ("cpu", "cpuacct")))),
+    ],
+)
+def test_what_is_saved_is_loaded(tmp_path: Path, saved: Saved):
+    save(str(tmp_path), SAVED)
+    save(str(tmp_path), saved)
+    assert load(str(tmp_path)) == saved
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_what_is_no_container(tmp_path: Path):
+    (tmp_path / "file").touch()
+    for path in ("absent", "file", "."):
+        with pytest.raises(StateError, match="container does not exist"):
+            load(str(tmp_path / path))
+    (tmp_path / "state.json").write_text('{"id": ')
+    with pytest.raises(ConfigError, match=r"state\.json: invalid JSON"):
+        load(str(tmp_path))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "file"
+    write_file(str(path), b"old")
+    path.unlink()
+    path.mkdir()  # so that the rename fails
+    with pytest.raises(OSError):
+        write_file(str(path), b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+STATES = (CREATING, CREATED, RUNNING, PAUSED, STOPPED)
+
+
+@pytest.mark.parametrize("verb", ALLOWED)
+@pytest.mark.parametrize("state", STATES, ids=[state.name for state in STATES])
+def test_what_a_state_allows(verb: str, state: Status):
+    allowed, _ = ALLOWED[verb]
+    if state in allowed:
+        guard(verb, SAVED, state)
+        return
+    with pytest.raises(StateError) as caught:
+        guard(verb, SAVED, state)
+    assert "{" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "words"),
+    [
+        ("start", STOPPED, "cannot start a container that has stopped"),
+        ("start", RUNNING, "cannot start an already running container"),
+        ("kill", STOPPED, "container not running"),
+        ("delete", RUNNING, "cannot delete container box that is not stopped: running"),
+        ("pause", PAUSED, "container not running or created: paused"),
+        ("resume", RUNNING, "container not paused"),
+        ("exec", STOPPED, "cannot exec in a stopped container: container not running"),
+    ],
+)
+def test_in_the_words_that_engines_look_for(verb: str, state: Status, words: str):
+    with pytest.raises(StateError) as caught:
+        guard(verb, SAVED, state)
+    assert caught.value.message == words
+
+
+def test_a_process_is_known_by_its_start():
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        begun = status.start_time(child.pid)
+        assert begun > status.start_time(os.getppid()) or begun > 0
+        assert status.alive(SAVED.replace(pid=child.pid, start=begun))
+        assert not status.alive(SAVED.replace(pid=child.pid, start=begun - 1))  # another process of that pid
+        child.kill()
+        deadline = time.monotonic() + 10
+        while status.start_time(child.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert status.start_time(child.pid) == 0  # a zombie runs no more
+        assert not status.alive(SAVED.replace(pid=child.pid, start=begun))
+    finally:
+        child.kill()
+        child.wait()
+    assert status.start_time(child.pid) == 0
+    assert not status.alive(SAVED)
+
+
+def test_a_name_with_parentheses_is_no_field(tmp_path: Path):
+    """A process names itself: ") R 1 2 3" must not be taken for what follows the name."""
+    script = tmp_path / ") Z 1 2"
+    script.symlink_to("/bin/sleep")
+    child = subprocess.Popen([script, "60"])
+    try:
+        deadline = time.monotonic() + 10
+        while ") Z" not in Path(f"/proc/{child.pid}/comm").read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert ") Z" in Path(f"/proc/{child.pid}/comm").read_text()
+        assert status.start_time(child.pid) > 0
+    finally:
+        child.kill()
+        child.wait()

@@ -1,0 +1,115 @@
+"""Small decisions about the process: capabilities that are left out, the environment, how the program is executed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pyrunc.errors import ConfigError
+from pyrunc.oci.process import Capabilities
+from pyrunc.oci.seccomp import seccomp
+from pyrunc.plan.op import Op, Plan
+from pyrunc.plan.process import capability_warnings
+from pyrunc.plan.seccomp import lets_through
+from tests.machines import machine
+from tests.planned import minimal, plan, plan_of
+
+
+def only(made: Plan, call: str) -> Op:
+    (found,) = [op for op in made.child if op.call == call]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sets", "warnings"),
+    [
+        (None, []),
+        ({}, []),
+        ({"bounding": ("CAP_CHOWN",)}, []),
+        ({"bounding": ("CAP_FLY", "CAP_CHOWN"), "permitted": ("CAP_FLY",)}, ["ignoring unknown capability CAP_FLY"]),
+        ({"effective": ("chown",)}, ["ignoring unknown capability chown"]),
+        (
+            {"ambient": ("CAP_KILL",), "permitted": ("CAP_KILL",)},
+            ["ignoring ambient capability CAP_KILL: not permitted and inheritable"],
+        ),
+        (dict.fromkeys(("ambient", "permitted", "inheritable"), ("CAP_KILL",)), []),
+        ({"ambient": ("CAP_FLY",)}, ["ignoring unknown capability CAP_FLY"]),
+    ],
+)
+def test_capabilities_that_are_left_out(sets: dict | None, warnings: list[str]):
+    assert capability_warnings(None if sets is None else Capabilities(**sets)) == warnings
+
+
+def with_process(**changes: object) -> dict:
+    return minimal(process={"cwd": "/", "args": ["a"], **changes})
+
+
+def test_effective_capabilities_must_be_permitted():
+    with pytest.raises(ConfigError) as caught:
+        plan_of(with_process(capabilities={"effective": ["CAP_KILL"]}))
+    assert caught.value.pointer == "/process/capabilities/effective"
+
+
+@pytest.mark.parametrize(
+    ("env", "made", "home"),
+    [
+        ([], (), 0),
+        (["A=1", "B=2", "A=3"], ("A=3", "B=2"), 0),
+        (["HOME=/a"], ("HOME=/a",), -1),
+        (["HOME="], ("HOME=",), -1),
+        (["XHOME=/a"], ("XHOME=/a",), 0),
+        (["A=b=c"], ("A=b=c",), 0),
+    ],
+)
+def test_the_environment(env: list[str], made: tuple[str, ...], home: int):
+    """The last of two holds, in the place of the first; who has no HOME gets it from passwd."""
+    args = only(plan_of(with_process(env=env)), "open_program").args
+    assert args[3:5] == (made, home)
+
+
+ALLOW, DENY = {"action": "SCMP_ACT_ALLOW"}, {"action": "SCMP_ACT_ERRNO"}
+CONDITION = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
+
+
+@pytest.mark.parametrize(
+    ("default", "rules", "surely"),
+    [
+        ("ALLOW", [], True),
+        ("LOG", [], True),
+        ("ERRNO", [], False),
+        ("TRACE", [], False),
+        ("ERRNO", [{"names": ["execveat"], **ALLOW}], True),
+        ("ERRNO", [{"names": ["execve", "execveat"], **ALLOW}], True),
+        ("ERRNO", [{"names": ["execve"], **ALLOW}], False),
+        ("ERRNO", [{"names": ["execveat"], "args": CONDITION, **ALLOW}], False),
+        ("ALLOW", [{"names": ["execveat"], "args": CONDITION, **DENY}], False),
+        ("ALLOW", [{"names": ["execveat"], **DENY}], False),
+        ("ERRNO", [{"names": ["execveat"], **ALLOW}, {"names": ["execveat"], **DENY}], False),
+    ],
+)
+@pytest.mark.parametrize(("kernel", "how"), [((6, 13), "execveat by name"), ((6, 14), "execveat"), ((7, 0), "execveat")])
+def test_how_the_program_is_executed(default: str, rules: list[dict], surely: bool, kernel: tuple[int, int], how: str):
+    document = {"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules}
+    assert lets_through(seccomp(document, ""), "execveat") is surely
+    config = with_process(noNewPrivileges=True)
+    config["linux"]["seccomp"] = document
+    made = plan(json.dumps(config).encode(), machine("v2", kernel))
+    assert (how if surely else "execve") in only(made, "exec_program").args
+
+
+def test_apparmor_where_there_is_none():
+    text = json.dumps(with_process(apparmorProfile="p")).encode()
+    with pytest.raises(ConfigError) as caught:
+        plan(text, machine("v2", apparmor=False))
+    assert caught.value.pointer == "/process/apparmorProfile"
+    written = only(plan(text, machine("v2")), "write_at").args
+    assert written[1:] == ("self/attr/apparmor/exec", "exec p")
+
+
+def test_limits_are_raised_by_the_host_and_set_last():
+    made = plan_of(with_process(rlimits=[{"type": "RLIMIT_NPROC", "soft": 1, "hard": 2}]))
+    names = [op.call for op in made.child]
+    assert only(made, "prlimit").args == (0, 6, 1, 2)
+    assert names.index("prlimit") > names.index("announce_exec")
+    assert [op.args[1:] for op in made.host if op.call == "raise_rlimit"] == [(6, 2)]

@@ -1,0 +1,89 @@
+"""What the two sides say to each other, over a real socket pair."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyrunc.run import wire
+from pyrunc.run.wire import Frame
+
+
+@pytest.fixture
+def ends():
+    host, child = wire.pair()
+    yield host, child
+    host.close()
+    child.close()
+
+
+def test_each_frame(ends):
+    host, child = ends
+    wire.send_at(child, "ready")
+    wire.send_moved(child, 12345)
+    child.send(wire.fail(7, errno.EPERM, "because"))
+    wire.send_go(host)
+    assert wire.receive(host) == Frame(wire.AT, name="ready")
+    assert wire.receive(host) == Frame(wire.MOVED, pid=12345)
+    assert wire.receive(host) == Frame(wire.FAIL, index=7, errno=errno.EPERM, text="because")
+    assert wire.receive(child) == Frame(wire.GO)
+
+
+def test_a_descriptor_goes_along(ends, tmp_path):
+    host, child = ends
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    wire.send_at(child, "console", fd)
+    os.write(fd, b"sent")
+    os.close(fd)
+    frame = wire.receive(host)
+    assert frame.name == "console"
+    assert os.pread(frame.fd, 9, 0) == b"sent"
+    os.close(frame.fd)
+
+
+def test_the_end_of_the_wire(ends):
+    host, child = ends
+    wire.send_at(child, "ready")
+    child.close()
+    assert wire.receive(host).name == "ready"
+    assert wire.receive(host) is None
+    assert wire.receive(host) is None
+
+
+def test_a_death_with_something_unread(ends):
+    host, child = ends
+    wire.send_go(host)
+    child.close()  # which the kernel tells by ECONNRESET
+    assert wire.receive(host) is None
+
+
+def test_both_ends_are_closed_on_exec(ends):
+    assert not any(os.get_inheritable(end.fileno()) for end in ends)
+
+
+@given(index=st.integers(0, 1 << 20), number=st.integers(0, 200), text=st.text(max_size=200))
+def test_failures_come_as_they_were_sent(index: int, number: int, text: str):
+    frame = wire.parse(wire.fail(index, number, text), [])
+    assert (frame.index, frame.errno) == (index, number)
+    assert frame.text == text.encode("utf-8", "replace").decode()
+
+
+@pytest.mark.parametrize("before", ["", "-", "--"])
+@pytest.mark.parametrize("letter", ["x", "\N{EURO SIGN}", "\N{GRINNING FACE}"])
+def test_a_long_text_is_cut_between_letters(letter: str, before: str, ends):
+    host, child = ends
+    child.send(wire.fail(1, 2, before + letter * 5000))
+    frame = wire.receive(host)
+    assert (frame.index, frame.errno) == (1, 2)
+    assert frame.text
+    assert set(frame.text) <= {*before, letter}
+    assert len(frame.text.encode()) > wire.FRAME_MAX - 128
+
+
+@pytest.mark.parametrize("data", [b"", b"X", b"\0"])
+def test_what_is_no_frame(data: bytes):
+    assert wire.parse(data, []) is None
