@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.oci.process import Capabilities
 from pyrunc.oci.seccomp import seccomp
 from pyrunc.plan.op import Op, Plan
@@ -100,7 +100,7 @@ def test_how_the_program_is_executed(default: str, rules: list[dict], surely: bo
 
 def test_apparmor_where_there_is_none():
     text = json.dumps(with_process(apparmorProfile="p")).encode()
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UnsupportedError) as caught:
         plan(text, machine("v2", apparmor=False))
     assert caught.value.pointer == "/process/apparmorProfile"
     written = only(plan(text, machine("v2")), "write_at").args

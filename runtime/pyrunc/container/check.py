@@ -55,10 +55,12 @@ def check(bundle: str) -> Report:
         document: Any = loads(text)
     except ConfigError as error:
         return Report(violations=(_finding(error, None),))
-    wrong = explain.violations(document)
-    if wrong:
-        return Report(violations=tuple(Finding(*(value for _, value in each.items())) for each in wrong))
-    return _planned(absolute, document)
+    wrong = tuple(Finding(*(value for _, value in each.items())) for each in explain.violations(document))
+    rest = _Rest(document)
+    if explain.structure(document, "config") or not all(rest.remove(each.pointer) for each in reversed(wrong)):
+        return Report(violations=wrong)
+    planned = _planned(absolute, document, rest)
+    return planned.replace(violations=(*wrong, *planned.violations))
 
 
 def _finding(error: PyruncError, document: object) -> Finding:
@@ -66,12 +68,11 @@ def _finding(error: PyruncError, document: object) -> Finding:
     return Finding(error.pointer, error.message, error.hint, explain.value(document, error.pointer))
 
 
-def _planned(bundle: str, document: Any) -> Report:
-    """Plan the container of DOCUMENT, whose structure is right, until nothing is refused any more."""
+def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
+    """Plan the container of DOCUMENT, whose structure is right, until nothing of the REST is refused any more."""
     known = facts.probe()
     violations: list[Finding] = []
     missing: list[Finding] = []
-    rest = _Rest(document)
 
     def note(error: PyruncError) -> None:
         """Keep ERROR, with its place in the whole document."""
@@ -130,6 +131,8 @@ class _Rest:
                 self._gone.setdefault("/".join(around), []).extend([int(last)] if last.isdigit() else [])
                 return True
             steps.pop()
+            if len(steps) < 3 and not (steps and steps[-1].isdigit()):
+                break  # without so much, other things would be wrong
         return False
 
 
