@@ -38,6 +38,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
     refused.check(config)
+    facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
     where = cgroups.places(config, facts, request)
     host = [
@@ -95,6 +96,7 @@ def build_exec(
     document, whose root is "".
     """
     refused.check_process(added, "")
+    facts = process.grantable(facts, joins)
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
