@@ -112,6 +112,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
         options.log.warning(warning)
     plan = build.build(config, known, asked)
+    store.refuse_taken(options.root, options.id)
     # Before anything is written down: what a saved state names is what delete --force will kill.
     fs.refuse_used(saved.places)
     directory, lock = store.reserve(options.root, options.id)
