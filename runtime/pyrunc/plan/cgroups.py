@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.request import Request
 
 AT = "/linux/cgroupsPath"
+ZERO_PIDS_SINCE = 3  # the minor version of the specification from which on 0 processes are a limit
 BIRTHPLACE = Slot("birthplace")
 
 
@@ -40,7 +41,7 @@ def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         args = (where[-1].directory, _program(rules))
         yield Op("attach_device_program", args, devices.AT, doing="error setting device rules")
     if resources is not None:
-        changes += knobs.writes(resources, unified=unified)
+        changes += knobs.writes(resources, unified=unified, zero_pids=config.minor >= ZERO_PIDS_SINCE)
     if changes:
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
 
