@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrunc.errors import ConfigError
 from pyrunc.plan import (
     cgroups,
+    delegate,
     devices,
     hooks,
     masks,
@@ -43,6 +44,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     where = cgroups.places(config, facts, request)
     host = [
         *cgroups.make(config, facts, request),
+        *delegate.host(config, facts, where),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, request),

@@ -51,6 +51,13 @@ def attach_device_program(_: Context, directory: str, program: bytes) -> None:
     bpf.attach(directory, program)
 
 
+def own_cgroup(_: Context, directory: str, uid: int) -> None:
+    """Give the cgroup at DIRECTORY to the host's UID, as far as it may be given away."""
+    from pyrunc.cgroup import owner
+
+    owner.give(directory, uid, owner.files())
+
+
 STEPS: dict[str, Callable[..., Any]] = {
     "attach_device_program": attach_device_program,
     "join_cgroup": join_cgroup,
@@ -58,4 +65,5 @@ STEPS: dict[str, Callable[..., Any]] = {
     "make_cgroup": make_cgroup,
     "move_to_cgroup": move_to_cgroup,
     "open_tasks": open_tasks,
+    "own_cgroup": own_cgroup,
 }
