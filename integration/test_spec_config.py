@@ -78,7 +78,6 @@ NONSENSE = [
         "seccomp",
         {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_KILL"}]},
     ),
-    ("/linux/seccomp/listenerMetadata", "seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}),
     ("/linux/resources/blockIO/weightDevice/0", "resources", {"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}}),
     ("/linux/resources/rdma/mlx5_1", "resources", {"rdma": {"mlx5_1": {}}}),
     ("/linux/namespaces/0/path", "namespaces", [{"type": "ipc", "path": "proc/self/ns/ipc"}, {"type": "mount"}]),

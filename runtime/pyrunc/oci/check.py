@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError
-from pyrunc.oci.convert import escape
+from pyrunc.oci import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 # Settings that need a new namespace, with what they are.
 CLOCKS = ("monotonic", "boottime")
 HOSTNAME_MAX = 64
-WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 
 
 def _namespaces(config: Config) -> None:
@@ -96,46 +95,10 @@ def _devices(config: Config) -> None:
             raise ConfigError(f"{missing} is missing", pointer=at, hint="only a fifo (p) has no numbers")
 
 
-def _annotations(config: Config) -> None:
-    """Every annotation has a name."""
-    if "" in config.annotations:
-        raise ConfigError("an annotation has no name", pointer="/annotations/", hint="such as com.example.name")
+def _entries(config: Config) -> None:
+    """Entries of lists and maps say something."""
+    for error in entries.errors(config):
+        raise error
 
 
-def _pairs(config: Config) -> None:
-    """Entries that limit two things limit one of them at least."""
-    resources = config.linux.resources
-    if resources is None:
-        return
-    for index, row in enumerate(resources.blockIO.weightDevice if resources.blockIO is not None else ()):
-        if row.weight is None and row.leafWeight is None:
-            at = f"/linux/resources/blockIO/weightDevice/{index}"
-            raise ConfigError("neither weight nor leafWeight is set", pointer=at, hint="set one, or remove the entry")
-    for name, limit in resources.rdma.items():
-        if limit.hcaHandles is None and limit.hcaObjects is None:
-            at = f"/linux/resources/rdma/{escape(name)}"
-            raise ConfigError("neither hcaHandles nor hcaObjects is set", pointer=at, hint="set one, or remove the entry")
-
-
-def _seccomp(config: Config) -> None:
-    """Rules name system calls, only some actions take an errno, and metadata is for a listener."""
-    profile = config.linux.seccomp
-    if profile is None:
-        return
-    at = "/linux/seccomp"
-    rows = [(profile.defaultAction, profile.defaultErrnoRet, f"{at}/defaultErrnoRet")]
-    for index, rule in enumerate(profile.syscalls):
-        where = f"{at}/syscalls/{index}"
-        if not rule.names:
-            raise ConfigError("names is empty", pointer=f"{where}/names", hint="name a system call, or remove the rule")
-        rows.append((rule.action, rule.errnoRet, f"{where}/errnoRet"))
-    for action, number, where in rows:
-        if number is not None and action not in WITH_ERRNO:
-            hint = "only " + " and ".join(WITH_ERRNO) + " take one"
-            raise ConfigError(f"{action} takes no errno", pointer=where, hint=hint)
-    if profile.listenerMetadata and not profile.listenerPath:
-        where = f"{at}/listenerMetadata"
-        raise ConfigError("listenerMetadata needs a listenerPath", pointer=where, hint="set it, or remove this")
-
-
-CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _annotations, _pairs, _seccomp)
+CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _entries)
