@@ -28,6 +28,12 @@ def test_no_version(runtime, bundle, version):
     refused(runtime, b, "/ociVersion")
 
 
+# What busybox needs to run and to complain.
+ALLOWED = """
+    execve execveat brk mmap munmap mprotect arch_prctl set_tid_address set_robust_list rseq prlimit64 readlink
+    readlinkat getrandom write exit_group getuid setuid setgid getgid ioctl fstat newfstatat prctl uname read close
+    futex rt_sigaction rt_sigprocmask openat umask fcntl capset lseek writev
+""".split()
 UNKNOWN = {"com.example/unknown": {"deep": [1, "two", None]}}
 
 
@@ -100,6 +106,22 @@ def test_values_that_make_no_sense(runtime, bundle, pointer, field, value):
     if field == "namespaces":
         del b.config["hostname"]
     assert f"(at {pointer}" in fails(runtime, b)
+
+
+@pytest.mark.pyrunc_only("1.1 does not know it")
+@pytest.mark.parametrize(("more", "seen"), [({}, "not permitted"), ({"defaultErrnoRet": 28}, "No space left")])
+def test_the_errno_of_the_default_action(runtime, bundle, more, seen):
+    """Everything that the profile names is allowed but what it leaves out: making a directory."""
+    b = bundle()
+    b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO", **more, "syscalls": [{"names": ALLOWED, "action": "SCMP_ACT_ALLOW"}]}
+    done = runtime.run(with_args(b, "mkdir", "/data/new"), check=False)
+    assert seen in done.stderr
+    assert not (b.rootfs / "data/new").exists()
+
+
+def with_args(b, *words):
+    b.process["args"] = list(words)
+    return b
 
 
 # Capabilities that the runtime itself lacks

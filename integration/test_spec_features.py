@@ -118,6 +118,16 @@ def test_every_mount_option_is_understood(runtime, bundle, features):
         assert runtime.output(b) == "ran\n", option
 
 
+def test_idmap_is_enabled_if_it_is_understood(runtime, bundle, features):
+    """Understood, be it in part: what is not is refused as such."""
+    b = bundle("true")
+    b.mount("/data", "bind", str(volume(b)), "bind", "idmap")
+    rows = [{"containerID": 0, "hostID": 100000, "size": 10}]
+    b.config["mounts"][-1].update(uidMappings=rows, gidMappings=rows)
+    said = runtime.run(b, check=False).stderr
+    assert features["linux"]["mountExtensions"]["idmap"]["enabled"] == ("not supported" not in said)
+
+
 def test_every_namespace_is_understood(runtime, bundle, features):
     assert set(features["linux"]["namespaces"]) == {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}
     for kind in set(features["linux"]["namespaces"]) - {"user"}:  # which needs mappings: test_userns.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,29 @@ def test_arguments_and_environment(runtime, bundle, shared):
     runtime.run(b)
     assert (shared / "args").read_text() == "zero one\n"
     assert (shared / "env").read_text() == "" or runtime.name == "runc"  # 1.1 hands its own on
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_just_its_own_environment(runtime, bundle, shared, kind):
+    b = with_shared(bundle(), shared)
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"env >{shared}/env"], "env": ["PATH=/bin:/usr/bin", "ONLY=this"]}
+    b.config["hooks"] = {kind: [hook]}
+    whole_life(runtime, b)
+    found = [line for line in (shared / "env").read_text().split() if not line.startswith(("PWD=", "_=", "SHLVL=", "OLDPWD="))]
+    assert sorted(found) == ["ONLY=this", "PATH=/bin:/usr/bin"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_timeout(runtime, bundle, shared, kind):
+    b = with_shared(bundle(), shared)
+    b.config["hooks"] = {kind: [shell(f"echo begun >{shared}/begun; exec sleep 30", timeout=1)]}
+    name = runtime.prepare(b)
+    begun = time.monotonic()
+    runtime("create", "--bundle", str(b.path), name, check=False, stdout=-3, stderr=-3)
+    if (runtime.root / name).exists():
+        runtime("start", name, check=False)
+        runtime("kill", name, "KILL", check=False)
+        runtime.wait(name, "stopped")
+        runtime("delete", name, check=False)
+    assert (shared / "begun").exists()
+    assert 1 <= time.monotonic() - begun < 20
