@@ -88,19 +88,14 @@ THROTTLES = (
 ROOT = "/linux/resources"
 
 
-def writes(resources: Resources, *, unified: bool, zero_pids: bool = False) -> list[Write]:
+def writes(resources: Resources, *, unified: bool) -> list[Write]:
     """Return what RESOURCES ask for, in order, for the hierarchy that has the limits.
-
-    ZERO_PIDS says that pids.limit 0 is a limit: 1.3.0 has it so, and before
-    that engines wrote 0 for none.
 
     Raises ConfigError or UnsupportedError for what this version of cgroups
     cannot do, or what makes no sense.
     """
     found = list(_cpuset(resources))
     found += _table(resources, unified)
-    if zero_pids and resources.pids is not None and resources.pids.limit == 0:
-        found.append(Write("pids", "pids.max", "0", f"{ROOT}/pids/limit"))
     found += _bandwidth(resources, unified)
     if resources.memory is not None:
         found += _memory(resources.memory, unified)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.request import Request
 
 AT = "/linux/cgroupsPath"
-ZERO_PIDS_SINCE = 3  # the minor version of the specification from which on 0 processes are a limit
+ZERO_PIDS_SINCE = 3  # the minor version from which on 0 processes are a limit; before that it was written for none
 BIRTHPLACE = Slot("birthplace")
 
 
@@ -41,7 +41,9 @@ def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         args = (where[-1].directory, _program(rules))
         yield Op("attach_device_program", args, devices.AT, doing="error setting device rules")
     if resources is not None:
-        changes += knobs.writes(resources, unified=unified, zero_pids=config.minor >= ZERO_PIDS_SINCE)
+        changes += knobs.writes(resources, unified=unified)
+        if resources.pids is not None and resources.pids.limit == 0 and config.minor >= ZERO_PIDS_SINCE:
+            changes.append(Write("pids", "pids.max", "0", f"{knobs.ROOT}/pids/limit"))
     if changes:
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
 
