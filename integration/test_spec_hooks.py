@@ -151,6 +151,15 @@ def test_poststop_runs_after_a_hook_has_failed(runtime, bundle, shared, kind):
     assert document["status"] == "stopped"
 
 
+@pytest.mark.pyrunc_only("words of our own")
+@pytest.mark.parametrize("kind", ["createRuntime", "createContainer", "startContainer"])
+@pytest.mark.parametrize("hook", [{"path": "/no/such/hook"}, shell("exit 3"), shell("exec sleep 30", timeout=1)])
+def test_a_failure_names_its_place_once(runtime, bundle, kind, hook):
+    b = bundle("true")
+    b.config["hooks"] = {kind: [hook]}
+    assert refused(runtime, b).count(f"(at /hooks/{kind}/0") == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_state_on_standard_input(runtime, bundle, shared, kind):
     b = with_shared(bundle(), shared)
