@@ -104,15 +104,16 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
-    for warning in process.capability_warnings(user.capabilities):
-        options.log.warning(warning)
     asked = request(options, bundle, config, wait=wait)
     check_rootfs(asked.rootfs)
     io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     io.check_preserved(options.preserve_fds)
     known = facts.probe()
-    plan = build.build(config, known, asked)
     saved = _first(config, known, asked)
+    for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
+        options.log.warning(warning)
+    plan = build.build(config, known, asked)
+    store.refuse_taken(options.root, options.id)
     # Before anything is written down: what a saved state names is what delete --force will kill.
     fs.refuse_used(saved.places)
     directory, lock = store.reserve(options.root, options.id)

@@ -18,7 +18,7 @@ from pyrunc.oci import config as oci
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build
 from pyrunc.plan.op import ROOT
-from pyrunc.plan.process import capability_warnings
+from pyrunc.plan.process import capability_warnings, grantable
 from pyrunc.plan.request import Request
 from pyrunc.run import executor, users
 from pyrunc.run.context import Context
@@ -50,7 +50,8 @@ def exec_(options: ExecOptions) -> int:
         raise StateError("cannot exec in a stopped container: container not running")
     config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
     added = _process(options, config.process, saved)
-    for warning in capability_warnings(added.capabilities):
+    known = facts.probe()
+    for warning in capability_warnings(added.capabilities, grantable(known, saved.joins)):
         options.log.warning(warning)
     io.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     io.check_preserved(options.preserve_fds)
@@ -60,7 +61,7 @@ def exec_(options: ExecOptions) -> int:
         preserve_fds=options.preserve_fds,
         seccomp_cache=f"{options.root}/.seccomp",
     )
-    plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), config.linux, facts.probe(), request)
+    plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), config.linux, known, request)
     return _carry_out(options, saved, plan, slots)
 
 

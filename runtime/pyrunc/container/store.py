@@ -17,6 +17,7 @@ ID_LETTERS = ID_FIRST | {"."}
 LOCK = "lock"
 CONFIG = "config.json"
 LOCK_SECONDS = 10.0
+TAKEN, OTHER_ID = "container with given ID already exists", "delete it, or choose another id"
 
 
 def check_id(container: str) -> str:
@@ -35,6 +36,15 @@ def directory(root: str, container: str) -> str:
     return f"{root}/{check_id(container)}"
 
 
+def refuse_taken(root: str, container: str) -> None:
+    """Raise StateError if there is a CONTAINER of that id, before anything else is found wrong with a second one."""
+    try:
+        posix.stat(directory(root, container))
+    except OSError:
+        return
+    raise StateError(TAKEN, hint=OTHER_ID)
+
+
 def reserve(root: str, container: str) -> tuple[str, int]:
     """Make the directory of a new CONTAINER and return it, with the descriptor of its lock.
 
@@ -51,7 +61,7 @@ def reserve(root: str, container: str) -> tuple[str, int]:
     try:
         posix.mkdir(path, 0o711)
     except FileExistsError:
-        raise StateError("container with given ID already exists", hint="delete it, or choose another id") from None
+        raise StateError(TAKEN, hint=OTHER_ID) from None
     try:
         held = lock_remains(path)
     except OSError:

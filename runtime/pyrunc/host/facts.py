@@ -6,16 +6,18 @@ import posix
 
 from pyrunc.host import cgroups
 from pyrunc.host.cgroups import Cgroups, read
+from pyrunc.linux.process import capget
 from pyrunc.record import Record
 
 
 class HostFacts(Record):
-    """The facts that plans depend on."""
+    """The facts that plans depend on; `capabilities` is the mask of those that this process has to give."""
 
     kernel: tuple[int, int]
     last_cap: int
     apparmor: bool
     cgroups: Cgroups
+    capabilities: int = (1 << 64) - 1
 
     @property
     def has_nosymfollow(self) -> bool:
@@ -50,4 +52,5 @@ def probe() -> HostFacts:
         last_cap=int(read("/proc/sys/kernel/cap_last_cap")),
         apparmor=_apparmor(),
         cgroups=cgroups.probe(),
+        capabilities=capget(),
     )

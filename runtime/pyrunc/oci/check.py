@@ -7,6 +7,7 @@ first; the slow path (pyrunc.oci.explain) tells about all.
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError
+from pyrunc.oci import entries
 from pyrunc.oci.convert import escape
 
 TYPE_CHECKING = False
@@ -108,7 +109,7 @@ def _seccomp(config: Config) -> Iterator[ConfigError]:
         yield ConfigError("listenerMetadata without listenerPath", pointer=at, hint="remove it")
 
 
-CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _seccomp)
+CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _seccomp, entries.errors)
 
 
 def config_errors(made: Config) -> Iterator[ConfigError]:

@@ -30,6 +30,11 @@ class Config(Record):
     annotations: dict[str, str] = {}  # noqa: RUF012 - records do not change
     linux: Linux = Linux()
 
+    @property
+    def minor(self) -> int:
+        """Return the minor version of the specification that the document follows."""
+        return int(self.ociVersion.split(".")[1])
+
 
 def _version(value: object, at: str) -> str:
     """Check the version of the specification that the document follows (semver 2.0)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrunc.errors import ConfigError
 from pyrunc.plan import (
     cgroups,
+    delegate,
     devices,
     hooks,
     masks,
@@ -39,11 +40,13 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
     refused.check(config)
+    facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
     # What systemd makes is not there yet when the process is forked.
     where = () if request.systemd else cgroups.places(config, facts, request)
     host = [
         *cgroups.make(config, facts, request),
+        *delegate.host(config, facts, where),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, request),
@@ -100,6 +103,7 @@ def build_exec(
     """
     refused.check_process(added, "")
     filters = linux.seccomp
+    facts = process.grantable(facts, joins)
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrunc.cgroup import devices, knobs, paths, units
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
+from pyrunc.plan import delegate
 from pyrunc.plan.op import CHILD, Op, Slot
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.request import Request
 
 AT = "/linux/cgroupsPath"
+ZERO_PIDS_SINCE = 3  # the minor version from which on 0 processes are a limit; before that it was written for none
 BIRTHPLACE = Slot("birthplace")
 
 
@@ -54,6 +56,7 @@ def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
         Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=doing),
         Op("fill_cgroup", (where,), AT, doing=doing),
         *_limits(config, facts, where),
+        *delegate.host(config, facts, where),
         *(Op("move_to_cgroup", (place.directory, CHILD), AT, doing="error joining cgroup") for place in where),
     ]
 
@@ -69,8 +72,11 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
     elif facts.cgroups.v2 is not None:
         args = (where[-1].directory, _program(rules))
         yield Op("attach_device_program", args, devices.AT, doing="error setting device rules")
-    if config.linux.resources is not None:
-        changes += knobs.writes(config.linux.resources, unified=unified)
+    resources = config.linux.resources
+    if resources is not None:
+        changes += knobs.writes(resources, unified=unified)
+        if resources.pids is not None and resources.pids.limit == 0 and config.minor >= ZERO_PIDS_SINCE:
+            changes.append(Write("pids", "pids.max", "0", f"{knobs.ROOT}/pids/limit"))
     if changes:
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
 

@@ -14,7 +14,7 @@ from pyrunc.plan.op import CHILD, PROC, ROOT, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.process import Process
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.request import Request
 
 DEFAULT_UMASK = 0o022
+EVERY = (1 << 64) - 1  # every capability
 # getrlimit(2), include/uapi/asm-generic/resource.h
 RLIMITS = {
     f"RLIMIT_{name}": number
@@ -101,7 +102,7 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
     if _before_filter(process, filters):
         sets = process.capabilities
         keep = sets or Capabilities()
-        final = (_mask(keep.effective), _mask(keep.permitted), _mask(keep.inheritable))
+        final = tuple(_mask(names) & facts.capabilities for names in (keep.effective, keep.permitted, keep.inheritable))
     # The caller's affinity is none of the container's: all that the cpuset allows (the kernel cuts it down to that).
     yield Op("allow_all_cpus")
     yield from _limits(process, at)
@@ -115,16 +116,27 @@ def _how(facts: HostFacts, filters: Seccomp | None) -> str:
     return BY_DESCRIPTOR if facts.kernel >= NAMED_BY_DESCRIPTOR else BY_NAME
 
 
-def capability_warnings(sets: Capabilities | None) -> list[str]:
-    """Return what is left out of SETS, each with its reason, as runc warns and goes on.
+def grantable(facts: HostFacts, joins: Iterable[str]) -> HostFacts:
+    """Return FACTS as they hold for a process in namespaces of the types JOINS: in a user namespace it has every capability."""
+    return facts.replace(capabilities=EVERY) if "user" in joins else facts
 
-    No kernel knows an unknown name; and an ambient capability must be
-    permitted and inheritable too (capabilities(7)), which `runc spec` writes it not to be.
+
+def capability_warnings(sets: Capabilities | None, facts: HostFacts) -> list[str]:
+    """Return what is left out of SETS, each with its reason, as the specification wants (config.md, "Linux Process").
+
+    No kernel knows an unknown name; nobody can give what he does not have; and
+    an ambient capability must be permitted and inheritable too
+    (capabilities(7)), which `runc spec` writes it not to be.
     """
     if sets is None:
         return []
     names = {*sets.bounding, *sets.effective, *sets.permitted, *sets.inheritable, *sets.ambient}
     found = [f"ignoring unknown capability {name}" for name in sorted(names - caps.NUMBER.keys())]
+    found += [
+        f"ignoring capability {name}: the runtime itself does not have it"
+        for name in sorted(names & caps.NUMBER.keys())
+        if not facts.capabilities >> caps.NUMBER[name] & 1
+    ]
     lost = set(sets.ambient) - (set(sets.permitted) & set(sets.inheritable))
     found += [
         f"ignoring ambient capability {name}: not permitted and inheritable"
@@ -165,16 +177,18 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
     # Changing ids made the process dumpable or not by its own rules: settle it.
     yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     extra = 1 << caps.CAP_SYS_ADMIN if keep else 0
-    effective, permitted = _mask(sets.effective if sets else ()), _mask(sets.permitted if sets else ())
+    given = facts.capabilities
+    effective, permitted = (_mask(names) & given for names in (sets.effective, sets.permitted)) if sets else (0, 0)
+    inheritable = _mask(sets.inheritable) & given if sets else 0
     if effective & ~permitted:
         raise ConfigError(
             "effective capabilities that are not permitted",
             pointer=f"{where}/effective",
             hint="the permitted set must hold them too (capabilities(7))",
         )
-    args = (effective | extra, permitted | extra, _mask(sets.inheritable if sets else ()))
+    args = (effective | extra, permitted | extra, inheritable)
     yield Op("capset", args, where, doing=doing)
-    ambient = _mask(sets.ambient if sets else ()) & permitted & _mask(sets.inheritable if sets else ())
+    ambient = _mask(sets.ambient if sets else ()) & permitted & inheritable
     if ambient:
         yield Op("raise_ambient", (ambient,), f"{where}/ambient", doing=doing)
 

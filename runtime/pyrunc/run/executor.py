@@ -199,7 +199,7 @@ def _child(plan: Plan, context: Context, host: socket, sock: socket) -> NoReturn
     except OSError as error:
         _report(context, sock, index, error.errno or 0, _detail(plan.child[index], context))
     except PyruncError as error:
-        _report(context, sock, index, getattr(error, "errno", 0), str(error))
+        _report(context, sock, index, getattr(error, "errno", 0), _said(error, plan.child[index].at))
     except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
         _report(context, sock, index, 0, f"internal error: {type(error).__name__}: {error}")
     posix._exit(1)
@@ -223,6 +223,13 @@ def _report(context: Context, sock: socket, index: int, errno: int, text: str) -
         # forbids this too: then our exit status is all there is.
         if "result" in context.slots:
             posix.write(context.slots["result"], frame)
+
+
+def _said(error: PyruncError, at: str) -> str:
+    """Return ERROR in words, without a pointer that only repeats AT, the op's own."""
+    if not error.pointer.startswith(at):
+        return str(error)
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _detail(op: Op, context: Context) -> str:

@@ -66,6 +66,13 @@ def attach_device_program(_: Context, directory: str, program: bytes) -> None:
     bpf.attach(directory, program)
 
 
+def own_cgroup(_: Context, directory: str, uid: int) -> None:
+    """Give the cgroup at DIRECTORY to the host's UID, as far as it may be given away."""
+    from pyrunc.cgroup import owner
+
+    owner.give(directory, uid, owner.files())
+
+
 STEPS: dict[str, Callable[..., Any]] = {
     "attach_device_program": attach_device_program,
     "fill_cgroup": fill_cgroup,
@@ -75,4 +82,5 @@ STEPS: dict[str, Callable[..., Any]] = {
     "move_to_cgroup": move_to_cgroup,
     "open_tasks": open_tasks,
     "start_scope": start_scope,
+    "own_cgroup": own_cgroup,
 }

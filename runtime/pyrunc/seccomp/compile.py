@@ -100,8 +100,13 @@ def _add_arch(lib: ModuleType, made: Any, name: str, at: str) -> None:
     arch = getattr(lib.Arch, name.removeprefix("SCMP_ARCH_"), None)
     if arch is None:
         raise UnsupportedError(f"the installed pyseccomp does not know {name}", pointer=at, hint="remove it")
-    if not made.exist_arch(arch):
+    if made.exist_arch(arch):
+        return
+    try:
         made.add_arch(arch)
+    except OSError:
+        text = f"{name} cannot share a filter with this machine's architecture"
+        raise UnsupportedError(text, pointer=at, hint="their byte orders differ: remove it") from None
 
 
 def _add_rule(lib: ModuleType, made: Any, rule: Syscall, action: Any, at: str) -> list[str]:
