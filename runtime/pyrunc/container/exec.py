@@ -60,8 +60,7 @@ def exec_(options: ExecOptions) -> int:
         preserve_fds=options.preserve_fds,
         seccomp_cache=f"{options.root}/.seccomp",
     )
-    filters = config.linux.seccomp
-    plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), filters, facts.probe(), request)
+    plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), config.linux, facts.probe(), request)
     return _carry_out(options, saved, plan, slots)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrunc import __version__
 from pyrunc.linux import caps
 from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
-from pyrunc.plan import mountopts
+from pyrunc.plan import memorypolicy, mountopts
 
 NOT_OURS = ("SCMP_ACT_NOTIFY",)
 
@@ -70,7 +70,7 @@ def features() -> dict[str, object]:
             "apparmor": {"enabled": True},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
-            "memoryPolicy": {},
+            "memoryPolicy": {"modes": sorted(memorypolicy.MODE), "flags": sorted(memorypolicy.FLAG)},
             "mountExtensions": {"idmap": {"enabled": False}},
             "netDevices": {"enabled": False},
         },

@@ -107,11 +107,6 @@ def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
     syscall(NR["prlimit64"], pid, resource, pack("=QQ", soft, hard), None)
 
 
-def sched_setaffinity(pid: int, mask: bytes) -> None:
-    """sched_setaffinity(2); bit n of MASK is processor n."""
-    syscall(NR["sched_setaffinity"], pid, len(mask), mask)
-
-
 def keyctl_join_session_keyring(name: str) -> int:
     """keyctl(2): join or make session keyring NAME and return its serial number."""
     return syscall(NR["keyctl"], KEYCTL_JOIN_SESSION_KEYRING, name.encode())

@@ -137,20 +137,22 @@ def record(cls: type[Record], required: str = "", **fields: Converter) -> Conver
     """Return a converter of objects to CLS: FIELDS by name, the REQUIRED ones named in one string.
 
     Unknown properties are ignored, as the specification demands (config.md, "Extensibility").
+    A field ending in "_" stands for a property whose name is a word of Python's.
     """
-    table = tuple(fields.items())
+    table = tuple((name, name.rstrip("_"), converter) for name, converter in fields.items())
     needed = tuple(required.split())
 
     def convert(value: Any, at: str) -> Any:
         if value.__class__ is not dict:
             raise wrong(value, "an object", at)
         made = {}
-        for name, converter in table:
-            item = value.get(name)
+        for name, key, converter in table:
+            item = value.get(key)
             if item is not None:
-                made[name] = converter(item, f"{at}/{name}")
+                made[name] = converter(item, f"{at}/{key}")
         for name in needed:
             if name not in made:
+                name = name.rstrip("_")
                 raise ConfigError(f"{name} is missing", pointer=f"{at}/{name}", hint="the specification requires it")
         return cls(**made)
 

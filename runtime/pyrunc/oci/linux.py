@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.oci.convert import INT64, UINT32, absolute, anything, array, integer, mapping, one_of, record, string, strings
+from pyrunc.oci.lists import number_list
 from pyrunc.oci.mounts import IDMapping, id_mappings
 from pyrunc.oci.process import identifier
 from pyrunc.oci.resources import Resources, resources
@@ -10,6 +11,11 @@ from pyrunc.oci.seccomp import Seccomp, seccomp
 from pyrunc.record import Record
 
 NAMESPACES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
+MEMORY_MODES = tuple(
+    f"MPOL_{name}"
+    for name in "DEFAULT BIND INTERLEAVE WEIGHTED_INTERLEAVE PREFERRED PREFERRED_MANY LOCAL".split()
+)
+MEMORY_FLAGS = tuple(f"MPOL_F_{name}" for name in "NUMA_BALANCING RELATIVE_NODES STATIC_NODES".split())
 
 
 class Namespace(Record):
@@ -45,6 +51,14 @@ class Personality(Record):
     flags: tuple[str, ...] = ()
 
 
+class MemoryPolicy(Record):
+    """set_mempolicy(2)."""
+
+    mode: str
+    nodes: str = ""
+    flags: tuple[str, ...] = ()
+
+
 class Linux(Record):
     """Everything that only Linux has."""
 
@@ -64,7 +78,7 @@ class Linux(Record):
     mountLabel: str = ""
     personality: Personality | None = None
     intelRdt: object = None
-    memoryPolicy: object = None
+    memoryPolicy: MemoryPolicy | None = None
 
 
 _int64 = integer(INT64)
@@ -101,5 +115,11 @@ linux = record(
     mountLabel=string,
     personality=record(Personality, "domain", domain=one_of("LINUX", "LINUX32"), flags=strings),
     intelRdt=anything,
-    memoryPolicy=anything,
+    memoryPolicy=record(
+        MemoryPolicy,
+        "mode",
+        mode=one_of(*MEMORY_MODES),
+        nodes=number_list("0-3,7"),
+        flags=array(one_of(*MEMORY_FLAGS)),
+    ),
 )

@@ -8,11 +8,14 @@ from pyrunc.plan import (
     devices,
     hooks,
     masks,
+    memorypolicy,
     mounts,
     namespaces,
+    personality,
     process,
     refused,
     rootfs,
+    scheduling,
     seccomp,
     sysctl,
     terminal,
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     from pyrunc.cgroup.paths import Place
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
+    from pyrunc.oci.linux import Linux
     from pyrunc.oci.process import Process
-    from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.request import Request
 
 
@@ -53,7 +56,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *barrier_if("cgroup", cgroups.move(where)),
         *terminal.host(user),
         *hooks.host(config.hooks),
-        *barrier("ready", *process.host(user, "/process"), Op("commit")),
+        *barrier("ready", *process.host(user, "/process"), *scheduling.host(user, "/process"), Op("commit")),
     ]
     child = [
         Op("umask", (0,)),
@@ -70,6 +73,8 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
+        *personality.child(config.linux),
+        *memorypolicy.child(config.linux.memoryPolicy),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -84,17 +89,18 @@ def build_exec(
     added: Process,
     joins: tuple[str, ...],
     where: tuple[Place, ...],
-    filters: Seccomp | None,
+    linux: Linux,
     facts: HostFacts,
     request: Request,
 ) -> Plan:
-    """Return the plan of one more PROCESS in a running container.
+    """Return the plan of one more process, ADDED, in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; WHERE are the cgroups.  Pointers are into the process
-    document, whose root is "".
+    container's init; WHERE are the cgroups; LINUX is of its config.  Pointers
+    are into the process document, whose root is "", and that config.
     """
     refused.check_process(added, "")
+    filters = linux.seccomp
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
@@ -102,15 +108,25 @@ def build_exec(
         *namespaces.host_exec(joins, cgroups.birthplace(where)),
         *process.raise_limits(added, ""),
         *terminal.host(added),
-        *barrier("ready", *cgroups.move(where), *process.host(added, ""), Op("commit")),
+        *barrier(
+            "ready",
+            *cgroups.move(where),
+            *process.host(added, ""),
+            *scheduling.host_exec(added, ""),
+            Op("commit"),
+        ),
     ]
     child = [
         Op("umask", (0,)),
+        *scheduling.child_exec(added.execCPUAffinity, ""),
         *cgroups.enter(where),
         *namespaces.child_exec(joins),
         *terminal.child(added, "", console=False),
+        *personality.child(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
         Op("barrier", ("ready",)),
+        # In the cgroup by now, of whose nodes the policy chooses.
+        *memorypolicy.child(linux.memoryPolicy),
         Op("announce_exec"),
         *process.last(added, facts, filters, at=""),
     ]

@@ -102,8 +102,6 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
         sets = process.capabilities
         keep = sets or Capabilities()
         final = (_mask(keep.effective), _mask(keep.permitted), _mask(keep.inheritable))
-    # The caller's affinity is none of the container's: all that the cpuset allows (the kernel cuts it down to that).
-    yield Op("allow_all_cpus")
     yield from _limits(process, at)
     yield Op("exec_program", (_how(facts, filters), final), f"{at}/args/0")
 

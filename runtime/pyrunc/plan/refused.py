@@ -21,7 +21,6 @@ def check(config: Config) -> None:
     fields: tuple[tuple[str, object], ...] = (
         ("/linux/netDevices", linux.netDevices),
         ("/linux/intelRdt", linux.intelRdt),
-        ("/linux/memoryPolicy", linux.memoryPolicy),
         ("/linux/mountLabel", linux.mountLabel),
         ("/linux/seccomp/listenerPath", linux.seccomp and linux.seccomp.listenerPath),
     )
@@ -35,9 +34,6 @@ def check_process(process: Process, at: str) -> None:
     _refuse(
         (
             (f"{at}/selinuxLabel", process.selinuxLabel),
-            (f"{at}/ioPriority", process.ioPriority),
-            (f"{at}/scheduler", process.scheduler),
-            (f"{at}/execCPUAffinity", process.execCPUAffinity),
         )
     )
 

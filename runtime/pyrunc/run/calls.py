@@ -10,7 +10,7 @@ import posix
 
 from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
-from pyrunc.linux import fs, mount, net, process
+from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
 from pyrunc.run import files, filters, groups, hooks, identity, inside, program, start, tty
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 FD_MAX = 0xFFFFFFFF
-ALL_CPUS = b"\xff" * 1024  # as many as a kernel can be built for
 
 
 def _write_proc(pid: int, name: str, text: str) -> None:
@@ -43,11 +42,6 @@ def _raise_rlimit(pid: int, resource: int, hard: int) -> None:
     soft, now = process.get_prlimit(0, resource)
     if hard > now:
         process.prlimit(pid, resource, soft, hard)
-
-
-def _allow_all_cpus() -> None:
-    """Let this process run wherever its cpuset allows: the kernel cuts the mask down to that."""
-    process.sched_setaffinity(0, ALL_CPUS)
 
 
 def _open_namespace(path: str, kind: int) -> int:
@@ -108,7 +102,6 @@ def _hand_over_terminal(context: Context) -> None:
 
 
 KERNEL: dict[str, Callable[..., Any]] = {
-    "allow_all_cpus": _allow_all_cpus,
     "bring_up": net.bring_up,
     "chdir": posix.chdir,
     "chroot": posix.chroot,
@@ -117,16 +110,21 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "fsconfig": mount.fsconfig,
     "fsmount": mount.fsmount,
     "fsopen": mount.fsopen,
+    "ioprio_set": sched.ioprio_set,
     "mount": mount.mount,
     "mount_setattr": mount.mount_setattr,
     "move_mount": mount.move_mount,
     "open_foreign_namespace": _open_foreign_namespace,
     "open_namespace": _open_namespace,
     "open_tree": mount.open_tree,
+    "personality": process.personality,
     "pivot_root": mount.pivot_root,
     "prctl": process.prctl,
     "prlimit": process.prlimit,
     "raise_rlimit": _raise_rlimit,
+    "sched_setaffinity": sched.sched_setaffinity,
+    "sched_setattr": sched.sched_setattr,
+    "set_mempolicy": sched.set_mempolicy,
     "setdomainname": process.setdomainname,
     "sethostname": process.sethostname,
     "setns": process.setns,

@@ -37,6 +37,13 @@ HINTS = {
     ("pivot_root", codes.EINVAL): "on an initramfs, use --no-pivot",
     ("raise_rlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
     ("prlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
+    ("sched_setaffinity", codes.EINVAL): "none of these processors is in the process's cpuset",
+    ("sched_setattr", codes.EINVAL): "this kernel does not know that policy or flag, or the numbers are out of its range",
+    ("sched_setattr", codes.EOPNOTSUPP): "this kernel has no utilization clamping",
+    ("sched_setattr", codes.EPERM): "realtime needs CAP_SYS_NICE, and in cgroup version 1 linux.resources.cpu.realtimeRuntime; "
+    "a deadline needs a cpuset of all processors",
+    ("sched_setattr", codes.EBUSY): "the processors have not that much time left for deadlines",
+    ("set_mempolicy", codes.EINVAL): "a node does not exist or is not in the cpuset, or this kernel does not know the mode",
     ("write_proc", codes.EPERM): "the mapping is not allowed: overlaps, ids this process may not map, or too many",
     ("open_directory", codes.ENOENT): "the path does not exist",
     ("write_at", codes.ENOENT): "this kernel has no such setting",
