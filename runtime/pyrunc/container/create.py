@@ -13,7 +13,7 @@ from pyrunc.container.status import start_time
 from pyrunc.errors import ConfigError, HookError, PyruncError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
-from pyrunc.plan import build, cgroups, process
+from pyrunc.plan import build, cgroups, process, rdt
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.request import Request
 from pyrunc.record import Record
@@ -109,7 +109,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     _check_rootfs(asked.rootfs)
     io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     io.check_preserved(options.preserve_fds)
-    known = facts.probe()
+    known = options.facts or facts.probe()
     plan = build.build(config, known, asked)
     saved = _first(config, known, asked)
     # Before anything is written down: what a saved state names is what delete --force will kill.
@@ -122,7 +122,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
-        _undo(options, config, directory, saved, error, owned=context is not None and context.owns_cgroups)
+        _undo(options, config, directory, saved, error, context)
         posix.close(lock)
         raise
     return Made(directory, saved, plan, context), lock
@@ -141,6 +141,7 @@ def _check_rootfs(path: str) -> None:
 
 def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
     """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
+    groups = rdt.groups(config.linux.intelRdt, known, asked.id)
     later = [kind for kind in ("poststart", "poststop") if getattr(config.hooks, kind)]
     return Saved(
         id=asked.id,
@@ -153,6 +154,8 @@ def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
         joins=tuple(namespace.type for namespace in config.linux.namespaces),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),
+        resctrl_joins=groups.joins,
+        resctrl_owns=groups.owns,
     )
 
 
@@ -176,13 +179,17 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
 
 
 def _undo(
-    options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException, *, owned: bool
+    options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException, context: Context | None
 ) -> None:
     """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
     try:
-        if owned:
+        if context is not None and context.owns_cgroups:
             fs.signal_all(saved.places, 9)
             fs.remove(saved.places)
+        if context is not None and context.groups:
+            from pyrunc.cgroup import resctrl
+
+            resctrl.remove(context.groups)
     except (OSError, PyruncError) as second:
         options.log.warning(f"cannot clean up after the failure: {second}")
     store.discard(directory)

@@ -53,6 +53,10 @@ def destroy(directory: str, saved: Saved, log: Log) -> None:
 
         later = hooks.kept(directory)
     fs.remove(saved.places)
+    if saved.resctrl_owns:
+        from pyrunc.cgroup import resctrl
+
+        resctrl.remove(saved.resctrl_owns)
     store.discard(directory)
     if later is not None:
         hooks.poststop(later, saved, log)

@@ -60,7 +60,8 @@ def exec_(options: ExecOptions) -> int:
         preserve_fds=options.preserve_fds,
         seccomp_cache=f"{options.root}/.seccomp",
     )
-    plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), config.linux, facts.probe(), request)
+    places, groups = _places(saved, options.cgroup), saved.resctrl_joins
+    plan = build.build_exec(added, saved.joins, places, config.linux, facts.probe(), request, groups)
     return _carry_out(options, saved, plan, slots)
 
 

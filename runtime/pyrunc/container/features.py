@@ -69,7 +69,7 @@ def features() -> dict[str, object]:
             },
             "apparmor": {"enabled": True},
             "selinux": {"enabled": False},
-            "intelRdt": {"enabled": False},
+            "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
             "memoryPolicy": {"modes": sorted(memorypolicy.MODE), "flags": sorted(memorypolicy.FLAG)},
             "mountExtensions": {"idmap": {"enabled": False}},
             "netDevices": {"enabled": False},

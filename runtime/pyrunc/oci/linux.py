@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import INT64, UINT32, absolute, anything, array, integer, mapping, one_of, record, string, strings
+from pyrunc.oci.convert import (
+    INT64,
+    UINT32,
+    absolute,
+    anything,
+    array,
+    boolean,
+    integer,
+    mapping,
+    one_of,
+    record,
+    string,
+    strings,
+)
 from pyrunc.oci.lists import number_list
 from pyrunc.oci.mounts import IDMapping, id_mappings
 from pyrunc.oci.process import identifier
@@ -51,6 +64,18 @@ class Personality(Record):
     flags: tuple[str, ...] = ()
 
 
+class IntelRdt(Record):
+    """A class of service of resctrl; the last three are one, of which 1.3.0 has kept the first."""
+
+    closID: str = ""
+    schemata: tuple[str, ...] = ()
+    l3CacheSchema: str = ""
+    memBwSchema: str = ""
+    enableMonitoring: bool = False
+    enableCMT: bool = False
+    enableMBM: bool = False
+
+
 class MemoryPolicy(Record):
     """set_mempolicy(2)."""
 
@@ -77,7 +102,7 @@ class Linux(Record):
     readonlyPaths: tuple[str, ...] = ()
     mountLabel: str = ""
     personality: Personality | None = None
-    intelRdt: object = None
+    intelRdt: IntelRdt | None = None
     memoryPolicy: MemoryPolicy | None = None
 
 
@@ -114,7 +139,17 @@ linux = record(
     readonlyPaths=array(absolute),
     mountLabel=string,
     personality=record(Personality, "domain", domain=one_of("LINUX", "LINUX32"), flags=strings),
-    intelRdt=anything,
+    intelRdt=record(
+        IntelRdt,
+        "",
+        closID=string,
+        schemata=strings,
+        l3CacheSchema=string,
+        memBwSchema=string,
+        enableMonitoring=boolean,
+        enableCMT=boolean,
+        enableMBM=boolean,
+    ),
     memoryPolicy=record(
         MemoryPolicy,
         "mode",

@@ -13,6 +13,7 @@ from pyrunc.plan import (
     namespaces,
     personality,
     process,
+    rdt,
     refused,
     rootfs,
     scheduling,
@@ -45,6 +46,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     where = cgroups.places(config, facts, request)
     host = [
         *cgroups.make(config, facts, request),
+        *rdt.make(config.linux.intelRdt, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, request),
@@ -56,7 +58,13 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *barrier_if("cgroup", cgroups.move(where)),
         *terminal.host(user),
         *hooks.host(config.hooks),
-        *barrier("ready", *process.host(user, "/process"), *scheduling.host(user, "/process"), Op("commit")),
+        *barrier(
+            "ready",
+            *rdt.join(rdt.groups(config.linux.intelRdt, facts, request.id).joins),
+            *process.host(user, "/process"),
+            *scheduling.host(user, "/process"),
+            Op("commit"),
+        ),
     ]
     child = [
         Op("umask", (0,)),
@@ -92,12 +100,14 @@ def build_exec(
     linux: Linux,
     facts: HostFacts,
     request: Request,
+    groups: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan of one more process, ADDED, in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; WHERE are the cgroups; LINUX is of its config.  Pointers
-    are into the process document, whose root is "", and that config.
+    container's init; WHERE are the cgroups, GROUPS those of resctrl; LINUX is
+    of its config.  Pointers are into the process document, whose root is "",
+    and that config.
     """
     refused.check_process(added, "")
     filters = linux.seccomp
@@ -111,6 +121,7 @@ def build_exec(
         *barrier(
             "ready",
             *cgroups.move(where),
+            *rdt.join(groups),
             *process.host(added, ""),
             *scheduling.host_exec(added, ""),
             Op("commit"),

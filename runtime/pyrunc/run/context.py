@@ -49,6 +49,7 @@ class Context:
         self.made: set[int] = set()
         self.empty_attached = False
         self.owns_cgroups = False
+        self.groups: tuple[str, ...] = ()  # of resctrl, that were made for this container
         self.filter: Filter | None = None
         self.root = -1
         self.programs: list[Program] = []
