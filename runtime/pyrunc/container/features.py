@@ -72,7 +72,7 @@ def features() -> dict[str, object]:
             "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
             "memoryPolicy": {"modes": sorted(memorypolicy.MODE), "flags": sorted(memorypolicy.FLAG)},
             "mountExtensions": {"idmap": {"enabled": False}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
         },
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),

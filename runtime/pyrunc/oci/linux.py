@@ -6,7 +6,6 @@ from pyrunc.oci.convert import (
     INT64,
     UINT32,
     absolute,
-    anything,
     array,
     boolean,
     integer,
@@ -64,6 +63,12 @@ class Personality(Record):
     flags: tuple[str, ...] = ()
 
 
+class NetDevice(Record):
+    """A network device to move into the container, and its `name` there (the same, if empty)."""
+
+    name: str = ""
+
+
 class IntelRdt(Record):
     """A class of service of resctrl; the last three are one, of which 1.3.0 has kept the first."""
 
@@ -92,7 +97,7 @@ class Linux(Record):
     gidMappings: tuple[IDMapping, ...] = ()
     timeOffsets: dict[str, TimeOffset] = {}  # noqa: RUF012 - records do not change
     devices: tuple[Device, ...] = ()
-    netDevices: dict[str, object] = {}  # noqa: RUF012
+    netDevices: dict[str, NetDevice] = {}  # noqa: RUF012
     cgroupsPath: str = ""
     resources: Resources | None = None
     rootfsPropagation: str = ""
@@ -129,7 +134,7 @@ linux = record(
             gid=identifier,
         )
     ),
-    netDevices=mapping(anything),
+    netDevices=mapping(record(NetDevice, "", name=string)),
     cgroupsPath=string,
     resources=resources,
     rootfsPropagation=one_of(*_PROPAGATION),

@@ -19,7 +19,6 @@ def check(config: Config) -> None:
     """Raise UnsupportedError for the first field of CONFIG that cannot be honoured."""
     linux = config.linux
     fields: tuple[tuple[str, object], ...] = (
-        ("/linux/netDevices", linux.netDevices),
         ("/linux/mountLabel", linux.mountLabel),
         ("/linux/seccomp/listenerPath", linux.seccomp and linux.seccomp.listenerPath),
     )

@@ -50,12 +50,13 @@ def _open_namespace(path: str, kind: int) -> int:
 
 
 def _open_foreign_namespace(path: str, name: str) -> int:
-    """Open a namespace file that must not be of the namespace called NAME that we are in ourselves (sysctl is written to it)."""
+    """Open a namespace file that must not be of the namespace called NAME that we are in ourselves (it will be changed)."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     own, other = posix.stat(f"/proc/self/ns/{name}"), posix.fstat(fd)
     if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
         posix.close(fd)
-        raise OpError(f"{path} is the host's own namespace, and linux.sysctl would change the host's settings")
+        text = "and what linux.sysctl and linux.netDevices ask for would be done to the host"
+        raise OpError(f"{path} is the host's own namespace, {text}")
     return fd
 
 
@@ -99,6 +100,18 @@ def _commit(context: Context) -> None:
 def _hand_over_terminal(context: Context) -> None:
     """Give the caller the terminal's master."""
     context.terminal(context.slots["master"])
+
+
+def _move_device(context: Context, pid: int, name: str, new: str) -> None:
+    """Move network device NAME into the network namespace of process PID, as NEW."""
+    if context.devices is None:
+        from pyrunc.run import netdevices
+
+        slots = context.slots
+        for slot, who in (("own-net", "thread-self"), ("net", str(pid))):
+            slots[slot] = posix.open(f"/proc/{who}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+        context.devices = netdevices.Moved(slots["own-net"], slots["net"])
+    context.devices.move(name, new)
 
 
 KERNEL: dict[str, Callable[..., Any]] = {
@@ -152,6 +165,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "make_readonly": files.make_readonly,
     "mask": files.mask,
     "mount_on": files.mount_on,
+    "move_device": _move_device,
     "mount_point": files.mount_point,
     "move_to_root": files.move_to_root,
     "open_directory": files.open_directory,

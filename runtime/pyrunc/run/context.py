@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pyrunc.run.filters import Filter
     from pyrunc.run.inside import Inside
+    from pyrunc.run.netdevices import Moved
     from pyrunc.run.program import Program
 
 
@@ -56,3 +57,4 @@ class Context:
         self.program: Program | None = None
         self.own_inode = (0, 0)
         self.inside: Inside | None = None
+        self.devices: Moved | None = None
