@@ -13,7 +13,7 @@ from pyrunc.container.status import start_time
 from pyrunc.errors import ConfigError, HookError, PyruncError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
-from pyrunc.plan import build, cgroups, process, rdt
+from pyrunc.plan import build, cgroups, process, rdt, seccomp
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.request import Request
 from pyrunc.record import Record
@@ -141,6 +141,7 @@ def _check_rootfs(path: str) -> None:
 
 def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
     """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
+    filters = config.linux.seccomp
     groups = rdt.groups(config.linux.intelRdt, known, asked.id)
     later = [kind for kind in ("poststart", "poststop") if getattr(config.hooks, kind)]
     return Saved(
@@ -156,6 +157,7 @@ def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
         hooks=tuple(later),
         resctrl_joins=groups.joins,
         resctrl_owns=groups.owns,
+        listener=(filters.listenerPath, filters.listenerMetadata) if filters and seccomp.notifies(filters) else (),
     )
 
 
@@ -175,6 +177,8 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
             write_file(options.pid_file, str(pid).encode())
 
     slots = store.make_fifos(directory) if wait else {}
+    if saved.listener:
+        slots[seccomp.LISTENER] = store.make_listener(directory if wait else "")
     return Context(slots, for_hooks(saved), commit, io.taker(options.console_socket), private=(lock,))
 
 

@@ -7,8 +7,6 @@ from pyrunc.linux import caps
 from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
 from pyrunc.plan import memorypolicy, mountopts
 
-NOT_OURS = ("SCMP_ACT_NOTIFY",)
-
 
 def mount_options() -> list[str]:
     """Return every mount option that the planner itself understands."""
@@ -61,7 +59,7 @@ def features() -> dict[str, object]:
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
             "seccomp": {
                 "enabled": True,
-                "actions": sorted(name for name in seccomp.ACTIONS if name not in NOT_OURS),
+                "actions": sorted(seccomp.ACTIONS),
                 "operators": sorted(seccomp.OPERATORS),
                 "archs": sorted(seccomp.ARCHITECTURES),
                 "knownFlags": sorted(seccomp.FLAGS),

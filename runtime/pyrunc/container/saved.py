@@ -24,7 +24,8 @@ class Saved(Record):
     in clock ticks since boot (proc(5)), which tells it from a later process
     of the same pid.  `hooks` are the kinds that later commands must run,
     `joins` the types of namespaces that its config names, `resctrl_joins` the
-    groups of resctrl that its processes join, `resctrl_owns` those of them to remove.
+    groups of resctrl that its processes join, `resctrl_owns` those of them to remove,
+    `listener` path and metadata of a seccomp agent, if `start` must tell one.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Saved(Record):
     hooks: tuple[str, ...] = ()
     resctrl_joins: tuple[str, ...] = ()
     resctrl_owns: tuple[str, ...] = ()
+    listener: tuple[str, ...] = ()
 
 
 def load(directory: str) -> Saved:
@@ -55,7 +57,7 @@ def load(directory: str) -> Saved:
         posix.close(fd)
     document: Any = loads(text, f"{directory}/{STATE}")
     places = tuple(Place(row[0], row[1], tuple(row[2])) for row in document.pop("places"))
-    for name in ("joins", "hooks", "resctrl_joins", "resctrl_owns"):
+    for name in ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener"):
         document[name] = tuple(document[name])
     return Saved(places=places, **document)
 

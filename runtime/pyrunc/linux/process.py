@@ -132,8 +132,16 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
     syscall(NR["pidfd_send_signal"], pidfd, signal, None, 0)
 
 
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """pidfd_getfd(2); returns a copy of descriptor FD of the process behind PIDFD."""
+    return syscall(NR["pidfd_getfd"], pidfd, fd, 0)
+
+
 def seccomp_set_mode_filter(address: int, flags: int) -> int:
-    """seccomp(2) with SECCOMP_SET_MODE_FILTER; ADDRESS is that of a struct sock_fprog."""
+    """seccomp(2) with SECCOMP_SET_MODE_FILTER; ADDRESS is that of a struct sock_fprog.
+
+    Returns a descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER.
+    """
     return syscall(NR["seccomp"], 1, flags, address)
 
 

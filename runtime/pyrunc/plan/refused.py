@@ -20,7 +20,6 @@ def check(config: Config) -> None:
     linux = config.linux
     fields: tuple[tuple[str, object], ...] = (
         ("/linux/mountLabel", linux.mountLabel),
-        ("/linux/seccomp/listenerPath", linux.seccomp and linux.seccomp.listenerPath),
     )
     _refuse(fields)
     if config.process is not None:

@@ -178,6 +178,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "run_hook": _run_hook,
     "set_groups": identity.set_groups,
     "set_window_size": tty.set_window_size,
+    "share_listener": filters.share_listener,
     "symlink": files.symlink,
     "take_terminal": tty.take_terminal,
     "tmpfs_mode": files.tmpfs_mode,

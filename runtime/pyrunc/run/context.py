@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pyrunc.run.filters import Filter
     from pyrunc.run.inside import Inside
+    from pyrunc.run.listener import Listener
     from pyrunc.run.netdevices import Moved
     from pyrunc.run.program import Program
 
@@ -52,6 +53,7 @@ class Context:
         self.owns_cgroups = False
         self.groups: tuple[str, ...] = ()  # of resctrl, that were made for this container
         self.filter: Filter | None = None
+        self.listener: Listener | None = None
         self.root = -1
         self.programs: list[Program] = []
         self.program: Program | None = None

@@ -132,6 +132,8 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
             context.slots["child"] = frame.pid
         elif frame.name == "exec":
             announced = True
+            if context.listener is not None:
+                context.listener.deliver(context.slots["child"])
         elif frame.name == name:
             if frame.fd >= 0:
                 context.slots["master"] = frame.fd
