@@ -66,7 +66,7 @@ def features() -> dict[str, object]:
                 "supportedFlags": sorted(seccomp.FLAGS),
             },
             "apparmor": {"enabled": True},
-            "selinux": {"enabled": False},
+            "selinux": {"enabled": True},
             "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
             "memoryPolicy": {"modes": sorted(memorypolicy.MODE), "flags": sorted(memorypolicy.FLAG)},
             "mountExtensions": {"idmap": {"enabled": False}},

@@ -7,6 +7,7 @@ from pyrunc.plan import (
     cgroups,
     devices,
     hooks,
+    labels,
     masks,
     memorypolicy,
     mounts,
@@ -15,7 +16,6 @@ from pyrunc.plan import (
     personality,
     process,
     rdt,
-    refused,
     rootfs,
     scheduling,
     seccomp,
@@ -42,7 +42,6 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
-    refused.check(config)
     filters = config.linux.seccomp
     where = cgroups.places(config, facts, request)
     host = [
@@ -73,7 +72,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *namespaces.child(config),
         *mounts.receive(config),
         *rootfs.prepare(config, request),
-        *masks.prepare(config),
+        *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.settle(config),
         *netdevices.child(config.linux),
         *_mounts_and_cgroup(config, facts, request),
@@ -112,11 +111,10 @@ def build_exec(
     of its config.  Pointers are into the process document, whose root is "",
     and that config.
     """
-    refused.check_process(added, "")
     filters = linux.seccomp
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
+        *([Op("open_directory", ("/proc",), into=PROC)] if labels.needs_proc(added) else []),
         *cgroups.open_doors(where),
         *namespaces.host_exec(joins, cgroups.birthplace(where)),
         *process.raise_limits(added, ""),
@@ -153,7 +151,7 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     What the interpreter touches before it joins the cgroup is not charged to
     the container; a cgroup mount and namespace must come after.
     """
-    ops = list(mounts.child(config, facts, request))
+    ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request)))
     first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mount.type == "cgroup"), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
     where = cgroups.places(config, facts, request)
