@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LISTENER = Slot("listener")  # memory that both sides share, which the caller opens
 NOTIFY = "SCMP_ACT_NOTIFY"
+WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 LETTING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 
@@ -35,7 +36,7 @@ def notifies(filters: Seccomp | None) -> bool:
 
 
 def _check(filters: Seccomp) -> None:
-    """Refuse notifications that nobody gets, and metadata for nobody (config-linux.md, "Seccomp")."""
+    """Refuse notifications that nobody gets, metadata for nobody, and errnos that nobody sees (config-linux.md, "Seccomp")."""
     at = "/linux/seccomp"
     if notifies(filters) and not filters.listenerPath:
         hint = "name the socket of the agent that answers"
@@ -43,6 +44,18 @@ def _check(filters: Seccomp) -> None:
     if filters.listenerMetadata and not filters.listenerPath:
         hint = "add a listenerPath, or remove it"
         raise ConfigError("listenerMetadata without a listenerPath", pointer=f"{at}/listenerMetadata", hint=hint)
+    _check_errno(filters.defaultAction, filters.defaultErrnoRet, f"{at}/defaultErrnoRet")
+    for index, rule in enumerate(filters.syscalls):
+        if not rule.names:
+            pointer = f"{at}/syscalls/{index}/names"
+            raise ConfigError("a rule for no system call", pointer=pointer, hint="name one, or remove the rule")
+        _check_errno(rule.action, rule.errnoRet, f"{at}/syscalls/{index}/errnoRet")
+
+
+def _check_errno(action: str, number: int | None, at: str) -> None:
+    """Refuse a NUMBER to return with an action that returns none."""
+    if number is not None and action not in WITH_ERRNO:
+        raise ConfigError(f"{action} returns no errno", pointer=at, hint="remove it, or use SCMP_ACT_ERRNO")
 
 
 def lets_through(filters: Seccomp | None, name: str) -> bool:
