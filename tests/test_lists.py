@@ -30,12 +30,12 @@ def test_what_is_meant(text, bits):
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_list_or_refused(text):
+    plain = all(letter in "0123456789,-" or letter.isspace() for letter in text)
     try:
         convert(text, "/x")
-    except ConfigError as error:
-        assert error.pointer == "/x"
-    else:
-        assert all(letter in "0123456789,-" or letter.isspace() for letter in text)
+    except ConfigError:
+        return
+    assert plain
 
 
 @pytest.mark.parametrize("text", ["8192", "0-8192", "2-1", "-", "1,", "\N{ARABIC-INDIC DIGIT ONE}", "0--1", "1.5"])

@@ -83,6 +83,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
+        *scheduling.child(),
         *personality.child(config.linux),
         *memorypolicy.child(config.linux.memoryPolicy),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
@@ -124,7 +125,7 @@ def build_exec(
             *cgroups.move(where),
             *rdt.join(groups),
             *process.host(added, ""),
-            *scheduling.host_exec(added, ""),
+            *scheduling.host(added, ""),
             Op("commit"),
         ),
     ]
@@ -137,7 +138,8 @@ def build_exec(
         *personality.child(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
         Op("barrier", ("ready",)),
-        # In the cgroup by now, of whose nodes the policy chooses.
+        # In the cgroup by now, from whose processors and nodes these choose.
+        *scheduling.joined_exec(added.execCPUAffinity, ""),
         *memorypolicy.child(linux.memoryPolicy),
         Op("announce_exec"),
         *process.last(added, facts, filters, at=""),

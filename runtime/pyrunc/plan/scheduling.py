@@ -1,7 +1,7 @@
 """/process/scheduler, ioPriority and execCPUAffinity: when and where a process runs (config.md, "Linux Process").
 
-All but the first affinity is set by the host while the process waits: it has
-CAP_SYS_NICE on the host, which root of a user namespace has not.
+An affinity is always its own to take; what else there is the host sets while the
+process waits: it has CAP_SYS_NICE on the host, which root of a user namespace has not.
 """
 
 from __future__ import annotations
@@ -28,42 +28,39 @@ REALTIME, NICE = ("SCHED_FIFO", "SCHED_RR"), ("SCHED_OTHER", "SCHED_BATCH")
 TIMES = ("runtime", "deadline", "period")
 
 
-def host(process: Process, at: str) -> Iterator[Op]:
-    """Yield what the host sets for the waiting init.
+def child() -> Iterator[Op]:
+    """Yield the op by which an init that is in its cgroup may run on every processor.
 
     The caller's affinity is none of the container's: it gets all that its cpuset
     allows (the kernel cuts the mask down to that).
     """
-    yield Op("sched_setaffinity", (CHILD, ALL_CPUS))
-    yield from _priorities(process, at)
-
-
-def host_exec(process: Process, at: str) -> Iterator[Op]:
-    """Yield what the host sets for a waiting process of exec, once that is in the cgroup.
-
-    With an `initial` affinity and no `final` one, the specification leaves the affinity to the kernel.
-    """
-    affinity = process.execCPUAffinity
-    if affinity is not None and affinity.final:
-        yield _affinity((CHILD, mask(affinity.final)), f"{at}/execCPUAffinity/final")
-    elif affinity is None or not affinity.initial:
-        yield Op("sched_setaffinity", (CHILD, ALL_CPUS))
-    yield from _priorities(process, at)
+    yield Op("sched_setaffinity", (0, ALL_CPUS))
 
 
 def child_exec(affinity: ExecCPUAffinity | None, at: str) -> Iterator[Op]:
     """Yield the op by which the new process of exec keeps to some processors, before it joins the cgroup."""
     if affinity is not None and affinity.initial:
-        yield _affinity((0, mask(affinity.initial)), f"{at}/execCPUAffinity/initial")
+        yield _affinity(affinity.initial, f"{at}/execCPUAffinity/initial")
 
 
-def _affinity(args: tuple[int | str, bytes], at: str) -> Op:
-    """Return the op that sets an affinity."""
-    return Op("sched_setaffinity", args, at, doing="error setting CPU affinity")
+def joined_exec(affinity: ExecCPUAffinity | None, at: str) -> Iterator[Op]:
+    """Yield the op for its affinity once it is in the cgroup.
+
+    With an `initial` one and no `final` one, the specification leaves it to the kernel.
+    """
+    if affinity is not None and affinity.final:
+        yield _affinity(affinity.final, f"{at}/execCPUAffinity/final")
+    elif affinity is None or not affinity.initial:
+        yield from child()
 
 
-def _priorities(process: Process, at: str) -> Iterator[Op]:
-    """Yield the ops for the scheduler (after the affinity: a deadline allows no change of that) and for I/O."""
+def _affinity(cpus: str, at: str) -> Op:
+    """Return the op by which a process takes an affinity."""
+    return Op("sched_setaffinity", (0, mask(cpus)), at, doing="error setting CPU affinity")
+
+
+def host(process: Process, at: str) -> Iterator[Op]:
+    """Yield what the host sets for the waiting process, which is in its cgroup: scheduler and I/O priority."""
     scheduler = process.scheduler
     if scheduler is not None:
         _check(scheduler, f"{at}/scheduler")

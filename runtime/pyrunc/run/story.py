@@ -38,6 +38,8 @@ HINTS = {
     ("raise_rlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
     ("prlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
     ("sched_setaffinity", codes.EINVAL): "none of these processors is in the process's cpuset",
+    ("sched_setaffinity", codes.EBUSY): "a deadline needs all processors",
+    ("ioprio_set", codes.EPERM): "this needs CAP_SYS_NICE",
     ("sched_setattr", codes.EINVAL): "this kernel does not know that policy or flag, or the numbers are out of its range",
     ("sched_setattr", codes.EOPNOTSUPP): "this kernel has no utilization clamping",
     ("sched_setattr", codes.EPERM): "realtime needs CAP_SYS_NICE, and in cgroup version 1 linux.resources.cpu.realtimeRuntime; "
