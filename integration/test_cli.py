@@ -30,6 +30,28 @@ def test_kill_defaults_to_term(runtime, bundle):
     runtime.wait(name, "stopped")
 
 
+@pytest.mark.pyrunc_only("always sends TERM")
+@pytest.mark.parametrize("word", ["SIGUSR1", "10", "usr1"])
+def test_kill_defaults_to_the_stop_signal_of_the_image(runtime, bundle, word):
+    b = bundle("trap 'echo usr1 > /data/got; exit 0' USR1; touch /data/ready; while true; do sleep 0.05; done")
+    b.config["annotations"] = {"org.opencontainers.image.stopSignal": word}
+    name = runtime.start(b)
+    wait_for((b.rootfs / "data/ready").exists, "the trap to be set")
+    runtime("kill", name)
+    runtime.wait(name, "stopped")
+    assert (b.rootfs / "data/got").read_text() == "usr1\n"
+
+
+@pytest.mark.pyrunc_only("always sends TERM")
+def test_a_stop_signal_that_is_none(runtime, bundle):
+    b = bundle()
+    b.config["annotations"] = {"org.opencontainers.image.stopSignal": "SIGNONSENSE"}
+    name = runtime.start(b)
+    said = runtime.refuses("kill", name)
+    assert said.endswith('annotation org.opencontainers.image.stopSignal: unknown signal "SIGNONSENSE" (name the signal to send)')
+    runtime("kill", name, "KILL")
+
+
 @pytest.mark.parametrize("word", ["NONSENSE", "-1", "1000"])
 def test_an_unknown_signal(runtime, bundle, word):
     name = runtime.start(bundle())

@@ -106,7 +106,7 @@ def edit(config, pointer, value):
         ("/linux/namespaces/0", {"type": "mount"}, "namespace mount is listed twice (at /linux/namespaces/4/type; remove one)"),
         ("/linux/namespaces/3", {"type": "cgroup"}, 'hostname needs a uts namespace (at /hostname; add {"type": "uts"} to /linux/namespaces)'),
         ("/mounts/0/destination", KeyError, "destination is missing (at /mounts/0/destination; the specification requires it)"),
-        ("/linux/intelRdt", {"closID": "x"}, "intelRdt is not supported (at /linux/intelRdt; remove it; this version of pyrunc does not have it)"),
+        ("/linux/intelRdt", "x", 'expected an object, found "x" (at /linux/intelRdt)'),
         ("/process/rlimits/0/soft", 4096, "soft limit 4096 is above hard 1024 (at /process/rlimits/0/soft; lower it, or raise hard)"),
         ("/process/env", ["A"], 'environment entry "A" has no "=" (at /process/env/0; write it as "NAME=value")'),
         ("/linux/cgroupsPath", "/a/../../b", 'cgroupsPath "/a/../../b" leads upwards (at /linux/cgroupsPath; remove "..")'),

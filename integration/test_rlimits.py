@@ -25,10 +25,12 @@ NAMES = {
     "RLIMIT_LOCKS": "Max file locks",
     "RLIMIT_SIGPENDING": "Max pending signals",
     "RLIMIT_MSGQUEUE": "Max msgqueue size",
+    "RLIMIT_NICE": "Max nice priority",
+    "RLIMIT_RTPRIO": "Max realtime priority",
     "RLIMIT_RTTIME": "Max realtime timeout",
 }
 # Low enough for any machine, high enough for a shell.
-VALUES = {"RLIMIT_AS": 1 << 30, "RLIMIT_DATA": 1 << 29, "RLIMIT_STACK": 1 << 20, "RLIMIT_NOFILE": 64}
+VALUES = {"RLIMIT_NICE": 20, "RLIMIT_RTPRIO": 9, "RLIMIT_AS": 1 << 30, "RLIMIT_DATA": 1 << 29, "RLIMIT_STACK": 1 << 20, "RLIMIT_NOFILE": 64}
 
 
 def limit(name, soft, hard):

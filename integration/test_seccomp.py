@@ -169,6 +169,22 @@ def test_nonsense_is_refused(runtime, bundle, change, pointer):
         assert pointer in err
 
 
+@pytest.mark.pyrunc_only("1.1 ignores it")
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"defaultErrnoRet": 1}, "/defaultErrnoRet"),
+        ({"syscalls": [rule("acct"), rule("acct", action="SCMP_ACT_LOG", errnoRet=0)]}, "/syscalls/1/errnoRet"),
+        ({"syscalls": [rule("acct", action="SCMP_ACT_KILL", errnoRet=1)]}, "/syscalls/0/errnoRet"),
+        ({"syscalls": [rule()]}, "/syscalls/0/names"),
+    ],
+)
+def test_what_the_specification_forbids(runtime, bundle, change, pointer):
+    b = bundle("true")
+    b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", **change}
+    refused(runtime, b, f"(at /linux/seccomp{pointer};")
+
+
 # The filter is on, and nothing else changed with it
 
 

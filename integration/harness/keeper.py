@@ -43,7 +43,10 @@ def children(pid: int) -> set[int]:
     """Return the children of process PID that still run."""
     found = set()
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found |= {int(word) for word in (task / "children").read_text().split()}
+        try:
+            found |= {int(word) for word in (task / "children").read_text().split()}
+        except FileNotFoundError:
+            continue  # a thread that has just ended
     return {child for child in found if running(child)}
 
 

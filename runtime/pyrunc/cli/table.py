@@ -82,7 +82,7 @@ COMMANDS = (
     Command("state", "print the state of a container", example="pyrunc state web"),
     Command(
         "kill",
-        "send a signal (default: TERM) to a container",
+        "send a signal (default: the image's stopSignal, or TERM) to a container",
         ("ID", "SIGNAL"),
         (_flag("send it to all processes", "all", "a"),),
         optional=1,

@@ -13,7 +13,7 @@ from pyrunc.container.status import start_time
 from pyrunc.errors import ConfigError, HookError, OpError, PyruncError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
-from pyrunc.plan import build, cgroups, process
+from pyrunc.plan import build, cgroups, process, rdt, seccomp
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.request import Request
 from pyrunc.record import Record
@@ -108,7 +108,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     check_rootfs(asked.rootfs)
     io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     io.check_preserved(options.preserve_fds)
-    known = facts.probe()
+    known = options.facts or facts.probe()
     saved = _first(config, known, asked)
     for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
         options.log.warning(warning)
@@ -124,7 +124,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
-        _undo(options, config, directory, saved, error, owned=context is not None and context.owns_cgroups)
+        _undo(options, config, directory, saved, error, context)
         posix.close(lock)
         raise
     return Made(directory, saved, plan, context), lock
@@ -143,6 +143,8 @@ def check_rootfs(path: str) -> None:
 
 def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
     """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
+    filters = config.linux.seccomp
+    groups = rdt.groups(config.linux.intelRdt, known, asked.id)
     later = [kind for kind in ("poststart", "poststop") if getattr(config.hooks, kind)]
     return Saved(
         id=asked.id,
@@ -156,6 +158,9 @@ def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
         joins=tuple(namespace.type for namespace in config.linux.namespaces),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),
+        resctrl_joins=groups.joins,
+        resctrl_owns=groups.owns,
+        listener=(filters.listenerPath, filters.listenerMetadata) if filters and seccomp.notifies(filters) else (),
     )
 
 
@@ -179,19 +184,21 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
             raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None
 
     slots = store.make_fifos(directory) if wait else {}
+    if saved.listener:
+        slots[seccomp.LISTENER] = store.make_listener(directory if wait else "")
     return Context(slots, for_hooks(saved), commit, io.taker(options.console_socket), private=(lock,))
 
 
 def _undo(
-    options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException, *, owned: bool
+    options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException, context: Context | None
 ) -> None:
     """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
     try:
-        if owned:
+        if context is not None and context.owns_cgroups:
             from pyrunc.container import delete
 
             fs.signal_all(saved.places, 9)
-            delete.release(saved)
+            delete.release(saved.replace(resctrl_owns=context.groups))
     except (OSError, PyruncError) as second:
         options.log.warning(f"cannot clean up after the failure: {second}")
     store.discard(directory)

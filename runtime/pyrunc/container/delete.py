@@ -73,12 +73,16 @@ def destroy(directory: str, saved: Saved, log: Log) -> None:
 
 
 def release(saved: Saved) -> None:
-    """Remove the cgroups of SAVED, which hold no process any more, and systemd's unit with them."""
+    """Remove the cgroups of SAVED, which hold no process any more, systemd's unit, and its groups of resctrl."""
     if saved.unit:
         from pyrunc.cgroup import systemd
 
         systemd.stop(saved.unit)
     fs.remove(saved.places)
+    if saved.resctrl_owns:
+        from pyrunc.cgroup import resctrl
+
+        resctrl.remove(saved.resctrl_owns)
 
 
 def _stop(saved: Saved) -> None:

@@ -16,7 +16,7 @@ from pyrunc.linux import fs, process
 from pyrunc.oci import check
 from pyrunc.oci import config as oci
 from pyrunc.oci.process import Capabilities, Process
-from pyrunc.plan import build
+from pyrunc.plan import build, seccomp
 from pyrunc.plan.op import ROOT
 from pyrunc.plan.process import capability_warnings, grantable
 from pyrunc.plan.request import Request
@@ -61,7 +61,10 @@ def exec_(options: ExecOptions) -> int:
         preserve_fds=options.preserve_fds,
         seccomp_cache=f"{options.root}/.seccomp",
     )
-    plan = build.build_exec(added, saved.joins, _places(saved, options.cgroup), config.linux, known, request)
+    if seccomp.notifies(config.linux.seccomp):
+        slots[seccomp.LISTENER] = store.make_listener("")
+    places, groups = _places(saved, options.cgroup), saved.resctrl_joins
+    plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups)
     return _carry_out(options, saved, plan, slots)
 
 
@@ -72,7 +75,8 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
     before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
     own = posix.pidfd_open(posix.getpid())
     try:
-        context = Context(slots, for_hooks(saved), _committer(options), io.taker(options.console_socket))
+        state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
+        context = Context(slots, state, _committer(options), io.taker(options.console_socket))
         executor.run(plan, context)
         executor.await_exec(plan, context)
         if options.detach:

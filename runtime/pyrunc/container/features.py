@@ -5,9 +5,7 @@ from __future__ import annotations
 from pyrunc import __version__
 from pyrunc.linux import caps
 from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
-from pyrunc.plan import mountopts
-
-NOT_OURS = ("SCMP_ACT_NOTIFY",)
+from pyrunc.plan import memorypolicy, mountopts
 
 
 def mount_options() -> list[str]:
@@ -52,18 +50,18 @@ def features() -> dict[str, object]:
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
             "seccomp": {
                 "enabled": True,
-                "actions": sorted(name for name in seccomp.ACTIONS if name not in NOT_OURS),
+                "actions": sorted(seccomp.ACTIONS),
                 "operators": sorted(seccomp.OPERATORS),
                 "archs": sorted(seccomp.ARCHITECTURES),
                 "knownFlags": sorted(seccomp.FLAGS),
                 "supportedFlags": sorted(seccomp.FLAGS),
             },
             "apparmor": {"enabled": True},
-            "selinux": {"enabled": False},
-            "intelRdt": {"enabled": False},
-            "memoryPolicy": {},
+            "selinux": {"enabled": True},
+            "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
+            "memoryPolicy": {"modes": sorted(memorypolicy.MODE), "flags": sorted(memorypolicy.FLAG)},
             "mountExtensions": {"idmap": {"enabled": "idmap" in mountopts.OURS}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
         },
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),

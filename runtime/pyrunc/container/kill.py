@@ -13,6 +13,7 @@ from pyrunc.container.status import alive, guard, status_of
 from pyrunc.errors import OpError, StateError
 
 SIGKILL = 9
+STOP_SIGNAL = "org.opencontainers.image.stopSignal"
 
 
 def kill(root: str, container: str, number: int, *, everything: bool) -> None:
@@ -25,6 +26,14 @@ def kill(root: str, container: str, number: int, *, everything: bool) -> None:
     if not everything:
         guard("kill", saved, status_of(directory, saved))
     send(saved, number, everything=everything)
+
+
+def stop_signal(root: str, container: str) -> str:
+    """Return the name, or number, of the signal that ends CONTAINER, as its image has it annotated; or "TERM".
+
+    Raises StateError if there is no such container.
+    """
+    return load(store.directory(root, container)).annotations.get(STOP_SIGNAL) or "TERM"
 
 
 def send(saved: Saved, number: int, *, everything: bool) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from pyrunc.log import Log
 from pyrunc.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.host.facts import HostFacts
+
 DEFAULT_ROOT = "/run/pyrunc"
 
 
 class CreateOptions(Record):
-    """How to create container `id` from the bundle at `bundle`."""
+    """How to create container `id` from the bundle at `bundle`.
+
+    `facts` are what a caller knows of the machine already; None: look.
+    """
 
     id: str
     root: str = DEFAULT_ROOT
@@ -21,6 +28,7 @@ class CreateOptions(Record):
     preserve_fds: int = 0
     systemd_cgroup: bool = False
     log: Log = Log()
+    facts: HostFacts | None = None
 
 
 class RunOptions(CreateOptions):

@@ -23,7 +23,10 @@ class Saved(Record):
     `pid` is 0 until its init is ready; `start` is that process's start time
     in clock ticks since boot (proc(5)), which tells it from a later process
     of the same pid.  `hooks` are the kinds that later commands must run,
-    `joins` the types of namespaces that its config names, `unit` is systemd's.
+    `joins` the types of namespaces that its config names, `unit` is systemd's,
+    `resctrl_joins` are the groups of resctrl that its processes join, `resctrl_owns`
+    those of them to remove, `listener` is path and metadata of a seccomp agent, if
+    `start` must tell one.
     """
 
     id: str
@@ -39,6 +42,9 @@ class Saved(Record):
     own_pid_namespace: bool = True
     hooks: tuple[str, ...] = ()
     unit: str = ""
+    resctrl_joins: tuple[str, ...] = ()
+    resctrl_owns: tuple[str, ...] = ()
+    listener: tuple[str, ...] = ()
 
 
 def load(directory: str) -> Saved:
@@ -53,8 +59,9 @@ def load(directory: str) -> Saved:
         posix.close(fd)
     document: Any = loads(text, f"{directory}/{STATE}")
     places = tuple(Place(row[0], row[1], tuple(row[2])) for row in document.pop("places"))
-    joins, hooks = (tuple(document.pop(name)) for name in ("joins", "hooks"))
-    return Saved(places=places, joins=joins, hooks=hooks, **document)
+    for name in ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener"):
+        document[name] = tuple(document[name])
+    return Saved(places=places, **document)
 
 
 def save(directory: str, saved: Saved) -> None:

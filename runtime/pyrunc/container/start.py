@@ -29,7 +29,7 @@ def start(root: str, container: str, log: Log) -> None:
     try:
         saved = load(directory)
         guard("start", saved, status_of(directory, saved))
-        said = _go(directory)
+        said = _go(directory, saved)
         if said != STARTED:
             raise _failure(directory, saved, said)
         if "poststart" in saved.hooks:
@@ -38,7 +38,7 @@ def start(root: str, container: str, log: Log) -> None:
         posix.close(lock)
 
 
-def _go(directory: str) -> bytes:
+def _go(directory: str, saved: Saved) -> bytes:
     """Release the init and return all that it says before its program runs."""
     result = posix.open(f"{directory}/{RESULT}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
     try:
@@ -56,7 +56,26 @@ def _go(directory: str) -> bytes:
     said = b""
     while part := posix.read(result, FRAME_MAX):
         said += part
+        if saved.listener and said == STARTED:
+            _deliver(directory, saved)
     return said
+
+
+def _deliver(directory: str, saved: Saved) -> None:
+    """Hand the init's seccomp notifications over to their agent; if that fails, stop the container."""
+    from pyrunc.container import kill
+    from pyrunc.container.state import for_hooks
+    from pyrunc.run.listener import Listener
+
+    path, metadata = saved.listener
+    memory = posix.open(f"{directory}/{store.LISTENER}", posix.O_RDWR | posix.O_CLOEXEC)
+    try:
+        Listener(memory, path, metadata, {**for_hooks(saved), "status": "created"}).deliver(saved.pid)
+    except BaseException:
+        kill.send(saved, 9, everything=False)
+        raise
+    finally:
+        posix.close(memory)
 
 
 def _failure(directory: str, saved: Saved, said: bytes) -> Exception:

@@ -16,6 +16,7 @@ ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 ID_LETTERS = ID_FIRST | {"."}
 LOCK = "lock"
 CONFIG = "config.json"
+LISTENER, LISTENER_SIZE = "listener", 8
 LOCK_SECONDS = 10.0
 TAKEN, OTHER_ID = "container with given ID already exists", "delete it, or choose another id"
 
@@ -124,6 +125,14 @@ def make_fifos(path: str) -> dict[str, int]:
             raise OSError(error.errno, error.strerror, f"{path}/{name}") from None  # mkfifo(2) knows no name to tell
         opened[slot] = posix.open(f"{path}/{name}", posix.O_RDWR | posix.O_CLOEXEC)
     return opened
+
+
+def make_listener(path: str) -> int:
+    """Return a descriptor of memory for a listener: a file of the container at PATH, for `start`, or without a name."""
+    flags = posix.O_RDWR | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
+    fd = posix.open(f"{path}/{LISTENER}", flags, 0o600) if path else posix.memfd_create("listener", posix.MFD_CLOEXEC)
+    posix.ftruncate(fd, LISTENER_SIZE)
+    return fd
 
 
 def discard(path: str) -> None:

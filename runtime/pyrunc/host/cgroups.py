@@ -86,8 +86,3 @@ def read(path: str) -> str:
         return str(b"".join(parts), "utf-8", "surrogateescape")
     finally:
         posix.close(fd)
-
-
-def probe() -> Cgroups:
-    """Return the hierarchies as this process sees them."""
-    return parse(read("/proc/self/mountinfo"), read("/proc/self/cgroup"))

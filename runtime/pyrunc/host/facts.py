@@ -18,6 +18,8 @@ class HostFacts(Record):
     apparmor: bool
     cgroups: Cgroups
     capabilities: int = (1 << 64) - 1
+    resctrl: str = ""  # where it is mounted
+    selinux: bool = False
 
     @property
     def has_nosymfollow(self) -> bool:
@@ -45,12 +47,25 @@ def _apparmor() -> bool:
         return False  # the kernel has no such module
 
 
+def _mounted(mountinfo: str, fstype: str) -> str:
+    """Return where the first file system of FSTYPE is mounted whole, by MOUNTINFO; "" if nowhere."""
+    for line in mountinfo.splitlines():
+        if f" - {fstype} " in line:
+            root, mount = line.split(" ", 5)[3:5]
+            if root == "/":
+                return mount
+    return ""
+
+
 def probe() -> HostFacts:
     """Look once."""
+    mountinfo = read("/proc/self/mountinfo")
     return HostFacts(
         kernel=kernel_version(posix.uname().release),
         last_cap=int(read("/proc/sys/kernel/cap_last_cap")),
         apparmor=_apparmor(),
-        cgroups=cgroups.probe(),
+        cgroups=cgroups.parse(mountinfo, read("/proc/self/cgroup")),
         capabilities=capget(),
+        resctrl=_mounted(mountinfo, "resctrl"),
+        selinux=bool(_mounted(mountinfo, "selinuxfs")),
     )

@@ -32,6 +32,9 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "setdomainname": (171, 162),
     "keyctl": (250, 219),
     "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "ioprio_set": (251, 30),
+    "set_mempolicy": (238, 237),
     "unshare": (272, 97),
     "signalfd4": (289, 74),
     "prlimit64": (302, 261),
@@ -49,11 +52,12 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "clone3": (435, 435),
     "close_range": (436, 436),
     "openat2": (437, 437),
+    "pidfd_getfd": (438, 438),
     "faccessat2": (439, 439),
     "mount_setattr": (442, 442),
 }
 MACHINE = posix.uname().machine
-_COLUMN = 0 if MACHINE == "x86_64" else 1
+_COLUMN = 0 if MACHINE in ("x86_64", "i686") else 1  # i686: so personality(2) calls it to who has chosen LINUX32
 NR = {name: numbers[_COLUMN] for name, numbers in NUMBERS.items()}
 
 _USE_ERRNO = 0x8

@@ -107,11 +107,6 @@ def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
     syscall(NR["prlimit64"], pid, resource, pack("=QQ", soft, hard), None)
 
 
-def sched_setaffinity(pid: int, mask: bytes) -> None:
-    """sched_setaffinity(2); bit n of MASK is processor n."""
-    syscall(NR["sched_setaffinity"], pid, len(mask), mask)
-
-
 def keyctl_join_session_keyring(name: str) -> int:
     """keyctl(2): join or make session keyring NAME and return its serial number."""
     return syscall(NR["keyctl"], KEYCTL_JOIN_SESSION_KEYRING, name.encode())
@@ -132,8 +127,16 @@ def signalfd(mask: int) -> int:
     return syscall(NR["signalfd4"], -1, pack("=Q", mask), 8, SFD_CLOEXEC)
 
 
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """pidfd_getfd(2); returns a copy of descriptor FD of the process behind PIDFD."""
+    return syscall(NR["pidfd_getfd"], pidfd, fd, 0)
+
+
 def seccomp_set_mode_filter(address: int, flags: int) -> int:
-    """seccomp(2) with SECCOMP_SET_MODE_FILTER; ADDRESS is that of a struct sock_fprog."""
+    """seccomp(2) with SECCOMP_SET_MODE_FILTER; ADDRESS is that of a struct sock_fprog.
+
+    Returns a descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER.
+    """
     return syscall(NR["seccomp"], 1, flags, address)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.oci.convert import INT64, UINT32, absolute, array, boolean, integer, mapping, one_of, record, string, strings, text
+from pyrunc.oci.lists import number_list
 from pyrunc.oci.mounts import IDMapping, id_mappings
 from pyrunc.oci.process import identifier
 from pyrunc.oci.resources import Resources, resources
@@ -64,6 +65,8 @@ class IntelRdt(Record):
     l3CacheSchema: str = ""
     memBwSchema: str = ""
     enableMonitoring: bool = False
+    enableCMT: bool = False
+    enableMBM: bool = False
 
 
 class MemoryPolicy(Record):
@@ -139,12 +142,14 @@ linux = record(
         l3CacheSchema=string,
         memBwSchema=_bandwidth,
         enableMonitoring=boolean,
+        enableCMT=boolean,
+        enableMBM=boolean,
     ),
     memoryPolicy=record(
         MemoryPolicy,
         "mode",
         mode=one_of(*MEMORY_MODES),
-        nodes=string,
+        nodes=number_list("0-3,7"),
         flags=array(one_of(*MEMORY_FLAGS)),
     ),
 )

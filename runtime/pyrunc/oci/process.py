@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pyrunc.oci.convert import (
     ID_MAX,
-    INT32,
     UINT64,
     absolute,
     array,
@@ -14,19 +13,20 @@ from pyrunc.oci.convert import (
     record,
     string,
     strings,
-    text,
 )
+from pyrunc.oci.lists import number_list
 from pyrunc.record import Record
 
 RLIMITS = tuple(
     f"RLIMIT_{name}"
     for name in "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK".split()
 )
+POLICIES = tuple(f"SCHED_{name}" for name in "OTHER FIFO RR BATCH ISO IDLE DEADLINE".split())
 SCHEDULER_FLAGS = tuple(
     f"SCHED_FLAG_{name}"
     for name in "RESET_ON_FORK RECLAIM DL_OVERRUN KEEP_POLICY KEEP_PARAMS UTIL_CLAMP_MIN UTIL_CLAMP_MAX".split()
 )
-CPU_LIST = set("0123456789, -")
+IO_CLASSES = tuple(f"IOPRIO_CLASS_{name}" for name in "RT BE IDLE".split())
 
 
 class ConsoleSize(Record):
@@ -110,8 +110,7 @@ class Process(Record):
 
 
 identifier = integer((0, ID_MAX))
-_int32, _uint64 = integer(INT32), integer(UINT64)
-_cpus = text("a list of CPUs such as 0-3,7", lambda value: set(value) <= CPU_LIST)
+_uint64 = integer(UINT64)
 
 process = record(
     Process,
@@ -138,24 +137,17 @@ process = record(
     apparmorProfile=string,
     selinuxLabel=string,
     oomScoreAdj=integer((-1000, 1000)),
-    ioPriority=record(
-        IOPriority,
-        "class_",
-        class_=one_of("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"),
-        priority=integer((0, 7)),
-    ),
+    ioPriority=record(IOPriority, "class_", class_=one_of(*IO_CLASSES), priority=integer((0, 7))),
     scheduler=record(
         Scheduler,
         "policy",
-        policy=one_of(
-            *(f"SCHED_{name}" for name in "OTHER FIFO RR BATCH ISO IDLE DEADLINE".split()),
-        ),
-        nice=_int32,
-        priority=_int32,
+        policy=one_of(*POLICIES),
+        nice=integer((-20, 19)),
+        priority=integer((0, 99)),
         flags=array(one_of(*SCHEDULER_FLAGS)),
         runtime=_uint64,
         deadline=_uint64,
         period=_uint64,
     ),
-    execCPUAffinity=record(ExecCPUAffinity, "", initial=_cpus, final=_cpus),
+    execCPUAffinity=record(ExecCPUAffinity, "", initial=number_list("0-3,7"), final=number_list("0-3,7")),
 )

@@ -8,13 +8,17 @@ from pyrunc.plan import (
     delegate,
     devices,
     hooks,
+    labels,
     masks,
+    memorypolicy,
     mounts,
     namespaces,
+    netdevices,
     personality,
     process,
-    refused,
+    rdt,
     rootfs,
+    scheduling,
     seccomp,
     sysctl,
     terminal,
@@ -39,7 +43,6 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
-    refused.check(config)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
     # What systemd makes is not there yet when the process is forked.
@@ -47,26 +50,35 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     host = [
         *cgroups.make(config, facts, request),
         *delegate.host(config, facts, where),
+        *rdt.make(config.linux.intelRdt, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, request),
         *cgroups.open_doors(where),
-        *namespaces.host(config, cgroups.birthplace(where), sysctl.kinds(config)),
+        *namespaces.host(config, cgroups.birthplace(where), sysctl.kinds(config) | netdevices.kinds(config.linux)),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux),
         *mounts.inside(config, request),
+        *netdevices.host(config.linux),
         *barrier_if("cgroup", cgroups.meet(config, facts, request)),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
-        *barrier("ready", *process.host(user, "/process"), Op("commit")),
+        *barrier(
+            "ready",
+            *rdt.join(rdt.groups(config.linux.intelRdt, facts, request.id).joins),
+            *process.host(user, "/process"),
+            *scheduling.host(user, "/process"),
+            Op("commit"),
+        ),
     ]
     child = [
         Op("umask", (0,)),
         *namespaces.child(config),
         *mounts.receive(config),
         *rootfs.prepare(config, request),
-        *masks.prepare(config),
+        *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.settle(config),
+        *netdevices.child(config.linux),
         *_mounts_and_cgroup(config, facts, request),
         *devices.child(config),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
@@ -75,7 +87,9 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
+        *scheduling.child(),
         *personality.child(config.linux),
+        *memorypolicy.child(config.linux.memoryPolicy),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -93,34 +107,45 @@ def build_exec(
     linux: Linux,
     facts: HostFacts,
     request: Request,
+    groups: tuple[str, ...] = (),
 ) -> Plan:
-    """Return the plan of one more PROCESS in a running container.
+    """Return the plan of one more process, ADDED, in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; WHERE are the cgroups; LINUX is what its configuration
-    says about every process.  Pointers are into the process document, whose
-    root is "".
+    container's init; WHERE are the cgroups, GROUPS those of resctrl; LINUX is
+    of its config.  Pointers are into the process document, whose root is "",
+    and that config.
     """
-    refused.check_process(added, "")
     filters = linux.seccomp
     facts = process.grantable(facts, joins)
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if added.apparmorProfile else []),
+        *([Op("open_directory", ("/proc",), into=PROC)] if labels.needs_proc(added) else []),
         *cgroups.open_doors(where),
         *namespaces.host_exec(joins, cgroups.birthplace(where)),
         *process.raise_limits(added, ""),
         *terminal.host(added, ""),
-        *barrier("ready", *cgroups.move(where), *process.host(added, ""), Op("commit")),
+        *barrier(
+            "ready",
+            *cgroups.move(where),
+            *rdt.join(groups),
+            *process.host(added, ""),
+            *scheduling.host(added, ""),
+            Op("commit"),
+        ),
     ]
     child = [
         Op("umask", (0,)),
+        *scheduling.child_exec(added.execCPUAffinity, ""),
         *cgroups.enter(where),
         *namespaces.child_exec(joins),
         *terminal.child(added, "", console=False),
         *personality.child(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
         Op("barrier", ("ready",)),
+        # In the cgroup by now, from whose processors and nodes these choose.
+        *scheduling.joined_exec(added.execCPUAffinity, ""),
+        *memorypolicy.child(linux.memoryPolicy),
         Op("announce_exec"),
         *process.last(added, facts, filters, at=""),
     ]
@@ -134,7 +159,7 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     the container; a cgroup mount and namespace must come after, and what is
     copied into a tmpfs is the container's to pay for.
     """
-    ops = list(mounts.child(config, facts, request))
+    ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request)))
     first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mounts.after_cgroup(mount)), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
     where = () if request.systemd else cgroups.places(config, facts, request)

@@ -5,12 +5,12 @@ The same for the init of a container and for a process that `exec` adds.
 
 from __future__ import annotations
 
-from pyrunc.errors import ConfigError, UnsupportedError
+from pyrunc.errors import ConfigError
 from pyrunc.linux import caps
 from pyrunc.linux import process as p
 from pyrunc.oci.process import Capabilities
-from pyrunc.plan import seccomp
-from pyrunc.plan.op import CHILD, PROC, ROOT, Op
+from pyrunc.plan import labels, seccomp
+from pyrunc.plan.op import CHILD, ROOT, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ def child(
     """Yield the ops that turn the new process into PROCESS, up to the point where it could run."""
     if not request.no_new_keyring:
         yield Op("join_keyring", (f"_ses.{request.id}",), at, doing="error joining session keyring")
-    if process.apparmorProfile:
-        yield _apparmor(process, facts, at)
+    yield from labels.child(process, facts, at)
     yield Op("enter_cwd", (ROOT, process.cwd, make_cwd), f"{at}/cwd")
     yield Op("own_stdio", (process.user.uid,), f"{at}/user/uid")
     if process.noNewPrivileges:
@@ -103,8 +102,6 @@ def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str
         sets = process.capabilities
         keep = sets or Capabilities()
         final = tuple(_mask(names) & facts.capabilities for names in (keep.effective, keep.permitted, keep.inheritable))
-    # The caller's affinity is none of the container's: all that the cpuset allows (the kernel cuts it down to that).
-    yield Op("allow_all_cpus")
     yield from _limits(process, at)
     yield Op("exec_program", (_how(facts, filters), final), f"{at}/args/0")
 
@@ -197,15 +194,3 @@ def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
     """Return ENV with the last of two equal names, in the place of the first."""
     chosen = {entry.partition("=")[0]: entry for entry in env}
     return tuple(chosen.values())
-
-
-def _apparmor(process: Process, facts: HostFacts, at: str) -> Op:
-    """Return the op that chooses the profile for the coming execve (apparmor(7))."""
-    if not facts.apparmor:
-        raise UnsupportedError(
-            "apparmorProfile is set, but AppArmor is not enabled on this host",
-            pointer=f"{at}/apparmorProfile",
-            hint="remove it, or boot with AppArmor",
-        )
-    args = (PROC, "self/attr/apparmor/exec", f"exec {process.apparmorProfile}")
-    return Op("write_at", args, f"{at}/apparmorProfile", doing="error applying the AppArmor profile")

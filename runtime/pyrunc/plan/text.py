@@ -9,7 +9,9 @@ from _blake2 import blake2b
 
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
-from pyrunc.linux import fs, mount, process
+from pyrunc.linux import fs, mount, process, sched
+from pyrunc.oci import lists
+from pyrunc.oci.process import POLICIES
 from pyrunc.plan.op import Op, Plan, Slot
 from pyrunc.record import Record
 
@@ -36,6 +38,7 @@ ATTR = _named(mount, "MOUNT_ATTR_")
 ATTR.pop(mount.MOUNT_ATTR__ATIME, None)
 CLONE = _named(process, "CLONE_")
 TREE = {**_named(mount, "OPEN_TREE_"), **AT}
+POLICY = {getattr(sched, name): name for name in POLICIES}
 # Which arguments of a call are flags, by position, and their names.
 SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "clone3": {0: CLONE},
@@ -56,11 +59,15 @@ SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "fsconfig": {1: {**_named(mount, "FSCONFIG_"), 0: "FSCONFIG_SET_FLAG"}},
     "prctl": {0: _named(process, "PR_SET_")},
     "openat2": {4: _named(fs, "RESOLVE_")},
+    "sched_setattr": {1: POLICY, 2: _named(sched, "SCHED_FLAG_")},
+    "ioprio_set": {0: _named(sched, "IOPRIO_WHO_")},
 }
 # Flags that are choices, not bits.
 CHOICES = frozenset(("fsconfig", "prctl"))
+CHOOSING = (("sched_setattr", 1), ("ioprio_set", 0))
 OCTAL = {"umask": (0,), "make_node": (3,)}
-HEXADECIMAL = {"capset": (0, 1, 2), "drop_bounding": (0,), "raise_ambient": (0,)}
+HEXADECIMAL = {"capset": (0, 1, 2), "drop_bounding": (0,), "raise_ambient": (0,), "set_mempolicy": (0,), "ioprio_set": (2,)}
+MASKS = ("sched_setaffinity", "set_mempolicy")
 
 
 def _flags(value: int, names: dict[int, str], *, choice: bool) -> str:
@@ -81,7 +88,7 @@ def _argument(op: Op, index: int, value: object) -> str:
     """Return one argument of OP as a person would write it."""
     names = SYMBOLS.get(op.call, {}).get(index)
     if names is not None and isinstance(value, int):
-        return _flags(value, names, choice=op.call in CHOICES)
+        return _flags(value, names, choice=op.call in CHOICES or (op.call, index) in CHOOSING)
     if isinstance(value, Slot):
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -93,6 +100,8 @@ def _argument(op: Op, index: int, value: object) -> str:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     if isinstance(value, tuple):
         return "[" + ", ".join(_argument(Op("list"), 0, item) for item in value) + "]"
+    if isinstance(value, bytes) and op.call in MASKS:
+        return f"[{lists.text(value)}]"
     if value is None:
         return "NULL"
     if isinstance(value, Record):

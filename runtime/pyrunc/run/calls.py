@@ -10,7 +10,7 @@ import posix
 
 from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
-from pyrunc.linux import fs, mount, net, process
+from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
 from pyrunc.run import copyup, files, filters, groups, hooks, identity, idmap, inside, program, start, tty
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 FD_MAX = 0xFFFFFFFF
-ALL_CPUS = b"\xff" * 1024  # as many as a kernel can be built for
 
 
 def _write_proc(pid: int, name: str, text: str) -> None:
@@ -45,11 +44,6 @@ def _raise_rlimit(pid: int, resource: int, hard: int) -> None:
         process.prlimit(pid, resource, soft, hard)
 
 
-def _allow_all_cpus() -> None:
-    """Let this process run wherever its cpuset allows: the kernel cuts the mask down to that."""
-    process.sched_setaffinity(0, ALL_CPUS)
-
-
 def _open_namespace(path: str, kind: int) -> int:
     """Open a namespace file; setns(2) will check that it is of KIND."""
     return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -61,12 +55,13 @@ def _open_process_namespace(pid: int, name: str) -> int:
 
 
 def _open_foreign_namespace(path: str, name: str) -> int:
-    """Open a namespace file that must not be of the namespace called NAME that we are in ourselves (sysctl is written to it)."""
+    """Open a namespace file that must not be of the namespace called NAME that we are in ourselves (it will be changed)."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     own, other = posix.stat(f"/proc/self/ns/{name}"), posix.fstat(fd)
     if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
         posix.close(fd)
-        raise OpError(f"{path} is the host's own namespace, and linux.sysctl would change the host's settings")
+        text = "and what linux.sysctl and linux.netDevices ask for would be done to the host"
+        raise OpError(f"{path} is the host's own namespace, {text}")
     return fd
 
 
@@ -112,8 +107,19 @@ def _hand_over_terminal(context: Context) -> None:
     context.terminal(context.slots["master"])
 
 
+def _move_device(context: Context, pid: int, name: str, new: str) -> None:
+    """Move network device NAME into the network namespace of process PID, as NEW."""
+    if context.devices is None:
+        from pyrunc.run import netdevices
+
+        slots = context.slots
+        for slot, who in (("own-net", "thread-self"), ("net", str(pid))):
+            slots[slot] = posix.open(f"/proc/{who}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+        context.devices = netdevices.Moved(slots["own-net"], slots["net"])
+    context.devices.move(name, new)
+
+
 KERNEL: dict[str, Callable[..., Any]] = {
-    "allow_all_cpus": _allow_all_cpus,
     "bring_up": net.bring_up,
     "chdir": posix.chdir,
     "chroot": posix.chroot,
@@ -123,6 +129,7 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "fsmount": mount.fsmount,
     "fsopen": mount.fsopen,
     "fspick": mount.fspick,
+    "ioprio_set": sched.ioprio_set,
     "mount": mount.mount,
     "mount_setattr": mount.mount_setattr,
     "move_mount": mount.move_mount,
@@ -135,6 +142,9 @@ KERNEL: dict[str, Callable[..., Any]] = {
     "prctl": process.prctl,
     "prlimit": process.prlimit,
     "raise_rlimit": _raise_rlimit,
+    "sched_setaffinity": sched.sched_setaffinity,
+    "sched_setattr": sched.sched_setattr,
+    "set_mempolicy": sched.set_mempolicy,
     "setdomainname": process.setdomainname,
     "sethostname": process.sethostname,
     "setns": process.setns,
@@ -164,6 +174,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "make_readonly": files.make_readonly,
     "mask": files.mask,
     "mount_on": files.mount_on,
+    "move_device": _move_device,
     "mount_point": files.mount_point,
     "move_to_root": files.move_to_root,
     "open_directory": files.open_directory,
@@ -177,6 +188,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "run_hook": _run_hook,
     "set_groups": identity.set_groups,
     "set_window_size": tty.set_window_size,
+    "share_listener": filters.share_listener,
     "symlink": files.symlink,
     "take_terminal": tty.take_terminal,
     "tmpfs_mode": files.tmpfs_mode,

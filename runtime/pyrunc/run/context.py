@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from pyrunc.run.filters import Filter
     from pyrunc.run.inside import Inside
+    from pyrunc.run.listener import Listener
+    from pyrunc.run.netdevices import Moved
     from pyrunc.run.program import Program
 
 
@@ -49,9 +51,12 @@ class Context:
         self.made: set[int] = set()
         self.empty_attached = False
         self.owns_cgroups = False
+        self.groups: tuple[str, ...] = ()  # of resctrl, that were made for this container
         self.filter: Filter | None = None
+        self.listener: Listener | None = None
         self.root = -1
         self.programs: list[Program] = []
         self.program: Program | None = None
         self.own_inode = (0, 0)
         self.inside: Inside | None = None
+        self.devices: Moved | None = None

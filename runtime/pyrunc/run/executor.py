@@ -57,7 +57,11 @@ def run(plan: Plan, context: Context) -> int:
                 raise tell(op, 0, str(error), child=False) from error
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
-        _kill(context)
+        try:
+            if context.devices is not None:
+                context.devices.give_back()
+        finally:
+            _kill(context)
         raise
     finally:
         _close(context)
@@ -139,6 +143,8 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
             context.slots["child"] = frame.pid
         elif frame.name == "exec":
             announced = True
+            if context.listener is not None:
+                context.listener.deliver(context.slots["child"])
         elif frame.name == name:
             if frame.fd >= 0:
                 context.slots["master"] = frame.fd
@@ -161,6 +167,8 @@ def _kill(context: Context) -> None:
 def _close(context: Context) -> None:
     """Close what the host's column opened; the socket and the master stay the caller's."""
     leave_inside(context)
+    if context.devices is not None:
+        context.devices.close()
     for name, value in context.slots.items():
         if name not in CALLERS and value >= 0:
             posix.close(value)

@@ -30,3 +30,10 @@ def load_filter(context: Context, seccomp: Seccomp, directory: str) -> None:
     """Take the compiled filter from the cache in DIRECTORY, or compile it and keep it there."""
     program = cache.load(seccomp, directory)
     context.filter = Filter(program.bpf, program.flags)
+
+
+def share_listener(context: Context, memory: int, path: str, metadata: str) -> None:
+    """Prepare to hand the notification descriptor over, through file MEMORY."""
+    from pyrunc.run.listener import Listener
+
+    context.listener = Listener(memory, path, metadata, {"status": "creating", **context.state})

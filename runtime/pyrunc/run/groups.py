@@ -73,14 +73,48 @@ def own_cgroup(_: Context, directory: str, uid: int) -> None:
     owner.give(directory, uid, owner.files())
 
 
+def make_resctrl_class(context: Context, directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
+    """Make the container's own class of service."""
+    from pyrunc.cgroup import resctrl
+
+    resctrl.make_class(directory, writes)
+    context.groups = (directory,)
+
+
+def use_resctrl_class(_: Context, directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
+    """Find, or make, a class of service that others may use too."""
+    from pyrunc.cgroup import resctrl
+
+    resctrl.use_class(directory, writes)
+
+
+def make_resctrl_group(context: Context, directory: str) -> None:
+    """Make the group in which the container is monitored."""
+    from pyrunc.cgroup import resctrl
+
+    resctrl.make_group(directory)
+    context.groups = (directory, *context.groups)
+
+
+def join_resctrl(_: Context, directories: tuple[str, ...], pid: int) -> None:
+    """Move process PID into resctrl groups."""
+    from pyrunc.cgroup import resctrl
+
+    resctrl.join(directories, pid)
+
+
 STEPS: dict[str, Callable[..., Any]] = {
     "attach_device_program": attach_device_program,
     "fill_cgroup": fill_cgroup,
     "join_cgroup": join_cgroup,
+    "join_resctrl": join_resctrl,
     "limit_cgroup": limit_cgroup,
     "make_cgroup": make_cgroup,
+    "make_resctrl_class": make_resctrl_class,
+    "make_resctrl_group": make_resctrl_group,
     "move_to_cgroup": move_to_cgroup,
     "open_tasks": open_tasks,
-    "start_scope": start_scope,
     "own_cgroup": own_cgroup,
+    "start_scope": start_scope,
+    "use_resctrl_class": use_resctrl_class,
 }

@@ -245,7 +245,9 @@ def exec_program(context: Context, how: str, final: tuple[int, int, int] | None)
         _check_same(program)
     pthread_sigmask(SIG_SETMASK, ())
     if context.filter is not None:
-        p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
+        fd = p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
+        if context.listener is not None:
+            context.listener.offer(fd)
     if final is not None:
         p.capset(*final)
     try:

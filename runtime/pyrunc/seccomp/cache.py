@@ -55,7 +55,7 @@ def load(seccomp: Seccomp, directory: str) -> Program:
 
 def _flags(seccomp: Seccomp) -> int:
     """Return the flags for seccomp(2)."""
-    if not seccomp.flags:
+    if not seccomp.flags and not seccomp.listenerPath:
         return 0
     from pyrunc.seccomp.compile import flags
 

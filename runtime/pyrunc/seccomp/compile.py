@@ -31,6 +31,9 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
+NEW_LISTENER = 8
+TSYNC_ESRCH = 16  # what TSYNC needs beside a listener: both would return something
+NOTIFY = "SCMP_ACT_NOTIFY"
 SECCOMP_RET_ERRNO = 0x00050000
 X32_BIT = 0x40000000
 LOAD, JEQ, JGT, JGE, RET = 0x20, 0x15, 0x25, 0x35, 0x06
@@ -46,8 +49,15 @@ class Compiled(Record):
 
 
 def flags(seccomp: Seccomp) -> int:
-    """Return the flags for seccomp(2)."""
-    return sum(FLAGS[name] for name in set(seccomp.flags))
+    """Return the flags for seccomp(2).
+
+    Without notifications, what is about waiting for an answer changes nothing,
+    and the kernel does not take it.
+    """
+    found = sum(FLAGS[name] for name in set(seccomp.flags))
+    if NOTIFY in (seccomp.defaultAction, *(rule.action for rule in seccomp.syscalls)):
+        return found | NEW_LISTENER | (TSYNC_ESRCH if found & FLAGS["SECCOMP_FILTER_FLAG_TSYNC"] else 0)
+    return found & ~FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
 
 
 def compile_filter(seccomp: Seccomp) -> Compiled:
@@ -78,8 +88,6 @@ def compile_filter(seccomp: Seccomp) -> Compiled:
 def _action(lib: ModuleType, name: str, errno: int | None, at: str) -> Any:
     """Return libseccomp's action for the specification's NAME."""
     number = EPERM if errno is None else errno
-    if name == "SCMP_ACT_NOTIFY":
-        raise UnsupportedError("SCMP_ACT_NOTIFY is not supported", pointer=at, hint="use another action")
     simple = {
         "SCMP_ACT_KILL": lib.KILL_THREAD,
         "SCMP_ACT_KILL_THREAD": lib.KILL_THREAD,
@@ -87,6 +95,7 @@ def _action(lib: ModuleType, name: str, errno: int | None, at: str) -> Any:
         "SCMP_ACT_TRAP": lib.TRAP,
         "SCMP_ACT_ALLOW": lib.ALLOW,
         "SCMP_ACT_LOG": lib.LOG,
+        NOTIFY: lib.NOTIFY,
     }
     if name in simple:
         return simple[name]

@@ -1,0 +1,145 @@
+"""linux.intelRdt on a simulated resctrl: few machines have it, and none of ours.
+
+What stands in for it is a cgroup hierarchy of version 1 without controllers, which the kernel
+serves in the same way: a directory has `tasks`, a write to that moves a process, and rmdir(2)
+removes it.  The runtime is told about it through HostFacts, as a library.  What there is of
+schemata are plain files of the test (tests/test_resctrl.py).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from integration.looking import refused
+
+pytestmark = pytest.mark.pyrunc_only("it is used as a library")
+RUN = """
+import sys
+from pyrunc.container.{verb} import {verb}
+from pyrunc.container.options import {options}
+from pyrunc.host import facts
+try:
+    {verb}({options}(id=sys.argv[1], bundle=sys.argv[2], root=sys.argv[3], facts=facts.probe().replace(resctrl=sys.argv[4])))
+except Exception as error:
+    sys.exit(f"{{type(error).__name__}}: {{error}}")
+"""
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Mount a hierarchy of our own, with a class "gold" and a place for monitored groups in each class."""
+    path, name = tmp_path / "resctrl", f"pyrunc-test-{os.getpid()}"
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "cgroup", "-o", f"none,name={name}", "none", str(path)], check=False)
+    if done.returncode:
+        pytest.skip("this kernel has no cgroup version 1")
+    for directory in ("gold", "gold/mon_groups", "mon_groups"):
+        (path / directory).mkdir()
+    yield path
+    for directory in ("gold/mon_groups", "gold", "mon_groups"):
+        (path / directory).rmdir()
+    assert sorted(entry.name for entry in path.iterdir() if entry.is_dir()) == []
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def interpreter(runtime):
+    """Return the interpreter with the runtime installed."""
+    return str(Path(runtime.binary).with_name("python"))
+
+
+def create(runtime, b, tree, name=None):
+    """Create a container of B on TREE, through the library; return its id and what it said."""
+    name = name or runtime.prepare(b)
+    code = RUN.format(verb="create", options="CreateOptions")
+    argv = [interpreter(runtime), "-c", code, name, str(b.path), str(runtime.root), str(tree)]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    log = runtime.directory / f"{name}.said"
+    with log.open("w") as said:
+        done = subprocess.run(argv, check=False, stderr=said, timeout=60, **streams)
+    return name, done.returncode, log.read_text()
+
+
+def tasks(directory):
+    return [int(word) for word in (directory / "tasks").read_text().split()]
+
+
+def test_a_class_of_its_own(runtime, bundle, tree, tmp_path):
+    """Named by the container's id; joined by init and exec, removed with it."""
+    b = bundle()
+    b.linux["intelRdt"] = {}
+    name, status, said = create(runtime, b, tree)
+    assert status == 0, said
+    pid = runtime.pid(name)
+    assert tasks(tree / name) == [pid]
+    runtime("start", name)
+    runtime("exec", "-d", "--pid-file", str(tmp_path / "pid"), name, "sleep", "1000", stdout=-3, stderr=-3)
+    assert tasks(tree / name) == sorted([pid, int((tmp_path / "pid").read_text())])
+    runtime("delete", "--force", name)
+    assert not (tree / name).exists()
+
+
+@pytest.mark.parametrize("field", ["enableMonitoring", "enableCMT", "enableMBM"])
+@pytest.mark.parametrize(("clos", "where"), [("gold", "gold"), ("/", ".")])
+def test_a_class_that_is_there_and_monitoring(runtime, bundle, tree, clos, where, field):
+    b = bundle()
+    b.linux["intelRdt"] = {"closID": clos, field: True}
+    name, status, said = create(runtime, b, tree)
+    assert status == 0, said
+    pid = runtime.pid(name)
+    assert tasks(tree / where / "mon_groups" / name) == [pid]
+    runtime("delete", "--force", name)
+    assert not (tree / where / "mon_groups" / name).exists()
+    assert (tree / where / "tasks").exists()
+
+
+def test_a_class_that_is_there(runtime, bundle, tree):
+    b = bundle()
+    b.linux["intelRdt"] = {"closID": "gold"}
+    name, status, said = create(runtime, b, tree)
+    assert status == 0, said
+    assert tasks(tree / "gold") == [runtime.pid(name)]
+    runtime("delete", "--force", name)
+    assert tasks(tree / "gold") == []
+
+
+def test_the_containers_class_is_somebody_elses(runtime, bundle, tree):
+    b = bundle()
+    b.linux["intelRdt"] = {}
+    name = runtime.prepare(b)
+    (tree / name).mkdir()
+    _, status, said = create(runtime, b, tree, name)
+    assert status == 1
+    assert "(at /linux/intelRdt; it is somebody else's" in said
+    assert (tree / name).exists()
+    (tree / name).rmdir()
+
+
+def test_a_failure_later_takes_the_class_away(runtime, bundle, tree):
+    b = bundle()
+    b.linux["intelRdt"] = {}
+    b.mount("/data", "bind", "/not/there", "bind")
+    name, status, said = create(runtime, b, tree)
+    assert status == 1
+    assert "/mounts/" in said
+    assert not (tree / name).exists()
+
+
+def test_schemata_that_the_kernel_refuses(runtime, bundle, tree):
+    """Here it has no such file at all; nothing of the new class stays."""
+    b = bundle()
+    b.linux["intelRdt"] = {"closID": "silver", "schemata": ["L3:0=f"]}
+    _, status, said = create(runtime, b, tree)
+    assert status == 1
+    assert 'write "L3:0=f" to' in said
+    assert not (tree / "silver").exists()
+
+
+@pytest.mark.skipif(" - resctrl " in Path("/proc/self/mountinfo").read_text(), reason="this machine has it")
+def test_without_resctrl(runtime, bundle):
+    b = bundle()
+    b.linux["intelRdt"] = {"closID": "gold"}
+    refused(runtime, b, "there is no resctrl file system on this host", "(at /linux/intelRdt;")

@@ -1,0 +1,118 @@
+"""The directories of resctrl: classes of service and groups that are monitored (Documentation/filesystems/resctrl.rst).
+
+Like cgroups made of directories, but beside them: one tree, and each task is in
+one class and in one monitored group of it.  Loaded only for linux.intelRdt.
+"""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.cgroup.fs import write
+from pyrunc.errors import ConfigError, OpError
+from pyrunc.host.cgroups import read
+
+TASKS, SCHEMATA = "tasks", "schemata"
+AT = "/linux/intelRdt"
+
+
+def use_class(directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
+    """Find the class at DIRECTORY, or make it with the lines of WRITES, if there are any.
+
+    One that is there must have these lines already (config-linux.md, "IntelRdt").
+    Raises ConfigError if it differs, or is missing and there is nothing to make it by.
+    """
+    name = directory.rpartition("/")[2]
+    try:
+        posix.stat(f"{directory}/{TASKS}")
+    except FileNotFoundError:
+        if not writes:
+            hint = "make it, or add schemata"
+            raise ConfigError(f"there is no class of service {name}", pointer=f"{AT}/closID", hint=hint) from None
+        make_class(directory, writes)
+        return
+    found = parse(read(f"{directory}/{SCHEMATA}")) if writes else {}
+    for line in (line for lines in writes for line in lines):
+        for domain, value in parse(line).items():
+            if found.get(domain) != value:
+                text = f'the class of service {name} exists, and has not "{line}"'
+                raise ConfigError(text, pointer=f"{AT}/closID", hint="use another closID, or the same schemata")
+
+
+def make_class(directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
+    """Make the class at DIRECTORY, and write to its schemata; if that is refused, nothing of it stays.
+
+    Each of WRITES is one write(2): the kernel takes a domain only once in each.
+    """
+    make_group(directory)
+    try:
+        for lines in writes:
+            _set(directory, lines)
+    except BaseException:
+        posix.rmdir(directory)
+        raise
+
+
+def _set(directory: str, lines: tuple[str, ...]) -> None:
+    """Write LINES, and say what the kernel had against them."""
+    try:
+        write(f"{directory}/{SCHEMATA}", "".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        text = f'error setting schemata: write "{" ".join(lines)}" to {directory}/{SCHEMATA}: {reason}{_said(directory)}'
+        raise OpError(text, errno=error.errno or 0, pointer=AT) from None
+
+
+def _said(directory: str) -> str:
+    """Return what the kernel says of the last refusal, which info/last_cmd_status in the root keeps."""
+    try:
+        return ": " + read(f"{directory.rpartition('/')[0]}/info/last_cmd_status").strip()
+    except OSError:
+        return ""
+
+
+def make_group(directory: str) -> None:
+    """Make DIRECTORY, which must be nobody else's: it goes with the container."""
+    try:
+        posix.mkdir(directory, 0o755)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        hints = {
+            errno.EEXIST: "it is somebody else's, or was left behind: remove it, or use another closID",
+            errno.ENOSPC: "the processor has no more classes or monitors: remove one",
+            errno.ENOENT: "this processor cannot monitor",
+        }
+        hint = hints.get(error.errno or 0, "")
+        text = f"error making resctrl group: mkdir {directory}: {reason}"
+        raise OpError(text, errno=error.errno or 0, pointer=AT, hint=hint) from None
+
+
+def join(directories: tuple[str, ...], pid: int) -> None:
+    """Move process PID into DIRECTORIES: the class first, which takes it out of any monitored group."""
+    for directory in directories:
+        write(f"{directory}/{TASKS}", str(pid))
+
+
+def remove(directories: tuple[str, ...]) -> None:
+    """Remove DIRECTORIES, as far as they are there."""
+    for directory in directories:
+        try:
+            posix.rmdir(directory)
+        except FileNotFoundError:
+            continue
+
+
+def parse(text: str) -> dict[tuple[str, str], int]:
+    """Return the schemata in TEXT: the value of each (resource, domain), whose masks are hexadecimal."""
+    found = {}
+    for line in text.splitlines():
+        resource, colon, rest = line.strip().partition(":")
+        for part in rest.split(";") if colon else ():
+            domain, _, value = part.partition("=")
+            try:
+                found[resource.strip(), str(int(domain))] = int(value, 10 if resource.strip() == "MB" else 16)
+            except ValueError:
+                message = f'"{line.strip()}" is no line of schemata'
+                raise ConfigError(message, pointer=AT, hint="such as L3:0=7f0;1=1f or MB:0=20;1=70") from None
+    return found

@@ -1,0 +1,62 @@
+"""/linux/netDevices: devices of the runtime's network namespace that become the container's (config-linux.md).
+
+The host moves them while the new process waits, as it may reach both namespaces.
+"""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError
+from pyrunc.oci.convert import escape
+from pyrunc.plan.namespaces import has
+from pyrunc.plan.op import CHILD, Op, barrier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.oci.linux import Linux
+
+AT = "/linux/netDevices"
+NAME_MAX = 15  # IFNAMSIZ without its NUL
+
+
+def host(linux: Linux) -> list[Op]:
+    """Return the host's side of barrier network, if there is anything to move."""
+    if not linux.netDevices:
+        return []
+    _check(linux)
+    ops = [
+        Op("move_device", (CHILD, name, device.name or name), f"{AT}/{escape(name)}", doing="error moving network device")
+        for name, device in linux.netDevices.items()
+    ]
+    return barrier("network", *ops)
+
+
+def child(linux: Linux) -> Iterator[Op]:
+    """Yield the child's side of barrier network."""
+    if linux.netDevices:
+        yield Op("barrier", ("network",))
+
+
+def kinds(linux: Linux) -> frozenset[str]:
+    """Return the types of the namespaces that must not be the host's own, for the devices to go anywhere."""
+    return frozenset(("network",)) if linux.netDevices else frozenset()
+
+
+def _check(linux: Linux) -> None:
+    """Refuse devices without a namespace to go to, and names that are none or are given twice."""
+    if not has(linux, "network"):
+        hint = 'add {"type": "network"} to /linux/namespaces'
+        raise ConfigError("netDevices need a network namespace", pointer=AT, hint=hint)
+    taken: set[str] = set()
+    for name, device in linux.netDevices.items():
+        at = f"{AT}/{escape(name)}"
+        for each, where in ((name, at), (device.name or name, f"{at}/name")):
+            bad = each in ("", ".", "..") or len(each.encode()) > NAME_MAX or any(c in "/:" or c.isspace() for c in each)
+            if bad:
+                hint = f"1 to {NAME_MAX} bytes without space, / and :"
+                raise ConfigError(f'"{each}" is no name of a network device', pointer=where, hint=hint)
+        new = device.name or name
+        if new in taken:
+            raise ConfigError(f"two devices would be called {new}", pointer=f"{at}/name", hint="name one otherwise")
+        taken.add(new)

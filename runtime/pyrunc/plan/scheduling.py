@@ -1,0 +1,118 @@
+"""/process/scheduler, ioPriority and execCPUAffinity: when and where a process runs (config.md, "Linux Process").
+
+An affinity is always its own to take; what else there is the host sets while the
+process waits: it has CAP_SYS_NICE on the host, which root of a user namespace has not.
+"""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError
+from pyrunc.linux import sched
+from pyrunc.oci.lists import NUMBER_MAX, mask
+from pyrunc.oci.process import IO_CLASSES, POLICIES, SCHEDULER_FLAGS
+from pyrunc.plan.op import CHILD, Op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.oci.process import ExecCPUAffinity, Process, Scheduler
+
+ALL_CPUS = mask(f"0-{NUMBER_MAX}")
+POLICY: dict[str, int] = {name: getattr(sched, name) for name in POLICIES}
+FLAG: dict[str, int] = {name: getattr(sched, name) for name in SCHEDULER_FLAGS}
+IO_CLASS: dict[str, int] = {name: getattr(sched, name) for name in IO_CLASSES}
+KEEPING = ("SCHED_FLAG_KEEP_POLICY", "SCHED_FLAG_KEEP_PARAMS")
+DEADLINE_ONLY = ("SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN")
+REALTIME, NICE = ("SCHED_FIFO", "SCHED_RR"), ("SCHED_OTHER", "SCHED_BATCH")
+TIMES = ("runtime", "deadline", "period")
+
+
+def child() -> Iterator[Op]:
+    """Yield the op by which an init that is in its cgroup may run on every processor.
+
+    The caller's affinity is none of the container's: it gets all that its cpuset
+    allows (the kernel cuts the mask down to that).
+    """
+    yield Op("sched_setaffinity", (0, ALL_CPUS))
+
+
+def child_exec(affinity: ExecCPUAffinity | None, at: str) -> Iterator[Op]:
+    """Yield the op by which the new process of exec keeps to some processors, before it joins the cgroup."""
+    if affinity is not None and affinity.initial:
+        yield _affinity(affinity.initial, f"{at}/execCPUAffinity/initial")
+
+
+def joined_exec(affinity: ExecCPUAffinity | None, at: str) -> Iterator[Op]:
+    """Yield the op for its affinity once it is in the cgroup.
+
+    With an `initial` one and no `final` one, the specification leaves it to the kernel.
+    """
+    if affinity is not None and affinity.final:
+        yield _affinity(affinity.final, f"{at}/execCPUAffinity/final")
+    elif affinity is None or not affinity.initial:
+        yield from child()
+
+
+def _affinity(cpus: str, at: str) -> Op:
+    """Return the op by which a process takes an affinity."""
+    return Op("sched_setaffinity", (0, mask(cpus)), at, doing="error setting CPU affinity")
+
+
+def host(process: Process, at: str) -> Iterator[Op]:
+    """Yield what the host sets for the waiting process, which is in its cgroup: scheduler and I/O priority."""
+    scheduler = process.scheduler
+    if scheduler is not None:
+        _check(scheduler, f"{at}/scheduler")
+        flags = 0
+        for name in scheduler.flags:
+            flags |= FLAG[name]
+        times = (scheduler.runtime, scheduler.deadline, scheduler.period)
+        args = (CHILD, POLICY[scheduler.policy], flags, scheduler.nice, scheduler.priority, *times)
+        yield Op("sched_setattr", args, f"{at}/scheduler", doing="error setting scheduler")
+    if process.ioPriority is not None:
+        value = IO_CLASS[process.ioPriority.class_] << sched.IOPRIO_CLASS_SHIFT | process.ioPriority.priority
+        where, doing = f"{at}/ioPriority", "error setting I/O priority"
+        yield Op("ioprio_set", (sched.IOPRIO_WHO_PROCESS, CHILD, value), where, doing=doing)
+
+
+def _check(scheduler: Scheduler, at: str) -> None:
+    """Refuse what the policy would ignore, or could not be meant (sched_setattr(2))."""
+    policy, keeps = scheduler.policy, set(scheduler.flags) & set(KEEPING)
+    if "SCHED_FLAG_KEEP_PARAMS" in keeps:
+        _unused(scheduler, at, ("nice", "priority", *TIMES), "with SCHED_FLAG_KEEP_PARAMS")
+    if policy not in NICE:
+        _unused(scheduler, at, ("nice",), f"with {policy}")
+    if policy not in REALTIME:
+        _unused(scheduler, at, ("priority",), f"with {policy}")
+    elif not keeps and not scheduler.priority:
+        raise ConfigError(f"{policy} needs a priority", pointer=f"{at}/priority", hint="from 1 to 99")
+    if policy == "SCHED_DEADLINE":
+        if not keeps:
+            _check_times(scheduler, at)
+        return
+    _unused(scheduler, at, TIMES, f"with {policy}")
+    for index, name in enumerate(scheduler.flags):
+        if name in DEADLINE_ONLY:
+            hint = "remove it, or use SCHED_DEADLINE"
+            raise ConfigError(f"{name} means nothing with {policy}", pointer=f"{at}/flags/{index}", hint=hint)
+
+
+def _unused(scheduler: Scheduler, at: str, names: tuple[str, ...], why: str) -> None:
+    """Refuse those properties in NAMES that are set."""
+    for name in names:
+        if getattr(scheduler, name):
+            raise ConfigError(f"{name} means nothing {why}", pointer=f"{at}/{name}", hint="remove it")
+
+
+def _check_times(scheduler: Scheduler, at: str) -> None:
+    """Refuse times of a deadline that contradict each other: runtime <= deadline <= period."""
+    for name in ("runtime", "deadline"):
+        if not getattr(scheduler, name):
+            raise ConfigError(f"SCHED_DEADLINE needs a {name}", pointer=f"{at}/{name}", hint="in nanoseconds")
+    if scheduler.deadline < scheduler.runtime:
+        hint = f"at least the runtime, {scheduler.runtime}"
+        raise ConfigError(f"the deadline, {scheduler.deadline}, is too short", pointer=f"{at}/deadline", hint=hint)
+    if scheduler.period and scheduler.period < scheduler.deadline:
+        hint = f"at least the deadline, {scheduler.deadline}, or 0 for the same"
+        raise ConfigError(f"the period, {scheduler.period}, is too short", pointer=f"{at}/period", hint=hint)

@@ -1,0 +1,101 @@
+"""Hand the descriptor of SCMP_ACT_NOTIFY from the filtered process to an agent (config-linux.md, "Seccomp").
+
+The filter is the last thing before the execve, and from then on no system call
+is sure to work: any may be forbidden, or wait for the agent, which has nothing
+yet.  So the new process makes none.  It writes the number of the descriptor to
+memory that it shares with the host side, which takes a copy by pidfd_getfd(2),
+sends it, and says so in the same memory; meanwhile the process goes round in a
+loop.  Loaded only for profiles with SCMP_ACT_NOTIFY.
+"""
+
+from __future__ import annotations
+
+import posix
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
+from _struct import pack
+from mmap import mmap
+from select import POLLIN, poll
+from time import monotonic, sleep
+
+from pyrunc.errors import OpError
+from pyrunc.jsonio import dumps
+from pyrunc.linux.process import pidfd_getfd
+
+SIZE = 8
+NUMBER, OFFERED, TAKEN = slice(0, 4), 4, 5
+SECONDS, STEP = 10.0, 0.0002
+AT = "/linux/seccomp/listenerPath"
+
+
+class Listener:
+    """Both ends: the new process offers a descriptor, the host side delivers it to the socket at `path`."""
+
+    def __init__(self, memory: int, path: str, metadata: str, state: dict[str, object]) -> None:
+        """Share file MEMORY; STATE is that of the container, with its status."""
+        self.memory = mmap(memory, SIZE)
+        self.path, self.metadata, self.state = path, metadata, state
+
+    def offer(self, fd: int) -> None:
+        """In the new process: offer FD and wait until it has been taken, without any system call (the clock is none).
+
+        Raises OpError if the host side does not take it for ten seconds: it is gone.
+        """
+        memory = self.memory
+        memory[NUMBER] = fd.to_bytes(4, "little")
+        memory[OFFERED] = 1
+        end = monotonic() + SECONDS
+        while not memory[TAKEN]:
+            if monotonic() > end:
+                raise OpError("nobody has taken the seccomp notification descriptor")
+
+    def deliver(self, pid: int) -> None:
+        """On the host side: take the descriptor that process PID offers, and send it; nothing if PID ends before.
+
+        Raises OpError if nobody listens.
+        """
+        try:
+            pidfd = posix.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self._await(pidfd):
+                fd = pidfd_getfd(pidfd, int.from_bytes(self.memory[NUMBER], "little"))
+                try:
+                    self._send(fd, pid)
+                finally:
+                    posix.close(fd)
+                self.memory[TAKEN] = 1
+        finally:
+            posix.close(pidfd)
+
+    def _await(self, pidfd: int) -> bool:
+        """Wait for an offer; return whether one came before the process behind PIDFD ended."""
+        end = poll()
+        end.register(pidfd, POLLIN)
+        while not self.memory[OFFERED]:
+            if end.poll(0):
+                return False
+            sleep(STEP)
+        return True
+
+    def _send(self, fd: int, pid: int) -> None:
+        """Send FD with the container process state, over a connection of its own."""
+        state = {"pid": pid, **self.state}
+        document = {
+            "ociVersion": state["ociVersion"],
+            "fds": ["seccompFd"],
+            "pid": pid,
+            **({"metadata": self.metadata} if self.metadata else {}),
+            "state": state,
+        }
+        data = dumps(document).encode()
+        sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+        try:
+            sock.connect(self.path)
+            sent = sock.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, pack("i", fd))])
+            sock.sendall(data[sent:])
+        except OSError as error:
+            text = f"cannot send the seccomp notification descriptor to {self.path}: {(error.strerror or '').lower()}"
+            raise OpError(text, errno=error.errno or 0, pointer=AT, hint="start the agent that listens there") from None
+        finally:
+            sock.close()
