@@ -16,15 +16,12 @@ from pyrunc.host.cgroups import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.cgroup.knobs import Write
     from pyrunc.cgroup.paths import Place
 
 MARK = "trusted.pyrunc"
 PROCS = "cgroup.procs"
 REMOVE_SECONDS, FREEZE_SECONDS = 10.0, 5.0
 SIGKILL = 9
-# Reserved huge pages are counted from Linux 5.7 on; what older kernels lack there is no loss of a limit.
-OPTIONAL = (".rsvd.",)
 
 
 def write(path: str, text: str) -> None:
@@ -104,40 +101,6 @@ def _inherit(directory: str, mount: str) -> None:
             parent = directory.rpartition("/")[0]
             _inherit(parent, mount)
             write(f"{directory}/{file}", read(f"{parent}/{file}").strip())
-
-
-def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
-    """Make CHANGES in the cgroups at PLACES.
-
-    Raises UnsupportedError for a controller that this host lacks, OpError for
-    what the kernel refuses.
-    """
-    directories = {controller: place.directory for place in places for controller in place.controllers}
-    for change in changes:
-        directory = directories.get(change.controller, directories.get("") if len(places) == 1 else None)
-        if directory is None:
-            name = change.pointer.rpartition("/")[2]
-            raise UnsupportedError(
-                f"cannot set {name}: cgroup controller {change.controller} is not available on this host",
-                pointer=change.pointer,
-                hint="remove the setting, or mount the controller",
-            )
-        _apply(directory, change)
-
-
-def _apply(directory: str, change: Write) -> None:
-    """Make one change, and say what failed in the words of cgroup files."""
-    try:
-        write(f"{directory}/{change.file}", change.value)
-    except OSError as error:
-        if error.errno == errno.ENOENT and any(part in change.file for part in OPTIONAL):
-            return
-        reason = (error.strerror or "").lower()
-        hint = ""
-        if error.errno in (errno.ENOENT, errno.EACCES):
-            hint = "this kernel, or this cgroup's parent, does not offer that file"
-        message = f'error setting cgroup config: write "{change.value}" to {directory}/{change.file}: {reason}'
-        raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
 
 
 def pids(directory: str) -> list[int]:
