@@ -31,6 +31,7 @@ ALLOWED = {
     "pause": ((CREATED, RUNNING), "container not running or created: {status}"),
     "resume": ((PAUSED,), "container not paused"),
     "delete": ((STOPPED,), "cannot delete container {id} that is not stopped: {status}"),
+    "update": ((CREATED, RUNNING, PAUSED), "container not running"),
     "ps": ((CREATED, RUNNING, PAUSED, STOPPED), "container not running"),
 }
 SPECIAL = {
