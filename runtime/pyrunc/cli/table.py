@@ -157,6 +157,15 @@ COMMANDS = (
         example="pyrunc ps web -o pid,comm",
     ),
     Command("update", "change the limits of a container", options=_LIMITS, example="pyrunc update --memory 50M web"),
+    Command(
+        "events",
+        "print out-of-memory events and, once in an interval, statistics",
+        options=(
+            Option(("interval",), "time between two statistics (default: 5s)", "DURATION"),
+            _flag("print the statistics once, and end", "stats"),
+        ),
+        example="pyrunc events --stats web",
+    ),
     Command("pause", "suspend a container", example="pyrunc pause web"),
     Command("resume", "resume a paused container", example="pyrunc resume web"),
     Command(
