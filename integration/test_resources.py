@@ -208,12 +208,28 @@ def test_rates_of_a_device(runtime, bundle, field, v1, v2):
 
 
 def test_weight_of_block_io(runtime, bundle):
-    file = "io.weight" if unified() else "blkio.weight"
-    probe = runtime.start(bundle())
-    knob(runtime, probe, "" if unified() else "blkio", file)  # skips where there is none
+    """Where BFQ has a file of its own, that is the one; only io.weight has another range."""
+    name = runtime.start(bundle())
+    directory = cgroup_of(runtime.pid(name), "blkio")
+    old = "io.weight" if unified() else "blkio.weight"
+    bfq = old.replace(".weight", ".bfq.weight")
+    file = bfq if (directory / bfq).exists() else old
+    knob(runtime, name, "blkio", file)  # skips where there is none
     name = runtime.start(limited(bundle(), blockIO={"weight": 500}))
-    found = knob(runtime, name, "" if unified() else "blkio", file)
-    assert found in ("500", "default 4950", "default 4949")
+    assert knob(runtime, name, "blkio", file) in (("500", "default 500") if file != "io.weight" else ("default 4950", "default 4949"))
+
+
+@pytest.mark.pyrunc_only("1.1 leaves it to the kernel")
+@pytest.mark.parametrize("weight", [1, 9, 1001, 65535])
+def test_a_weight_beyond_its_range(runtime, bundle, weight):
+    refused(runtime, limited(bundle("true"), blockIO={"weight": weight}), "/linux/resources/blockIO/weight", "10 to 1000")
+
+
+@pytest.mark.v2
+@pytest.mark.pyrunc_only("runc ignores it")
+def test_the_oom_killer_cannot_be_off_on_version_2(runtime, bundle):
+    b = limited(bundle("true"), memory={"limit": 64 * MIB, "disableOOMKiller": True})
+    refused(runtime, b, "/linux/resources/memory/disableOOMKiller")
 
 
 # Huge pages
