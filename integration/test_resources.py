@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.looking import cgroup_of, give, knob, refused, unified
+from integration.looking import cgroup_of, give, knob, mapped, refused, unified
 
 if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
     from integration.harness.runtime import Runtime
 
 MIB = 1 << 20
+HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
 def limited(b: Bundle, **resources: Any) -> Bundle:
@@ -307,12 +308,43 @@ def test_exec_is_under_the_limits(runtime, bundle):
 
 @pytest.mark.pyrunc_only("1.1 needs 4 MiB and more")
 @pytest.mark.parametrize("limit", [2 * MIB, 1 * MIB])
-def test_a_small_limit_is_enough_to_start(runtime, bundle, limit):
+@pytest.mark.parametrize("feature", ["plain", "terminal", "seccomp", "hooks", "user", "everything"])
+def test_a_small_limit_is_enough_to_start(runtime, bundle, feature, limit):
     """The interpreter's own memory must not be charged to the container."""
     if unified() and limit < 2 * MIB:
         pytest.skip("version 2 charges what the kernel itself needs for the process")
     b = limited(bundle("/bin/echo", "ran"), memory={"limit": limit, "swap": limit})
-    assert runtime.output(b) == "ran\n"
+    if feature in ("seccomp", "everything"):
+        calls = [{"names": ["reboot", "swapon", "mount", "kexec_load"], "action": "SCMP_ACT_ERRNO"}]
+        b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": calls}
+    if feature in ("hooks", "everything"):
+        b.config["hooks"] = {kind: [{"path": "/bin/true"}] for kind in HOOKS}
+        b.config["hooks"]["startContainer"] = [{"path": "/bin/busybox", "args": ["busybox", "true"]}]
+    if feature in ("user", "everything"):
+        mapped(b)
+    if feature not in ("terminal", "everything"):
+        assert runtime.output(b) == "ran\n"
+        return
+    b.process["terminal"] = True
+    master, slave = os.openpty()
+    try:
+        done = runtime.run(b, stdin=slave, stdout=slave, stderr=slave)
+        assert done.returncode == 0
+        assert b"ran" in os.read(master, 4096)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.pyrunc_only("words are pyrunc's")
+@pytest.mark.parametrize("limit", [64 * 1024, 128 * 1024, 192 * 1024])
+@pytest.mark.parametrize("verb", ["run", "create"])
+def test_a_limit_that_kills_the_start(runtime, bundle, limit, verb):
+    """The error has the figure, whatever it was that the kernel killed."""
+    b = limited(bundle("true"), memory={"limit": limit, "swap": limit})
+    name = runtime.prepare(b)
+    said = runtime.refuses(verb, "--bundle", str(b.path), name)
+    assert f"the limit of {limit} bytes is too low to start (at /linux/resources/memory/limit" in said
 
 
 @pytest.mark.parametrize(

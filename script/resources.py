@@ -31,7 +31,9 @@ rules in their order; the last one that matches decides.
 |---|---|---|
 | what decides | `devices.allow` and `devices.deny` of the cgroup | an eBPF program that is attached to the cgroup |
 | a part denied of a wildcard | refused: the kernel cannot | works |
-| `update` | what is new is allowed, then what is gone is denied; from "all devices" to less, the container is frozen meanwhile | the new program takes the place of the old one in one system call |
+| `update` | what is new is allowed, then what is gone is denied | one system call replaces the program |
+
+From "all devices" to less, an update in version 1 has to begin with "none": the container is frozen meanwhile.
 
 An update whose rules deny everything, as engines send along, changes nothing.
 """

@@ -6,6 +6,7 @@ import posix
 from select import POLLIN, POLLPRI
 
 from pyrunc.cgroup.fs import write
+from pyrunc.host.cgroups import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,3 +63,13 @@ def watch(places: tuple[Place, ...]) -> Watch | None:
     if directory and posix.access(f"{directory}/memory.events", posix.F_OK):
         return Watch(directory, v2=True)
     return None
+
+
+def kills(places: tuple[Place, ...]) -> int:
+    """Return how many processes the kernel has killed for lack of memory in the container at PLACES."""
+    for place in places:
+        for controller, file in (("memory", "memory.oom_control"), ("", "memory.events")):
+            if controller in place.controllers and posix.access(f"{place.directory}/{file}", posix.R_OK):
+                words = read(f"{place.directory}/{file}").split()
+                return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
+    return 0

@@ -118,7 +118,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
                 return  # close-on-exec closed the wire: the execve has worked
             from pyrunc.run.story import tell_death
 
-            raise tell_death(context, name)
+            raise tell_death(plan, context, name)
         if frame.kind == wire.FAIL:
             from pyrunc.run.story import tell
 
