@@ -15,6 +15,7 @@ ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 ID_LETTERS = ID_FIRST | {"."}
 LOCK = "lock"
 CONFIG = "config.json"
+CONFIG_MAX = 1 << 26
 LOCK_SECONDS = 10.0
 
 

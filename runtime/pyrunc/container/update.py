@@ -7,7 +7,6 @@ import posix
 from pyrunc.cgroup import devices, fs, knobs, limits
 from pyrunc.cgroup.knobs import Write
 from pyrunc.container import store
-from pyrunc.container.create import FILE_MAX
 from pyrunc.container.merge import merged
 from pyrunc.container.saved import load, write_file
 from pyrunc.container.status import PAUSED, guard, status_of
@@ -54,7 +53,7 @@ def _config(path: str) -> Any:
     """Return the configuration that the container was made from, and updated."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
-        return loads(posix.read(fd, FILE_MAX), path)
+        return loads(posix.read(fd, store.CONFIG_MAX), path)
     finally:
         posix.close(fd)
 
