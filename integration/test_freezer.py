@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,13 +12,33 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.harness.runtime import wait_for
-from integration.looking import cgroup_of, unified
+from integration.looking import cgroup_of, compiled, give, unified
 
 if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
     from integration.harness.runtime import Runtime
 
 TICKERS = 'for i in $(seq 20); do (while true; do echo . >>/data/t$i; usleep 10000; done) & done; touch /data/there; wait'
+# Waits for a page that nobody brings (userfaultfd(2)), and in a call that signals do not end: killing does.
+HANG = r"""
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+int main(void) {
+    char room[1], *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+    struct uffdio_api api = {.api = UFFD_API};
+    struct uffdio_register all = {.range = {(unsigned long)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+    struct iovec here = {room, 1}, there = {page, 1};
+    if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &all)) return perror("hang"), 1;
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+}
+"""
 FORKERS = 'for i in 1 2 3 4; do (while true; do true | cat; echo . >>/data/t$i; done) & done; touch /data/there; wait'
 
 
@@ -143,3 +164,30 @@ def test_kill_reaches_what_hides_in_a_group_below(runtime, bundle):
     runtime.wait(name, "stopped")
     runtime("delete", name)
     assert not directory.exists()
+
+
+@pytest.mark.pyrunc_only("1.1 tries for longer than a test should take")
+def test_what_cannot_be_frozen(runtime, bundle):
+    """A process that sleeps in the kernel holds the freezer up: after a bounded time it is an error, and the rest goes on."""
+    if "userfaultfd" not in Path("/proc/kallsyms").read_text():
+        pytest.skip("this kernel has no userfaultfd")
+    b = bundle("(hang &) && while true; do echo . >>/data/t1; touch /data/there; usleep 10000; done")
+    shutil.copy(compiled(HANG, "-static"), b.rootfs / "bin/hang")
+    give(b, "CAP_SYS_PTRACE")
+    name = busy(runtime, b)
+    wait_for(lambda: any(_sleeps_in_kernel(pid) for pid in members(runtime, name)), "one to hang")
+    began = time.monotonic()
+    said = runtime.refuses("pause", name)
+    assert 4 < time.monotonic() - began < 20
+    assert "did not freeze within 5 s" in said
+    assert runtime.status(name) == "running"
+    before = ticks(b)
+    wait_for(lambda: ticks(b) > before, "the rest to go on")
+    runtime("delete", "--force", name)
+
+
+def _sleeps_in_kernel(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
+    except OSError:
+        return False
