@@ -484,6 +484,19 @@ def test_other_devices(runtime, bundle):
     assert runtime.status(name) == "running"
 
 
+@pytest.mark.v1
+def test_what_somebody_else_allowed_stays(runtime, bundle):
+    """A plugin may have written to the cgroup: an engine that sends all its rules again changes nothing about that."""
+    rules = [DENY, {"allow": True, "access": "rwm", "type": "c", "major": 7, "minor": 7}]
+    b = with_fuse(bundle, devices=rules)
+    name = runtime.start(b)
+    runtime.exec(name, "mknod", "/data/d", "c", "10", "229")
+    (cgroup_of(runtime.pid(name), "devices") / "devices.allow").write_text("c 10:229 rwm")
+    sends(runtime, name, {"devices": rules, "pids": {"limit": 100}})
+    assert opens(runtime, name)
+    assert knob(runtime, name, "pids", "pids.max") == "100"
+
+
 @pytest.mark.pyrunc_only("runc leaves devices alone")
 def test_no_moment_without_the_devices_that_stay(runtime, bundle):
     """A program that opens /dev/null all the time is never refused, whatever else changes."""

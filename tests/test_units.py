@@ -57,7 +57,7 @@ def test_any_text_is_a_value_or_a_usage_error(text):
             assert isinstance(read(text, "--option"), int | float)
         except UsageError as error:
             said = str(error)
-            assert "--option" in said  # noqa: PT017 - either is fine
+            assert "--option" in said
 
 
 @pytest.mark.parametrize(
