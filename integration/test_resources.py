@@ -104,6 +104,13 @@ def test_shares(runtime, bundle, shares):
     assert knob(runtime, name, "cpu", "cpu.shares") == str(shares)
 
 
+@pytest.mark.v1
+@pytest.mark.parametrize(("shares", "word"), [(1, "minimum"), (262145, "maximum"), (1 << 40, "maximum")])
+def test_shares_that_the_kernel_would_change(runtime, bundle, shares, word):
+    said = refused(runtime, limited(bundle("true"), cpu={"shares": shares}), f"the {word} allowed cpu-shares is")
+    assert runtime.name != "pyrunc" or "at /linux/resources/cpu/shares" in said
+
+
 @pytest.mark.v2
 @pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000)])
 def test_shares_become_a_weight(runtime, bundle, shares, weight):

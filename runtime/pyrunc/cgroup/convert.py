@@ -34,10 +34,19 @@ def or_max(value: int, _: object, __: str) -> str:
     return "max" if value < 0 else str(value)
 
 
-def weight(shares: int, _: object, __: str) -> str:
-    """2..262144 becomes 1..10000, linearly."""
-    shares = min(max(shares, SHARES_MIN), SHARES_MAX)
-    return str(WEIGHT_MIN + (shares - SHARES_MIN) * (WEIGHT_MAX - WEIGHT_MIN) // (SHARES_MAX - SHARES_MIN))
+def shares(value: int, _: object, __: str) -> str:
+    """As it is, from 2 to 262144."""
+    if value < SHARES_MIN:
+        raise ConfigError(f"the minimum allowed cpu-shares is {SHARES_MIN}, not {value}")
+    if value > SHARES_MAX:
+        raise ConfigError(f"the maximum allowed cpu-shares is {SHARES_MAX}, not {value}")
+    return str(value)
+
+
+def weight(value: int, _: object, __: str) -> str:
+    """2..262144 becomes 1..10000, linearly; beyond is the nearest."""
+    value = min(max(value, SHARES_MIN), SHARES_MAX)
+    return str(WEIGHT_MIN + (value - SHARES_MIN) * (WEIGHT_MAX - WEIGHT_MIN) // (SHARES_MAX - SHARES_MIN))
 
 
 def period_max(period: int, cpu: CPU, _: str) -> str:

@@ -93,7 +93,7 @@ KNOBS = (
     Knob("cpu/cpus", **_same("cpuset", "cpuset.cpus", convert.plain)),
     Knob("cpu/realtimePeriod", (Column("cpu", "cpu.rt_period_us", convert.plain),)),
     Knob("cpu/realtimeRuntime", (Column("cpu", "cpu.rt_runtime_us", convert.plain),)),
-    Knob("cpu/shares", (Column("cpu", "cpu.shares", convert.plain),), (Column("cpu", "cpu.weight", convert.weight),)),
+    Knob("cpu/shares", (Column("cpu", "cpu.shares", convert.shares),), (Column("cpu", "cpu.weight", convert.weight),)),
     Knob("cpu/idle", **_same("cpu", "cpu.idle", convert.plain, spare="0"), zero=True),
     Knob(
         "cpu/period", (Column("cpu", "cpu.cfs_period_us", convert.plain),), (Column("cpu", "cpu.max", convert.period_max),)

@@ -35,7 +35,8 @@ def merged(old: dict[str, Any], new: dict[str, Any], path: str = "") -> dict[str
         if value is None or value == "" or (value == 0 and at not in ZERO):
             continue
         if isinstance(value, dict):
-            made[name] = merged(made.get(name) or {}, value, at)
+            base = made.get(name)
+            made[name] = merged(base if isinstance(base, dict) else {}, value, at)
         elif isinstance(value, list) and at in KEYS:
             made[name] = _list(made.get(name) or [], value, KEYS[at])
         else:

@@ -40,7 +40,8 @@ def update(root: str, container: str, change: object) -> None:
         guard("update", saved, status)
         path = f"{directory}/{store.CONFIG}"
         document = _config(path)
-        old = document.setdefault("linux", {}).get("resources") or {}
+        document["linux"] = document.get("linux") or {}
+        old = document["linux"].get("resources") or {}
         new = _merged(old, change, asked)
         _apply(saved.places, resources(old, knobs.ROOT), resources(new, knobs.ROOT), asked, stopped=status == PAUSED)
         document["linux"]["resources"] = new
