@@ -211,6 +211,20 @@ def test_quota_and_burst_up_and_down(runtime, bundle):
         assert shown(runtime, name, "cpu", "cpu.cfs_burst_us", "cpu.max.burst") == str(burst)
 
 
+@pytest.mark.v1
+def test_realtime_up_and_down(runtime, bundle):
+    """The runtime has to fit into the period at every step, and into the parent's share."""
+    name = runtime.start(bundle())
+    knob(runtime, name, "cpu", "cpu.rt_runtime_us")
+    parent = cgroup_of(runtime.pid(name), "cpu").parent
+    (parent / "cpu.rt_runtime_us").write_text("100000")
+    values = [(5000, 100000), (90000, 1000000), (1000, 10000), (500, 1000000)]
+    for share, period in values[:2] if runtime.name == "runc" else values:  # which always writes the period first
+        runtime("update", "--cpu-rt-runtime", str(share), "--cpu-rt-period", str(period), name)
+        assert knob(runtime, name, "cpu", "cpu.rt_runtime_us") == str(share)
+        assert knob(runtime, name, "cpu", "cpu.rt_period_us") == str(period)
+
+
 @pytest.mark.pyrunc_only("1.1 does not know idle")
 def test_idle_and_back(runtime, bundle):
     name = runtime.start(bundle())
