@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.looking import cgroup_of, give, knob, refused, unified
+from integration.looking import cgroup_of, give, knob, mapped, refused, unified
 
 if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
     from integration.harness.runtime import Runtime
 
 MIB = 1 << 20
+HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
 def limited(b: Bundle, **resources: Any) -> Bundle:
@@ -101,6 +102,13 @@ def test_limits(runtime, bundle, resources, controller, v1, v2):
 def test_shares(runtime, bundle, shares):
     name = runtime.start(limited(bundle(), cpu={"shares": shares}))
     assert knob(runtime, name, "cpu", "cpu.shares") == str(shares)
+
+
+@pytest.mark.v1
+@pytest.mark.parametrize(("shares", "word"), [(1, "minimum"), (262145, "maximum"), (1 << 40, "maximum")])
+def test_shares_that_the_kernel_would_change(runtime, bundle, shares, word):
+    said = refused(runtime, limited(bundle("true"), cpu={"shares": shares}), f"the {word} allowed cpu-shares is")
+    assert runtime.name != "pyrunc" or "at /linux/resources/cpu/shares" in said
 
 
 @pytest.mark.v2
@@ -208,12 +216,28 @@ def test_rates_of_a_device(runtime, bundle, field, v1, v2):
 
 
 def test_weight_of_block_io(runtime, bundle):
-    file = "io.weight" if unified() else "blkio.weight"
-    probe = runtime.start(bundle())
-    knob(runtime, probe, "" if unified() else "blkio", file)  # skips where there is none
+    """Where BFQ has a file of its own, that is the one; only io.weight has another range."""
+    name = runtime.start(bundle())
+    directory = cgroup_of(runtime.pid(name), "blkio")
+    old = "io.weight" if unified() else "blkio.weight"
+    bfq = old.replace(".weight", ".bfq.weight")
+    file = bfq if (directory / bfq).exists() else old
+    knob(runtime, name, "blkio", file)  # skips where there is none
     name = runtime.start(limited(bundle(), blockIO={"weight": 500}))
-    found = knob(runtime, name, "" if unified() else "blkio", file)
-    assert found in ("500", "default 4950", "default 4949")
+    assert knob(runtime, name, "blkio", file) in (("500", "default 500") if file != "io.weight" else ("default 4950", "default 4949"))
+
+
+@pytest.mark.pyrunc_only("1.1 leaves it to the kernel")
+@pytest.mark.parametrize("weight", [1, 9, 1001, 65535])
+def test_a_weight_beyond_its_range(runtime, bundle, weight):
+    refused(runtime, limited(bundle("true"), blockIO={"weight": weight}), "/linux/resources/blockIO/weight", "10 to 1000")
+
+
+@pytest.mark.v2
+@pytest.mark.pyrunc_only("runc ignores it")
+def test_the_oom_killer_cannot_be_off_on_version_2(runtime, bundle):
+    b = limited(bundle("true"), memory={"limit": 64 * MIB, "disableOOMKiller": True})
+    refused(runtime, b, "/linux/resources/memory/disableOOMKiller")
 
 
 # Huge pages
@@ -291,12 +315,43 @@ def test_exec_is_under_the_limits(runtime, bundle):
 
 @pytest.mark.pyrunc_only("1.1 needs 4 MiB and more")
 @pytest.mark.parametrize("limit", [2 * MIB, 1 * MIB])
-def test_a_small_limit_is_enough_to_start(runtime, bundle, limit):
+@pytest.mark.parametrize("feature", ["plain", "terminal", "seccomp", "hooks", "user", "everything"])
+def test_a_small_limit_is_enough_to_start(runtime, bundle, feature, limit):
     """The interpreter's own memory must not be charged to the container."""
     if unified() and limit < 2 * MIB:
         pytest.skip("version 2 charges what the kernel itself needs for the process")
     b = limited(bundle("/bin/echo", "ran"), memory={"limit": limit, "swap": limit})
-    assert runtime.output(b) == "ran\n"
+    if feature in ("seccomp", "everything"):
+        calls = [{"names": ["reboot", "swapon", "mount", "kexec_load"], "action": "SCMP_ACT_ERRNO"}]
+        b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": calls}
+    if feature in ("hooks", "everything"):
+        b.config["hooks"] = {kind: [{"path": "/bin/true"}] for kind in HOOKS}
+        b.config["hooks"]["startContainer"] = [{"path": "/bin/busybox", "args": ["busybox", "true"]}]
+    if feature in ("user", "everything"):
+        mapped(b)
+    if feature not in ("terminal", "everything"):
+        assert runtime.output(b) == "ran\n"
+        return
+    b.process["terminal"] = True
+    master, slave = os.openpty()
+    try:
+        done = runtime.run(b, stdin=slave, stdout=slave, stderr=slave)
+        assert done.returncode == 0
+        assert b"ran" in os.read(master, 4096)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.pyrunc_only("words are pyrunc's")
+@pytest.mark.parametrize("limit", [64 * 1024, 128 * 1024, 192 * 1024])
+@pytest.mark.parametrize("verb", ["run", "create"])
+def test_a_limit_that_kills_the_start(runtime, bundle, limit, verb):
+    """The error has the figure, whatever it was that the kernel killed."""
+    b = limited(bundle("true"), memory={"limit": limit, "swap": limit})
+    name = runtime.prepare(b)
+    said = runtime.refuses(verb, "--bundle", str(b.path), name)
+    assert f"the limit of {limit} bytes is too low to start (at /linux/resources/memory/limit" in said
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ C_MODULES = {"_blake2", "_ctypes", "_json", "_signal", "_socket", "_struct", "er
 C_MODULES |= {"marshal", "posix", "select", "sys", "termios", "time"}
 OTHERS = {"__future__"}  # which every module of ours names in its first line
 
-HOT = ("create", "run", "start", "state", "kill", "delete", "exec", "pause", "resume")
+HOT = ("create", "run", "start", "state", "kill", "delete", "exec", "pause", "resume", "update", "events")
 # What must not be there even so: the slow half of a library whose C half is above.
 HEAVY = {"argparse", "collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "json"}
 HEAVY |= {"jsonschema", "logging", "os", "pathlib", "prctl", "psutil", "pyseccomp", "re", "signal", "socket"}

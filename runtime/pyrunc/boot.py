@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyrunc.image import Item
 
 HERE = __file__.rpartition("/")[0]  # so that an installation that is moved or copied never runs another's code
-HOT = ("create", "start", "run", "state", "kill", "delete", "exec")
+HOT = ("create", "start", "run", "state", "kill", "delete", "exec", "update")
 IMAGE_MAX = 1 << 24
 WRITABLE_BY_OTHERS = 0o022
 

@@ -17,7 +17,7 @@ from pyrunc.linux.abi import NR, Buffer, syscall
 BPF_PROG_LOAD, BPF_PROG_ATTACH, BPF_PROG_DETACH, BPF_PROG_GET_FD_BY_ID, BPF_PROG_QUERY = 5, 8, 9, 13, 16
 BPF_PROG_TYPE_CGROUP_DEVICE = 15
 BPF_CGROUP_DEVICE = 6
-BPF_F_ALLOW_MULTI = 2
+BPF_F_ALLOW_MULTI, BPF_F_REPLACE = 2, 4
 DEVCG_DEV_BLOCK, DEVCG_DEV_CHAR = 1, 2
 ACCESS = {"m": 1, "r": 2, "w": 4}
 ATTR_SIZE = 72
@@ -92,24 +92,25 @@ def _bpf(command: int, attr: bytes) -> int:
 def attach(directory: str, instructions: bytes) -> None:
     """Make INSTRUCTIONS the only device program of the cgroup at DIRECTORY.
 
-    The new one is attached first and the old ones are taken away after, so
-    there is no moment without rules: with several, all must allow.
+    One that is there is replaced in one call (Linux 5.6), so there is no moment
+    without rules, nor one with both.  Of several, which are not ours alone, the
+    others are taken away after that.
     """
     cgroup = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    fds: list[int] = [cgroup]
     try:
-        old = _attached(cgroup)
         code, licence = Buffer(instructions), Buffer(b"Apache-2.0\0")
         size = len(instructions) // 8
-        attr = pack("=IIQQ", BPF_PROG_TYPE_CGROUP_DEVICE, size, code.address, licence.address)
-        loaded = _bpf(BPF_PROG_LOAD, attr)
-        _bpf(BPF_PROG_ATTACH, pack("=IIII", cgroup, loaded, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI))
-        posix.close(loaded)
-        for number in old:
-            fd = _bpf(BPF_PROG_GET_FD_BY_ID, pack("=I", number))
+        fds.append(loaded := _bpf(BPF_PROG_LOAD, pack("=IIQQ", BPF_PROG_TYPE_CGROUP_DEVICE, size, code.address, licence.address)))
+        old = [_bpf(BPF_PROG_GET_FD_BY_ID, pack("=I", number)) for number in _attached(cgroup)]
+        fds += old
+        how = BPF_F_ALLOW_MULTI | (BPF_F_REPLACE if old else 0)
+        _bpf(BPF_PROG_ATTACH, pack("=IIIII", cgroup, loaded, BPF_CGROUP_DEVICE, how, old[0] if old else 0))
+        for fd in old[1:]:
             _bpf(BPF_PROG_DETACH, pack("=IIII", cgroup, fd, BPF_CGROUP_DEVICE, 0))
-            posix.close(fd)
     finally:
-        posix.close(cgroup)
+        for fd in fds:
+            posix.close(fd)
 
 
 def _attached(cgroup: int) -> list[int]:

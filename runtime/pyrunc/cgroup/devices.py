@@ -12,10 +12,13 @@ from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from pyrunc.oci.resources import DeviceRule
 
 ALL = -1
 NUMBER_MAX = (1 << 20) - 1  # makedev(3): 20 bits of a minor, and fewer of a major
+EVERYTHING = "a *:*"
 AT = "/linux/resources/devices"
 
 
@@ -99,3 +102,54 @@ def _wider(other: Rule, rule: Rule) -> bool:
     same = (other.major, other.minor) == (rule.major, rule.minor)
     shared = set(other.access) & set(rule.access) - {"m"}
     return other.allow and _covers(other, rule) and not same and bool(shared)
+
+
+def v1_change(present: str, found: tuple[Rule, ...]) -> list[tuple[str, str, str]]:
+    """Return (file, line, pointer) to go from devices.list PRESENT to rules FOUND, with no moment of less than both allow.
+
+    What is new is allowed first, then what is gone is denied.  Only from "all"
+    to less there is no such way: the caller stops the container meanwhile.
+    """
+    old, new = _entries(line.partition(" ") for line in present.splitlines()), _entries(_allowed(v1_writes(found)))
+    if EVERYTHING in new:
+        return [] if EVERYTHING in old else [("devices.allow", "a", AT)]
+    if EVERYTHING in old:
+        return v1_writes(found)
+    wanted = {key: letters - old.get(key, frozenset()) for key, letters in new.items()}
+    surplus = {key: letters - new.get(key, frozenset()) for key, letters in old.items()}
+    return [
+        (file, f"{key} {''.join(sorted(letters))}", AT)
+        for file, part in (("devices.allow", wanted), ("devices.deny", surplus))
+        for key, letters in part.items()
+        if letters
+    ]
+
+
+def allows_everything(present: str) -> bool:
+    """Return whether devices.list PRESENT is that of a cgroup which may open all devices."""
+    return present.startswith(EVERYTHING)
+
+
+def _allowed(lines: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yield (type and numbers, "", access) of what is allowed after LINES were written in their order."""
+    made: dict[str, set[str]] = {}
+    for file, line, _ in lines:
+        if line == "a":
+            made = {EVERYTHING: set("rwm")} if file == "devices.allow" else {}
+            continue
+        key, _, access = line.rpartition(" ")
+        letters = made.setdefault(key, set())
+        made[key] = letters | set(access) if file == "devices.allow" else letters - set(access)
+    for key, letters in made.items():
+        kind, _, numbers = key.partition(" ")
+        yield kind, "", f"{numbers} {''.join(sorted(letters))}"
+
+
+def _entries(parts: Iterable[tuple[str, str, str]]) -> dict[str, frozenset[str]]:
+    """Return the letters of access by type and numbers."""
+    made = {}
+    for kind, _, rest in parts:
+        numbers, _, access = rest.rpartition(" ")
+        if access:
+            made[f"{kind} {numbers}"] = frozenset(access)
+    return made

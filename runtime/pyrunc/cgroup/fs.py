@@ -17,15 +17,12 @@ from pyrunc.host.cgroups import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.cgroup.knobs import Write
     from pyrunc.cgroup.paths import Place
 
 MARK = 0o1000
 PROCS = "cgroup.procs"
 REMOVE_SECONDS, FREEZE_SECONDS = 10.0, 5.0
 SIGKILL = 9
-# Reserved huge pages are counted from Linux 5.7 on; what older kernels lack there is no loss of a limit.
-OPTIONAL = (".rsvd.",)
 
 
 def write(path: str, text: str) -> None:
@@ -105,40 +102,6 @@ def _inherit(directory: str, mount: str) -> None:
             parent = directory.rpartition("/")[0]
             _inherit(parent, mount)
             write(f"{directory}/{file}", read(f"{parent}/{file}").strip())
-
-
-def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
-    """Make CHANGES in the cgroups at PLACES.
-
-    Raises UnsupportedError for a controller that this host lacks, OpError for
-    what the kernel refuses.
-    """
-    directories = {controller: place.directory for place in places for controller in place.controllers}
-    for change in changes:
-        directory = directories.get(change.controller, directories.get("") if len(places) == 1 else None)
-        if directory is None:
-            name = change.pointer.rpartition("/")[2]
-            raise UnsupportedError(
-                f"cannot set {name}: cgroup controller {change.controller} is not available on this host",
-                pointer=change.pointer,
-                hint="remove the setting, or mount the controller",
-            )
-        _apply(directory, change)
-
-
-def _apply(directory: str, change: Write) -> None:
-    """Make one change, and say what failed in the words of cgroup files."""
-    try:
-        write(f"{directory}/{change.file}", change.value)
-    except OSError as error:
-        if error.errno == errno.ENOENT and any(part in change.file for part in OPTIONAL):
-            return
-        reason = (error.strerror or "").lower()
-        hint = ""
-        if error.errno in (errno.ENOENT, errno.EACCES):
-            hint = "this kernel, or this cgroup's parent, does not offer that file"
-        message = f'error setting cgroup config: write "{change.value}" to {directory}/{change.file}: {reason}'
-        raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
 
 
 def pids(directory: str) -> list[int]:
@@ -256,12 +219,10 @@ def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
 def signal_all(places: tuple[Place, ...], number: int) -> None:
     """Send signal NUMBER to every process of the container; a kill reaches frozen and forking ones too."""
     directory = main_directory(places)
-    if number == SIGKILL:
-        try:
-            write(f"{directory}/cgroup.kill", "1")
+    if number == SIGKILL and (at_once := _killer(places)):
+        write(at_once, "1")
+        if at_once.startswith(f"{directory}/"):
             return
-        except FileNotFoundError:
-            pass  # version 1, or a kernel before 5.14: one by one
     seen: set[int] = set()
     while fresh := [pid for pid in pids(directory) if pid not in seen]:
         for pid in fresh:
@@ -272,6 +233,12 @@ def signal_all(places: tuple[Place, ...], number: int) -> None:
                 continue
     if number == SIGKILL and is_frozen(places):
         set_frozen(places, frozen=False)
+
+
+def _killer(places: tuple[Place, ...]) -> str:
+    """Return the file that kills all that is in version 2's cgroup at once, "" where there is none (Linux 5.14)."""
+    files = (f"{place.directory}/cgroup.kill" for place in places if "" in place.controllers)
+    return next((file for file in files if posix.access(file, posix.W_OK)), "")
 
 
 def main_directory(places: tuple[Place, ...]) -> str:

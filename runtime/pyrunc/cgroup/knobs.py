@@ -1,12 +1,14 @@
 """The knob table: each resource of config-linux.md, its file in version 1 and its file in version 2.
 
-Everything that differs between the versions stands in this one table, and in
-the few conversions below it.  Order matters, and is the table's: memory before
-memory+swap, period before quota, the cpus before anything runs on them.
+Everything that differs between the versions stands in this one table and in
+the conversions that it names (convert.py).  The order of the rows is the order
+of the writes to a new cgroup; order.py says what else an update must heed.
+docs/resources.md is made from this table by script/resources.py.
 """
 
 from __future__ import annotations
 
+from pyrunc.cgroup import convert
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.oci.convert import escape
 from pyrunc.record import Record
@@ -14,236 +16,235 @@ from pyrunc.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
-    from pyrunc.oci.resources import Memory, Resources, ThrottleDevice, WeightDevice
+    from pyrunc.oci.resources import Resources
 
-SHARES_MIN, SHARES_MAX = 2, 262144
-WEIGHT_MIN, WEIGHT_MAX = 1, 10000
-BLKIO_MIN, BLKIO_MAX = 10, 1000
+ROOT = "/linux/resources"
+EACH = "*"
 
 
 class Write(Record):
-    """Write `value` to `file` of the container's cgroup with `controller`, because of `pointer`."""
+    """Write `value` to `file` of the container's cgroup with `controller`, because of `pointer`.
+
+    Where there is no such file, `other` is (file, value) to write instead; if
+    `optional`, nothing is lost then.
+    """
 
     controller: str
     file: str
     value: str
     pointer: str
+    other: tuple[str, str] = ("", "")
+    optional: bool = False
+
+
+class Column(Record):
+    """Where one version has a value: the controller, its file, and the conversion.
+
+    In `file` and `controller` the name of an item stands for "*".  `needs` are
+    other fields that the text depends on.  A missing file does no harm when
+    the text is `spare` ("*": any); `other` is what older kernels have instead.
+    """
+
+    controller: str
+    file: str
+    text: Callable[[Any, Any, str], str]
+    needs: tuple[str, ...] = ()
+    spare: str = ""
+    other: Column | None = None
 
 
 class Knob(Record):
     """One row: where the value stands, and where it goes.
 
-    `v1` and `v2` are (controller, file, conversion); None where the version
-    has no such thing and the value is refused.  Zero means unset, as with
-    runc, unless `zero` says that it is a value of its own.
+    In `path` "*" is each item of a list or an object.  A version without
+    columns refuses the value, unless `ignored` says why it may be left out.
+    Zero means unset, as with runc, unless `zero` says that it is a value of
+    its own.
     """
 
     path: str
-    v1: tuple[str, str, Callable[[int], str]] | None
-    v2: tuple[str, str, Callable[[int], str]] | None
+    v1: tuple[Column, ...] = ()
+    v2: tuple[Column, ...] = ()
     zero: bool = False
+    ignored: str = ""
 
 
-def plain(value: int) -> str:
-    """Write the number."""
-    return str(value)
+def _same(controller: str, file: str, text: Callable[[Any, Any, str], str], spare: str = "") -> dict[str, Any]:
+    """Return both columns of a knob that the versions agree about."""
+    column = (Column(controller, file, text, spare=spare),)
+    return {"v1": column, "v2": column}
 
 
-def or_max(value: int) -> str:
-    """Version 2 says "max" where version 1 says -1."""
-    return "max" if value < 0 else str(value)
+def _throttle(name: str, file: str, text: Callable[[Any, Any, str], str]) -> Knob:
+    """Return the row of one kind of throttled devices."""
+    path = f"blockIO/{name}/*"
+    return Knob(path, (Column("blkio", f"blkio.throttle.{file}_device", convert.rate),), (Column("io", "io.max", text),))
 
 
-def weight(shares: int) -> str:
-    """Map shares [2..262144] to weight [1..10000] linearly, as the kernel's documentation of both ranges does."""
-    shares = min(max(shares, SHARES_MIN), SHARES_MAX)
-    return str(WEIGHT_MIN + (shares - SHARES_MIN) * (WEIGHT_MAX - WEIGHT_MIN) // (SHARES_MAX - SHARES_MIN))
-
-
-def io_weight(value: int) -> str:
-    """Map a blkio weight [10..1000] to io.weight [1..10000]."""
-    return str(WEIGHT_MIN + (value - BLKIO_MIN) * (WEIGHT_MAX - WEIGHT_MIN) // (BLKIO_MAX - BLKIO_MIN))
-
-
+_IO_WEIGHT = Column("io", "io.weight", convert.io_weight)
+_IO_WEIGHT_DEVICE = Column("io", "io.weight", convert.device_io_weight)
+_BLKIO_WEIGHT = Column("blkio", "blkio.weight", convert.blkio_weight)
+_BLKIO_WEIGHT_DEVICE = Column("blkio", "blkio.weight_device", convert.device_weight)
+_GONE = "no kernel since 5.16 limits it"
 KNOBS = (
-    Knob("cpu/realtimePeriod", ("cpu", "cpu.rt_period_us", plain), None),
-    Knob("cpu/realtimeRuntime", ("cpu", "cpu.rt_runtime_us", plain), None),
-    Knob("cpu/shares", ("cpu", "cpu.shares", plain), ("cpu", "cpu.weight", weight)),
-    Knob("cpu/idle", ("cpu", "cpu.idle", plain), ("cpu", "cpu.idle", plain)),
-    Knob("pids/limit", ("pids", "pids.max", or_max), ("pids", "pids.max", or_max)),
-    Knob("memory/limit", ("memory", "memory.limit_in_bytes", plain), ("memory", "memory.max", or_max)),
-    Knob("memory/reservation", ("memory", "memory.soft_limit_in_bytes", plain), ("memory", "memory.low", or_max)),
-    Knob("memory/kernelTCP", ("memory", "memory.kmem.tcp.limit_in_bytes", plain), None),
-    Knob("memory/swappiness", ("memory", "memory.swappiness", plain), None, zero=True),
-    Knob("blockIO/weight", ("blkio", "blkio.weight", plain), ("io", "io.weight", io_weight)),
-    Knob("blockIO/leafWeight", ("blkio", "blkio.leaf_weight", plain), None),
-    Knob("network/classID", ("net_cls", "net_cls.classid", plain), None),
+    Knob("cpu/mems", **_same("cpuset", "cpuset.mems", convert.plain)),
+    Knob("cpu/cpus", **_same("cpuset", "cpuset.cpus", convert.plain)),
+    Knob("cpu/realtimePeriod", (Column("cpu", "cpu.rt_period_us", convert.plain),)),
+    Knob("cpu/realtimeRuntime", (Column("cpu", "cpu.rt_runtime_us", convert.plain),)),
+    Knob("cpu/shares", (Column("cpu", "cpu.shares", convert.shares),), (Column("cpu", "cpu.weight", convert.weight),)),
+    Knob("cpu/idle", **_same("cpu", "cpu.idle", convert.plain, spare="0"), zero=True),
+    Knob(
+        "cpu/period", (Column("cpu", "cpu.cfs_period_us", convert.plain),), (Column("cpu", "cpu.max", convert.period_max),)
+    ),
+    Knob(
+        "cpu/quota",
+        (Column("cpu", "cpu.cfs_quota_us", convert.plain),),
+        (Column("cpu", "cpu.max", convert.cpu_max, ("cpu/period",)),),
+    ),
+    Knob(
+        "cpu/burst",
+        (Column("cpu", "cpu.cfs_burst_us", convert.plain, spare="0"),),
+        (Column("cpu", "cpu.max.burst", convert.plain, spare="0"),),
+        zero=True,
+    ),
+    Knob("pids/limit", **_same("pids", "pids.max", convert.or_max)),
+    Knob(
+        "memory/limit",
+        (Column("memory", "memory.limit_in_bytes", convert.plain),),
+        (Column("memory", "memory.max", convert.or_max),),
+    ),
+    Knob(
+        "memory/swap",
+        (Column("memory", "memory.memsw.limit_in_bytes", convert.memory_and_swap, ("memory/limit",), spare="-1"),),
+        (Column("memory", "memory.swap.max", convert.swap_alone, ("memory/limit",), spare="max"),),
+    ),
+    Knob(
+        "memory/reservation",
+        (Column("memory", "memory.soft_limit_in_bytes", convert.plain),),
+        (Column("memory", "memory.low", convert.or_max),),
+    ),
+    Knob("memory/kernel", ignored=_GONE),
+    Knob("memory/kernelTCP", (Column("memory", "memory.kmem.tcp.limit_in_bytes", convert.plain),)),
+    Knob("memory/swappiness", (Column("memory", "memory.swappiness", convert.plain),), zero=True),
+    Knob("memory/disableOOMKiller", (Column("memory", "memory.oom_control", convert.yes),)),
+    Knob("memory/useHierarchy", ignored="every hierarchy of a kernel since 5.11 is one"),
+    Knob("memory/checkBeforeUpdate", ignored="looked at by `update`; a new cgroup uses nothing"),
+    Knob(
+        "blockIO/weight",
+        (Column("blkio", "blkio.bfq.weight", convert.blkio_weight, other=_BLKIO_WEIGHT),),
+        (Column("io", "io.bfq.weight", convert.blkio_weight, other=_IO_WEIGHT),),
+    ),
+    Knob("blockIO/leafWeight", (Column("blkio", "blkio.leaf_weight", convert.blkio_weight),)),
+    Knob(
+        "blockIO/weightDevice/*/weight",
+        (Column("blkio", "blkio.bfq.weight_device", convert.device_weight, other=_BLKIO_WEIGHT_DEVICE),),
+        (Column("io", "io.bfq.weight", convert.device_weight, other=_IO_WEIGHT_DEVICE),),
+    ),
+    Knob(
+        "blockIO/weightDevice/*/leafWeight", (Column("blkio", "blkio.leaf_weight_device", convert.device_weight),)
+    ),
+    _throttle("throttleReadBpsDevice", "read_bps", convert.rbps),
+    _throttle("throttleWriteBpsDevice", "write_bps", convert.wbps),
+    _throttle("throttleReadIOPSDevice", "read_iops", convert.riops),
+    _throttle("throttleWriteIOPSDevice", "write_iops", convert.wiops),
+    Knob(
+        "hugepageLimits/*/limit",
+        # Reserved pages are counted from Linux 5.7 on; what older kernels lack there is no loss of a limit.
+        (
+            Column("hugetlb", "hugetlb.*.limit_in_bytes", convert.pages),
+            Column("hugetlb", "hugetlb.*.rsvd.limit_in_bytes", convert.pages, spare=EACH),
+        ),
+        (
+            Column("hugetlb", "hugetlb.*.max", convert.pages),
+            Column("hugetlb", "hugetlb.*.rsvd.max", convert.pages, spare=EACH),
+        ),
+        zero=True,
+    ),
+    Knob("rdma/*", **_same("rdma", "rdma.max", convert.handles)),
+    Knob("network/classID", (Column("net_cls", "net_cls.classid", convert.plain),)),
+    Knob("network/priorities/*", (Column("net_prio", "net_prio.ifpriomap", convert.interface),)),
+    Knob("unified/*", (), (Column(EACH, EACH, convert.lines),)),
 )
-THROTTLES = (
-    ("throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"),
-    ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"),
-    ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"),
-    ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"),
-)
-ROOT = "/linux/resources"
 
 
-def writes(resources: Resources, *, unified: bool) -> list[Write]:
+def writes(resources: Resources, *, unified: bool, asked: Resources | None = None) -> list[Write]:
     """Return what RESOURCES ask for, in order, for the hierarchy that has the limits.
 
+    With ASKED, an update, only what that sets and what depends on it: numbers
+    are then RESOURCES' (where both are one already), lists ASKED's.
     Raises ConfigError or UnsupportedError for what this version of cgroups
     cannot do, or what makes no sense.
     """
-    if resources.blockIO is not None:
-        _check_weight(resources.blockIO.weight, f"{ROOT}/blockIO/weight")
-        _check_weight(resources.blockIO.leafWeight, f"{ROOT}/blockIO/leafWeight")
-    found = list(_cpuset(resources))
-    found += _table(resources, unified)
-    found += _bandwidth(resources, unified)
-    if resources.memory is not None:
-        found += _memory(resources.memory, unified)
-    found += _block(resources, unified)
-    found += _lists(resources, unified)
-    return found
-
-
-def _table(resources: Resources, unified: bool) -> Iterator[Write]:
-    """Yield what stands in the table."""
+    made: list[Write] = []
+    resources = with_swap(resources)
     for knob in KNOBS:
-        group, _, name = knob.path.partition("/")
-        section = getattr(resources, group)
-        value = None if section is None else getattr(section, name)
-        if value is None or (value == 0 and not knob.zero):
+        columns = knob.v2 if unified else knob.v1
+        source = resources
+        if asked is not None and EACH in knob.path:
+            source = asked
+        elif asked is not None and not _concerns(knob, columns, asked):
             continue
-        column = knob.v2 if unified else knob.v1
-        pointer = f"{ROOT}/{knob.path}"
-        if column is None:
-            version = "2" if unified else "1"
-            raise UnsupportedError(f"{name} does not exist in cgroup version {version}", pointer=pointer)
-        controller, file, convert = column
-        yield Write(controller, file, convert(value), pointer)
+        for value, owner, name, at in _found(source, knob.path.split("/"), ROOT):
+            if value == "" or (value == 0 and not knob.zero) or (knob.ignored and not columns):
+                continue
+            if not columns:
+                raise _missing(knob, at, unified)
+            for column in columns:
+                made += _writes(column, value, owner, name, at)
+    return made
 
 
-def _cpuset(resources: Resources) -> Iterator[Write]:
-    """Memory nodes before processors: both are the same in the two versions."""
-    if resources.cpu is not None:
-        for name, value in (("mems", resources.cpu.mems), ("cpus", resources.cpu.cpus)):
-            if value:
-                yield Write("cpuset", f"cpuset.{name}", value, f"{ROOT}/cpu/{name}")
+def with_swap(resources: Resources) -> Resources:
+    """Return RESOURCES with swap unlimited too where memory is, unless something else was asked for; as runc."""
+    memory = resources.memory
+    if memory is None or memory.limit != -1 or memory.swap:
+        return resources
+    return resources.replace(memory=memory.replace(swap=-1))
 
 
-def _bandwidth(resources: Resources, unified: bool) -> Iterator[Write]:
-    """CFS bandwidth: two files in version 1, one line in version 2."""
-    cpu = resources.cpu
-    if cpu is None:
+def _concerns(knob: Knob, columns: tuple[Column, ...], asked: Resources) -> bool:
+    """Return whether an update by ASKED changes what COLUMNS of KNOB say."""
+    paths = (knob.path, *(path for column in columns for path in column.needs))
+    return any(value or knob.zero for path in paths for value, _, _, _ in _found(asked, path.split("/"), ROOT))
+
+
+def _found(node: Any, names: list[str], at: str, owner: Any = None, label: str = "") -> Iterator[tuple[Any, Any, str, str]]:
+    """Yield (value, its record, its name, pointer) for what the path NAMES leads to, from NODE at pointer AT."""
+    if node is None:
         return
-    at = f"{ROOT}/cpu"
-    if unified and (cpu.quota or cpu.period):
-        limit = "max" if not cpu.quota or cpu.quota < 0 else str(cpu.quota)
-        yield Write("cpu", "cpu.max", f"{limit} {cpu.period}" if cpu.period else limit, f"{at}/quota")
-    elif not unified:
-        if cpu.period:
-            yield Write("cpu", "cpu.cfs_period_us", str(cpu.period), f"{at}/period")
-        if cpu.quota:
-            yield Write("cpu", "cpu.cfs_quota_us", str(cpu.quota), f"{at}/quota")
-    if cpu.burst is not None:
-        yield Write("cpu", "cpu.max.burst" if unified else "cpu.cfs_burst_us", str(cpu.burst), f"{at}/burst")
-
-
-def _memory(memory: Memory, unified: bool) -> Iterator[Write]:
-    """Swap counts memory and swap together in version 1 and in the configuration, swap alone in version 2."""
-    at = f"{ROOT}/memory"
-    limit, swap = memory.limit or 0, memory.swap or 0
-    if limit > 0 and 0 < swap < limit:
-        raise ConfigError(
-            f"swap ({swap}) is memory and swap together, and below the memory limit ({limit})",
-            pointer=f"{at}/swap",
-            hint="raise it to the limit at least",
-        )
-    if not unified:
-        if swap:
-            yield Write("memory", "memory.memsw.limit_in_bytes", str(swap), f"{at}/swap")
-        elif limit == -1:
-            yield Write("memory", "memory.memsw.limit_in_bytes", "-1", f"{at}/limit")
-        if memory.disableOOMKiller:
-            yield Write("memory", "memory.oom_control", "1", f"{at}/disableOOMKiller")
+    if not names:
+        yield node, owner, getattr(owner, "pageSize", label), at
         return
-    if memory.disableOOMKiller:
-        raise UnsupportedError("disableOOMKiller does not exist in cgroup version 2", pointer=f"{at}/disableOOMKiller")
-    if swap == -1 or (limit == -1 and not swap):
-        yield Write("memory", "memory.swap.max", "max", f"{at}/swap")
-    elif swap > 0:
-        if limit <= 0:
-            hint = "set memory.limit too: version 2 limits swap alone, which is their difference"
-            raise ConfigError("swap is limited, and memory is not", pointer=f"{at}/swap", hint=hint)
-        yield Write("memory", "memory.swap.max", str(swap - limit), f"{at}/swap")
+    name, rest = names[0], names[1:]
+    if name == EACH:
+        for key, item in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _found(item, rest, f"{at}/{escape(str(key))}", item, str(key))
+    else:
+        yield from _found(getattr(node, name), rest, f"{at}/{name}", node, label)
 
 
-def _check_weight(value: int | None, at: str) -> None:
-    """Refuse a weight of block devices beyond config-linux.md ("Block IO"); 0 is unset."""
-    if value and not BLKIO_MIN <= value <= BLKIO_MAX:
-        hint = f"an integer from {BLKIO_MIN} to {BLKIO_MAX}"
-        raise ConfigError(f"weight {value}", pointer=at, hint=hint)
+def _writes(column: Column, value: Any, owner: Any, name: str, at: str) -> Iterator[Write]:
+    """Yield what COLUMN makes of VALUE, found AT: one write for each line."""
+    try:
+        text = column.text(value, owner, name)
+        other = ("", "") if column.other is None else (column.other.file, column.other.text(value, owner, name))
+    except ConfigError as error:
+        raise ConfigError(error.message, pointer=at, hint=error.hint) from None
+    file = column.file.replace(EACH, name)
+    controller = column.controller
+    if controller == EACH:
+        controller = file.partition(".")[0].replace("cgroup", "")
+    for line in text.splitlines() if column.file == EACH else filter(None, [text]):
+        yield Write(controller, file, line, at, other, column.spare in (EACH, line))
 
 
-def _block(resources: Resources, unified: bool) -> Iterator[Write]:
-    """Weights and rates of single block devices."""
-    block = resources.blockIO
-    if block is None:
-        return
-    at = f"{ROOT}/blockIO"
-    for index, row in enumerate(block.weightDevice):
-        yield from _device_weights(row, f"{at}/weightDevice/{index}", unified)
-    for name, v1, v2 in THROTTLES:
-        rows: tuple[ThrottleDevice, ...] = getattr(block, name)
-        for index, rate in enumerate(rows):
-            device = f"{rate.major}:{rate.minor}"
-            pointer = f"{at}/{name}/{index}"
-            if unified:
-                yield Write("io", "io.max", f"{device} {v2}={rate.rate or 'max'}", pointer)
-            else:
-                yield Write("blkio", v1, f"{device} {rate.rate}", pointer)
-
-
-def _device_weights(row: WeightDevice, at: str, unified: bool) -> Iterator[Write]:
-    """The weight, and in version 1 the leaf weight, of one device."""
-    device = f"{row.major}:{row.minor}"
-    _check_weight(row.weight, f"{at}/weight")
-    _check_weight(row.leafWeight, f"{at}/leafWeight")
-    if row.weight:
-        value = io_weight(row.weight) if unified else str(row.weight)
-        controller, file = ("io", "io.weight") if unified else ("blkio", "blkio.weight_device")
-        yield Write(controller, file, f"{device} {value}", f"{at}/weight")
-    if row.leafWeight:
-        if unified:
-            raise UnsupportedError("leafWeight does not exist in cgroup version 2", pointer=f"{at}/leafWeight")
-        yield Write("blkio", "blkio.leaf_weight_device", f"{device} {row.leafWeight}", f"{at}/leafWeight")
-
-
-def _lists(resources: Resources, unified: bool) -> Iterator[Write]:
-    """Huge pages, RDMA, network priorities, and the files that `unified` names itself."""
-    for index, page in enumerate(resources.hugepageLimits):
-        at = f"{ROOT}/hugepageLimits/{index}"
-        for kind in ("", ".rsvd"):
-            file = f"hugetlb.{page.pageSize}{kind}." + ("max" if unified else "limit_in_bytes")
-            yield Write("hugetlb", file, str(page.limit), f"{at}/limit")
-    for name, limit in resources.rdma.items():
-        parts = (("hca_handle", limit.hcaHandles), ("hca_object", limit.hcaObjects))
-        line = " ".join(f"{key}={value}" for key, value in parts if value is not None)
-        yield Write("rdma", "rdma.max", f"{name} {line}", f"{ROOT}/rdma/{escape(name)}")
-    if resources.network is not None:
-        for index, priority in enumerate(resources.network.priorities):
-            at = f"{ROOT}/network/priorities/{index}"
-            if unified:
-                raise UnsupportedError("priorities do not exist in cgroup version 2", pointer=at)
-            yield Write("net_prio", "net_prio.ifpriomap", f"{priority.name} {priority.priority}", at)
-    for file, value in resources.unified.items():
-        at = f"{ROOT}/unified/{escape(file)}"
-        if not unified:
-            raise UnsupportedError("unified needs cgroup version 2, and this host has version 1", pointer=at)
-        if "/" in file or "." not in file or file.startswith("."):
-            raise ConfigError(f'"{file}" is no file of a cgroup', pointer=at, hint='such as "memory.high"')
-        controller = file.partition(".")[0]
-        for line in value.splitlines():
-            yield Write("" if controller == "cgroup" else controller, file, line, at)
+def _missing(knob: Knob, at: str, unified: bool) -> UnsupportedError:
+    """Return the error for a value that one version has no file for."""
+    name = knob.path.rpartition("/")[2]
+    if knob.path == "unified/*":
+        return UnsupportedError("unified needs cgroup version 2, and this host has version 1", pointer=at)
+    if name == EACH:
+        name = knob.path.split("/")[-2]
+    return UnsupportedError(f"{name} does not exist in cgroup version {2 if unified else 1}", pointer=at)

@@ -65,6 +65,27 @@ _CREATION = (
     Option(("preserve-fds",), "keep N descriptors from 3 on open", "N", number=True),
 )
 _FORMAT = Option(("format", "f"), "output format (default: table)", "FORMAT", choices=("table", "json"))
+_LIMITS = (
+    Option(("resources", "r"), 'take a document like "resources" of config.json from FILE, or - for standard input', "FILE"),
+    Option(("blkio-weight",), "weight for block devices, from 10 to 1000", "N"),
+    Option(("cpu-period",), "microseconds in which the quota may be used up", "N"),
+    Option(("cpu-quota",), "microseconds of processor time in a period; -1 is unlimited", "N"),
+    Option(("cpu-burst",), "microseconds that may be saved up beyond the quota", "N"),
+    Option(("cpu-share",), "processor time relative to other cgroups", "N"),
+    Option(("cpu-rt-period",), "microseconds in which the realtime runtime may be used up", "N"),
+    Option(("cpu-rt-runtime",), "microseconds of realtime processor time in a period", "N"),
+    Option(("cpu-idle",), "1: run only when nothing else does; 0: as usual", "N"),
+    Option(("cpuset-cpus",), "processors to use, such as 0-3,7", "LIST"),
+    Option(("cpuset-mems",), "memory nodes to use", "LIST"),
+    Option(("memory",), "limit of memory, such as 50M; -1 is unlimited", "SIZE"),
+    Option(("memory-reservation",), "memory that is kept for it when others want more", "SIZE"),
+    Option(("memory-swap",), "limit of memory and swap together; -1 is unlimited", "SIZE"),
+    Option(("kernel-memory",), "ignored: kernels do not limit it any more", "SIZE"),
+    Option(("kernel-memory-tcp",), "memory for TCP buffers (version 1)", "SIZE"),
+    Option(("pids-limit",), "number of processes and threads; -1 is unlimited", "N"),
+    Option(("l3-cache-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
+    Option(("mem-bw-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
+)
 COMMANDS = (
     Command("create", "create a container, ready to start", options=_CREATION, example="pyrunc create -b /bundle web"),
     Command("start", "start a created container", example="pyrunc start web"),
@@ -134,6 +155,16 @@ COMMANDS = (
         (_FORMAT,),
         rest=PS_OPTION,
         example="pyrunc ps web -o pid,comm",
+    ),
+    Command("update", "change the limits of a container", options=_LIMITS, example="pyrunc update --memory 50M web"),
+    Command(
+        "events",
+        "print out-of-memory events and, once in an interval, statistics",
+        options=(
+            Option(("interval",), "time between two statistics (default: 5s)", "DURATION"),
+            _flag("print the statistics once, and end", "stats"),
+        ),
+        example="pyrunc events --stats web",
     ),
     Command("pause", "suspend a container", example="pyrunc pause web"),
     Command("resume", "resume a paused container", example="pyrunc resume web"),

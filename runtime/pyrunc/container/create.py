@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Plan
 
-FILE_MAX = 1 << 26
+FILE_MAX = store.CONFIG_MAX
 SECCOMP_CACHE = ".seccomp"
 
 

@@ -32,6 +32,8 @@ ALLOWED = {
     "pause": ((CREATED, RUNNING), "container not running or created: {status}"),
     "resume": ((PAUSED,), "container not paused"),
     "delete": ((STOPPED,), "cannot delete container {id} that is not stopped: {status}"),
+    "update": ((CREATED, RUNNING, PAUSED), "container not running"),
+    "events": ((CREATED, RUNNING, PAUSED), "container with id {id} is not running"),
     "ps": ((CREATED, RUNNING, PAUSED, STOPPED), "container not running"),
 }
 SPECIAL = {

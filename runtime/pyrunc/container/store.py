@@ -17,6 +17,7 @@ ID_LETTERS = ID_FIRST | {"."}
 LOCK = "lock"
 CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 8
+CONFIG_MAX = 1 << 26
 LOCK_SECONDS = 10.0
 TAKEN, OTHER_ID = "container with given ID already exists", "delete it, or choose another id"
 

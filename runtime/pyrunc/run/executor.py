@@ -87,7 +87,7 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
     elif op.call == "barrier":
         _expect(plan, context, str(op.args[0]))
     elif op.call == "go":
-        _go(context, str(op.args[0]))
+        _go(plan, context, str(op.args[0]))
     elif op.call == "give":
         if context.sock is not None:
             wire.send_give(context.sock, str(op.args[0]), context.slots[op.args[0]])  # type: ignore[index]
@@ -95,7 +95,7 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
         perform(op, context)
 
 
-def _go(context: Context, name: str) -> None:
+def _go(plan: Plan, context: Context, name: str) -> None:
     """Let the child go on from barrier NAME; it may have died while it waited."""
     if context.sock is None:
         return
@@ -104,7 +104,7 @@ def _go(context: Context, name: str) -> None:
     except BrokenPipeError:
         from pyrunc.run.story import tell_death
 
-        raise tell_death(context, f"while it waited at {name}") from None
+        raise tell_death(plan, context, f"while it waited at {name}") from None
 
 
 def _fork(plan: Plan, context: Context, op: Op) -> None:
@@ -133,7 +133,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
                 return  # close-on-exec closed the wire: the execve has worked
             from pyrunc.run.story import tell_death
 
-            raise tell_death(context, f"before it reached {name}")
+            raise tell_death(plan, context, f"before it reached {name}")
         if frame.kind == wire.FAIL:
             from pyrunc.run.story import tell
 

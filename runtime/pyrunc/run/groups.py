@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import fs, limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fill_cgroup(_: Context, places: tuple[Place, ...]) -> None:
 
 def limit_cgroup(_: Context, places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
     """Set the limits."""
-    fs.apply(places, changes)
+    limits.apply(places, changes)
 
 
 def open_tasks(_: Context, directory: str) -> int:

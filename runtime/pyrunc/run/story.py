@@ -14,11 +14,15 @@ from pyrunc.plan import text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.plan.op import Op
+    from typing import Any
+
+    from pyrunc.plan.op import Op, Plan
     from pyrunc.run.context import Context
 
 START = "unable to start container process"
 INIT = "error during container init"
+LIMIT = "/linux/resources/memory/limit"
+SIGKILL = 9
 # Calls whose name says nothing to a person: the message of the step does.
 STEPS_THAT_SPEAK = frozenset(("open_program", "choose_program", "exec_program", "run_hook", "enter_cwd"))
 # What to do, by call and errno; by call alone; by errno alone.
@@ -84,14 +88,29 @@ def _subject(op: Op) -> str:
     return "idmap" if idmaps else op.call
 
 
-def tell_death(context: Context, when: str) -> OpError:
-    """Return the error for a child that died without a word; WHEN is told in terms of barriers."""
+def tell_death(plan: Plan, context: Context, when: str) -> OpError:
+    """Return the error for a child of PLAN that died without a word; WHEN is told in terms of barriers."""
     pid = context.slots.pop("child", 0)
     status = posix.waitpid(pid, 0)[1] if pid else 0
     code = posix.waitstatus_to_exitcode(status)
     how = f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
-    hint = ""
-    if code == -9:
-        hint = "the memory limit may be too low to start (/linux/resources/memory/limit); see the kernel's log"
+    if code == -SIGKILL and (error := out_of_memory(plan)):
+        return error
     message = f"{START}: {INIT}: the container's init was {how} {when}"
-    return OpError(message.replace("was exited", "exited"), hint=hint)
+    return OpError(message.replace("was exited", "exited"), hint="see the kernel's log" if code == -SIGKILL else "")
+
+
+def out_of_memory(plan: Plan) -> OpError | None:
+    """Return the error for an init of PLAN that the kernel killed for lack of memory, None if it was not that."""
+    from pyrunc.cgroup import oom
+
+    for op in plan.host:
+        if op.call != "limit_cgroup":
+            continue
+        places: Any = op.args[0]
+        changes: Any = op.args[1]
+        limit = next((change for change in changes if change.pointer == LIMIT), None)
+        if limit is not None and oom.kills(places):
+            message = f"{START}: {INIT}: it was killed for lack of memory: the limit of {limit.value} bytes is too low to start"
+            return OpError(message, errno=codes.ENOMEM, pointer=LIMIT, hint="raise it")
+    return None

@@ -1,0 +1,158 @@
+"""Limits as writes to the files of a container's cgroups: all of them when it is made, some of them later."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.cgroup.fs import write
+from pyrunc.errors import OpError, PyruncError, UnsupportedError
+from pyrunc.host.cgroups import read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.cgroup.knobs import Write
+    from pyrunc.cgroup.paths import Place
+    from pyrunc.oci.resources import Memory
+
+NO_SUCH_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM)  # cgroup file systems let nobody make files
+
+
+def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
+    """Make CHANGES in the cgroups at PLACES.
+
+    Raises UnsupportedError for a controller that this host lacks, OpError for
+    what the kernel refuses.
+    """
+    for change in changes:
+        _make(_directory(places, change), change)
+
+
+def update(places: tuple[Place, ...], changes: list[Write]) -> None:
+    """Make CHANGES as `apply` does, in the order that the present limits ask for; all of them or none.
+
+    Raises as `apply` does, after what was changed has been set back.
+    """
+    from pyrunc.cgroup import order
+
+    done: list[tuple[str, str]] = []
+    try:
+        for change in order.arranged(changes, _present(places)):
+            directory = _directory(places, change)
+            back = _back(*_target(directory, change))
+            _make(directory, change)
+            done += back
+    except PyruncError:
+        for path, text in reversed(done):
+            try:
+                write(path, text)
+            except OSError:
+                continue  # the first error is the one to tell
+        raise
+
+
+def _present(places: tuple[Place, ...]) -> dict[str, str]:
+    """Return what the files say that decide about an order."""
+    from pyrunc.cgroup import order
+
+    made = {}
+    for place in places:
+        for file in order.LOOKED_AT:
+            if ("" in place.controllers or file.partition(".")[0] in place.controllers) and _is_file(place.directory, file):
+                made[file] = read(f"{place.directory}/{file}")
+    return made
+
+
+def check_usage(directory: str, memory: Memory) -> None:
+    """Raise OpError if the cgroup at DIRECTORY uses more than MEMORY would allow (config-linux.md, "checkBeforeUpdate").
+
+    For version 2, which would rather kill; version 1 refuses by itself.
+    """
+    used = int(read(f"{directory}/memory.current"))
+    for name, limit in (("limit", memory.limit), ("swap", memory.swap)):
+        if limit and 0 < limit <= used:
+            hint = "checkBeforeUpdate is set: free memory in the container first"
+            message = f"rejecting memory {name} {limit}: the container uses {used} bytes"
+            raise OpError(message, pointer=f"/linux/resources/memory/{name}", hint=hint)
+
+
+def _is_file(directory: str, file: str) -> bool:
+    """Return whether the cgroup at DIRECTORY offers FILE."""
+    return bool(directory) and posix.access(f"{directory}/{file}", posix.F_OK)
+
+
+def _directory(places: tuple[Place, ...], change: Write) -> str:
+    """Return where CHANGE is to be made.  Raises UnsupportedError if this host has no such controller."""
+    directories = {controller: place.directory for place in places for controller in place.controllers}
+    directory = directories.get(change.controller, directories.get("") if len(places) == 1 else None)
+    if directory is None:
+        raise _no_controller(change)
+    return directory
+
+
+def _no_controller(change: Write) -> UnsupportedError:
+    """Return the error for CHANGE where its controller is missing."""
+    name = change.pointer.rpartition("/")[2]
+    return UnsupportedError(
+        f"cannot set {name}: cgroup controller {change.controller} is not available on this host",
+        pointer=change.pointer,
+        hint="remove the setting, or mount the controller",
+    )
+
+
+def _target(directory: str, change: Write) -> tuple[str, str]:
+    """Return the path and the text of CHANGE in the cgroup at DIRECTORY, which may have only the older file."""
+    other, value = change.other
+    if other and not _is_file(directory, change.file):
+        return f"{directory}/{other}", value
+    return f"{directory}/{change.file}", change.value
+
+
+def _make(directory: str, change: Write) -> None:
+    """Make one change, and say what failed in the words of cgroup files."""
+    path, value = _target(directory, change)
+    try:
+        write(path, value)
+    except OSError as error:
+        missing = error.errno in NO_SUCH_FILE and not posix.access(path, posix.F_OK)
+        if missing and change.optional:
+            return
+        if missing and not _has_controller(directory, change.controller):
+            raise _no_controller(change) from None
+        reason = (error.strerror or "").lower()
+        hint = ""
+        if missing or error.errno == errno.EACCES:
+            hint = "this kernel, or this cgroup's parent, does not offer that file"
+        elif error.errno == errno.EBUSY and change.pointer.endswith("/memory/limit"):
+            hint = f"the container uses {read(f'{directory}/memory.usage_in_bytes').strip()} bytes, and cannot do with less"
+        message = f'error setting cgroup config: write "{value}" to {path}: {reason}'
+        raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
+
+
+def _has_controller(directory: str, controller: str) -> bool:
+    """Return whether the cgroup at DIRECTORY has CONTROLLER, as far as version 2 says so (version 1 always has)."""
+    path = f"{directory}/cgroup.controllers"
+    return not controller or not posix.access(path, posix.F_OK) or controller in read(path).split()
+
+
+def _back(path: str, value: str) -> list[tuple[str, str]]:
+    """Return the writes that take back the write of VALUE to PATH.
+
+    A value with a key ("8:0 rbps=1") replaces the line of that key; where there
+    is none, the key's own word for "no limit" does.
+    """
+    directory, _, file = path.rpartition("/")
+    if file in ("devices.allow", "devices.deny"):
+        return [(f"{directory}/devices.{'deny' if file == 'devices.allow' else 'allow'}", value)]
+    try:
+        lines = read(path).splitlines()
+    except OSError:
+        return []  # nothing to read, nothing to take back: the write will tell
+    key, _, rest = value.partition(" ")
+    if not rest or file == "cpu.max":
+        return [(path, line.removeprefix("oom_kill_disable ")) for line in lines[:1]]
+    kept = [line for line in lines if line.split(" ")[0] == key]
+    if not kept:
+        nothing = "rbps=max wbps=max riops=max wiops=max" if file == "io.max" else "default" if "weight" in file else "0"
+        kept = [f"{key} {nothing}"]
+    return [(path, line) for line in kept]

@@ -1,0 +1,100 @@
+"""pyrunc update."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.cgroup.knobs import ROOT
+from pyrunc.cli import units
+from pyrunc.cli.main import Call
+from pyrunc.container.update import update
+from pyrunc.errors import PyruncError, UnsupportedError, UsageError
+from pyrunc.jsonio import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FILE_MAX = 1 << 24
+TEXT, SIZE, COUNT, AMOUNT = "text", "size", "count", "amount"  # AMOUNT may be negative
+# option -> where its value stands in /linux/resources, and what it is
+FIELDS = {
+    "blkio-weight": ("blockIO/weight", COUNT),
+    "cpu-period": ("cpu/period", COUNT),
+    "cpu-quota": ("cpu/quota", AMOUNT),
+    "cpu-burst": ("cpu/burst", COUNT),
+    "cpu-share": ("cpu/shares", COUNT),
+    "cpu-rt-period": ("cpu/realtimePeriod", COUNT),
+    "cpu-rt-runtime": ("cpu/realtimeRuntime", AMOUNT),
+    "cpu-idle": ("cpu/idle", AMOUNT),
+    "cpuset-cpus": ("cpu/cpus", TEXT),
+    "cpuset-mems": ("cpu/mems", TEXT),
+    "memory": ("memory/limit", SIZE),
+    "memory-reservation": ("memory/reservation", SIZE),
+    "memory-swap": ("memory/swap", SIZE),
+    "kernel-memory": ("memory/kernel", SIZE),
+    "kernel-memory-tcp": ("memory/kernelTCP", SIZE),
+    "pids-limit": ("pids/limit", AMOUNT),
+}
+RDT = ("l3-cache-schema", "mem-bw-schema")
+
+
+def command(call: Call) -> int:
+    """Change the limits."""
+    for name in RDT:
+        if call.options.get(name.replace("-", "_")):
+            raise UnsupportedError(f"--{name}: Intel RDT is not supported yet", hint="leave it out")
+    given = {name: call.options[key] for name in FIELDS if (key := name.replace("-", "_")) in call.options}
+    source = call.options.get("resources")
+    if source and given:
+        hint = "runc would ignore the option: put it into the document"
+        raise UsageError(f"--resources and --{next(iter(given))} cannot go together", hint=hint)
+    if "kernel-memory" in given:
+        call.log.warning("--kernel-memory is ignored: no kernel since 5.16 limits it")
+    change = _document(source) if source else _from_options(given)
+    try:
+        update(call.root, call.positional[0], change)
+    except PyruncError as error:
+        error.pointer = _place(error.pointer, {} if source else given)
+        raise
+    return 0
+
+
+def _document(source: str) -> object:
+    """Return the JSON document in file SOURCE, or in standard input for "-"."""
+    try:
+        fd = 0 if source == "-" else posix.open(source, posix.O_RDONLY | posix.O_CLOEXEC)
+        parts = []
+        while part := posix.read(fd, FILE_MAX):
+            parts.append(part)
+    except OSError as error:
+        raise UsageError(f"cannot read --resources {source}: {(error.strerror or '').lower()}") from None
+    return loads(b"".join(parts), "standard input" if source == "-" else source)
+
+
+def _from_options(given: dict[str, str]) -> dict[str, Any]:
+    """Return the document that the options GIVEN stand for."""
+    document: dict[str, Any] = {}
+    for name, text in given.items():
+        path, kind = FIELDS[name]
+        section, _, field = path.partition("/")
+        if not text:
+            continue
+        document.setdefault(section, {})[field] = _value(text, kind, f"--{name}")
+    return document
+
+
+def _value(text: str, kind: str, option: str) -> object:
+    """Return TEXT as a value of KIND."""
+    if kind == TEXT:
+        return text
+    return units.size(text, option) if kind == SIZE else units.number(text, option, signed=kind == AMOUNT)
+
+
+def _place(pointer: str, given: dict[str, str]) -> str:
+    """Return POINTER as its user knows it: the option, or the place in the document."""
+    path = pointer.removeprefix(f"{ROOT}/")
+    if path == pointer:
+        return pointer
+    named = next((name for name in given if FIELDS[name][0] == path), "")
+    return f"--{named}" if named else f"/{path}" if not given else pointer

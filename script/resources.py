@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Write docs/resources.md from the knob table: which resource goes to which file of which version.
+
+script/resources.py            writes it
+script/resources.py --check    fails if it is not what the table says
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]
+TARGET = HERE / "docs/resources.md"
+HEAD = """# Resources and cgroup files
+
+<!-- Written by script/resources.py from runtime/pyrunc/cgroup/knobs.py and order.py: change those. -->
+
+Each row is a field of `/linux/resources` in config.json. `update` takes the same fields. A field that one version of
+cgroups does not have is refused there, by name, unless the table says that it is left out. Zero means "not set", except
+where it says otherwise. Where a file stands in parentheses, it is written if the first one is not there.
+
+"""
+DEVICES = """
+## Devices
+
+`devices` is no file with a value but a list of rules. Deny-all comes first, then what every container may open, then the
+rules in their order; the last one that matches decides.
+
+| | version 1 | version 2 |
+|---|---|---|
+| what decides | `devices.allow` and `devices.deny` of the cgroup | an eBPF program that is attached to the cgroup |
+| a part denied of a wildcard | refused: the kernel cannot | works |
+| `update` | what is new is allowed, then what is gone is denied | one system call replaces the program |
+
+From "all devices" to less, an update in version 1 has to begin with "none": the container is frozen meanwhile.
+
+An update whose rules deny everything, as engines send along, changes nothing.
+"""
+
+
+def _cell(columns: tuple[object, ...], missing: str) -> str:
+    """Return what one version does: files, and how the value is converted."""
+    from pyrunc.cgroup.knobs import Column
+
+    parts = []
+    for column in columns:
+        assert isinstance(column, Column)
+        file = "the file of that name" if column.file == "*" else f"`{column.file.replace('*', 'SIZE')}`"
+        text = _words(column)
+        if column.other is not None:
+            file += f" (`{column.other.file}`)"
+            if _words(column.other) != text:
+                text += f" ({_words(column.other)})"
+        if column.spare:
+            only = "" if column.spare == "*" else f" and the text is `{column.spare}`"
+            text += f"; left out if the file is missing{only}"
+        parts.append(f"{file}: {text}")
+    return "<br>".join(parts) or missing
+
+
+def _words(column: object) -> str:
+    """Return what the conversion of COLUMN says of itself."""
+    text = str(getattr(column, "text").__doc__).strip().rstrip(".")  # noqa: B009 - any column
+    return text[0].lower() + text[1:]
+
+
+def render() -> str:
+    """Return the document."""
+    from pyrunc.cgroup import knobs, order
+
+    lines = ["| field | version 1 | version 2 |", "|---|---|---|"]
+    for knob in knobs.KNOBS:
+        missing = f"left out: {knob.ignored}" if knob.ignored else "refused"
+        name = f"`{knob.path}`" + (" (0 is a value)" if knob.zero else "")
+        lines.append(f"| {name} | {_cell(knob.v1, missing)} | {_cell(knob.v2, missing)} |")
+    lines += ["", "## Order", ""]
+    lines += ["A new cgroup is written to in the order of the table. An update differs where the kernel checks:", ""]
+    lines += [f"- `{rule.first}`, `{'`, `'.join(rule.second)}`: {rule.why}" for rule in order.RULES]
+    lines += [f"- `{order.IDLE}`, `{'`, `'.join(order.SHARES)}`: {order.IDLE_WHY}"]
+    return HEAD + "\n".join(lines) + "\n" + DEVICES
+
+
+def main(argv: list[str]) -> int:
+    """Write it, or with --check compare."""
+    sys.path.insert(0, str(HERE / "runtime"))
+    text = render()
+    if argv == ["--check"]:
+        if TARGET.read_text() != text:
+            print(f"{TARGET.relative_to(HERE)} is not what the knob table says: run script/resources.py", file=sys.stderr)
+            return 1
+        return 0
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
