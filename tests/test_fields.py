@@ -66,7 +66,7 @@ SECTIONS: dict[str, tuple[type, dict[str, object]]] = {
         | {"devices": [DEVICE], "netDevices": {"eth0": {}}, "cgroupsPath": "/p", "resources": {"pids": {"limit": 1}}}
         | {"rootfsPropagation": "shared", "seccomp": None, "sysctl": {"kernel.msgmax": "1"}, "maskedPaths": ["/a"]}
         | {"readonlyPaths": ["/a"], "mountLabel": "l", "personality": {"domain": "LINUX32"}}
-        | {"intelRdt": {"closID": "c"}, "memoryPolicy": {"mode": "m"}},
+        | {"intelRdt": {"closID": "c"}, "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0"}},
     ),
     "/linux/seccomp": (
         seccomp.Seccomp,
@@ -106,6 +106,7 @@ ELSEWHERE = {
     "/hooks/poststop": "run by `delete`",
     "/root": "read by container/create.py, for the request",
     "/root/path": "read by container/create.py, for the request",
+    "/process/execCPUAffinity": "for `exec`",
     "/linux/resources/memory/kernel": "no kernel since 5.4 has it",
     "/linux/resources/memory/useHierarchy": "no kernel since 5.11 does otherwise",
     "/linux/resources/memory/checkBeforeUpdate": "for `update`",

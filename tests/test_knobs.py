@@ -180,7 +180,7 @@ def _names(node, parts):
         ({"cpu": {"shares": 262145}}, False, "/cpu/shares"),
         ({"blockIO": {"weight": 1001}}, True, "/blockIO/weight"),
         ({"blockIO": {"weightDevice": [{**DEVICE, "weight": 9}]}}, True, "/blockIO/weightDevice/0/weight"),
-        ({"hugepageLimits": [{"pageSize": "../x", "limit": 1}]}, True, "/hugepageLimits/0/limit"),
+        ({"hugepageLimits": [{"pageSize": "../x", "limit": 1}]}, True, "/hugepageLimits/0/pageSize"),
         ({"unified": {"a/b.c": "1"}}, True, "/unified/a~1b.c"),
         ({"unified": {"nodot": "1"}}, True, "/unified/nodot"),
         ({"unified": {".hidden": "1"}}, True, "/unified/.hidden"),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import UnsupportedError
 from pyrunc.host.cgroups import Cgroups
 from pyrunc.host.facts import HostFacts
 from pyrunc.oci import config
@@ -70,7 +70,7 @@ def test_of_a_process(plan, process, written):
     ],
 )
 def test_without_the_module(plan, field, at):
-    with pytest.raises(ConfigError, match="is not enabled on this host") as caught:
+    with pytest.raises(UnsupportedError, match="is not enabled on this host") as caught:
         plan(NONE, **{field: "x"})
     assert caught.value.pointer == at
 

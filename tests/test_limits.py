@@ -52,8 +52,8 @@ def writes(version: str = "1.3.0", facts: HostFacts = V2, **resources: object) -
         ({"cpu": {"burst": 7}}, "cpu.max.burst", "7"),
         ({"cpu": {"idle": 1}}, "cpu.idle", "1"),
         ({"cpu": {"shares": 1024}}, "cpu.weight", "39"),
-        ({"blockIO": {"weight": 1000}}, "io.weight", "10000"),
-        ({"blockIO": {"weightDevice": [{"major": 8, "minor": 16, "weight": 10}]}}, "io.weight", "8:16 1"),
+        ({"blockIO": {"weight": 1000}}, "io.bfq.weight", "1000"),
+        ({"blockIO": {"weightDevice": [{"major": 8, "minor": 16, "weight": 10}]}}, "io.bfq.weight", "8:16 10"),
         ({"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 0}]}}, "io.max", "8:0 rbps=max"),
         ({"hugepageLimits": [{"pageSize": "2MB", "limit": 5}]}, "hugetlb.2MB.rsvd.max", "5"),
         ({"hugepageLimits": [{"pageSize": "2MB", "limit": 5}]}, "hugetlb.2MB.max", "5"),
@@ -91,7 +91,7 @@ def test_version_1_of_what_few_kernels_have():
     assert writes(facts=V1, blockIO={"leafWeight": 300})["blkio.leaf_weight"] == "300"
     rows = [{"major": 8, "minor": 0, "weight": 20, "leafWeight": 30}]
     found = writes(facts=V1, blockIO={"weightDevice": rows})
-    assert (found["blkio.weight_device"], found["blkio.leaf_weight_device"]) == ("8:0 20", "8:0 30")
+    assert (found["blkio.bfq.weight_device"], found["blkio.leaf_weight_device"]) == ("8:0 20", "8:0 30")
     found = writes(facts=V1, network={"classID": 5, "priorities": [{"name": "eth0", "priority": 6}]})
     assert (found["net_cls.classid"], found["net_prio.ifpriomap"]) == ("5", "eth0 6")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyrunc.errors import ConfigError
 from pyrunc.oci import lists
 
-convert = lists.number_list("0-3")
+convert = lists.number_list
 
 
 @given(st.sets(st.integers(0, lists.NUMBER_MAX), max_size=40))
@@ -17,7 +17,7 @@ def test_there_and_back(numbers):
     bits = lists.mask(",".join(map(str, numbers)))
     assert len(bits) % lists.WORD == 0
     assert {n for n in range(len(bits) * 8) if bits[n // 8] >> n % 8 & 1} == numbers
-    assert lists.mask(lists.text(bits)) == bits
+    assert lists.mask(lists.shown(bits)) == bits
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,17 @@ def test_any_text_is_a_list_or_refused(text):
     except ConfigError:
         return
     assert plain
+    list(lists.errors(text, "/x"))
 
 
-@pytest.mark.parametrize("text", ["8192", "0-8192", "2-1", "-", "1,", "\N{ARABIC-INDIC DIGIT ONE}", "0--1", "1.5"])
+@pytest.mark.parametrize("text", ["8192", "0-8192", "2-1"])
+def test_what_makes_no_sense(text):
+    assert convert(text, "/x") == text
+    (error,) = lists.errors(text, "/x")
+    assert error.pointer == "/x"
+
+
+@pytest.mark.parametrize("text", ["-", "1,", "10000", "\N{ARABIC-INDIC DIGIT ONE}", "0--1", "1.5"])
 def test_what_is_none(text):
     with pytest.raises(ConfigError, match="a list of numbers"):
         convert(text, "/x")

@@ -38,7 +38,7 @@ def only(made: Plan, call: str) -> Op:
     ],
 )
 def test_capabilities_that_are_left_out(sets: dict | None, warnings: list[str]):
-    assert capability_warnings(None if sets is None else Capabilities(**sets)) == warnings
+    assert capability_warnings(None if sets is None else Capabilities(**sets), machine("v2")) == warnings
 
 
 def with_process(**changes: object) -> dict:

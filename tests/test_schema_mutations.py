@@ -50,6 +50,13 @@ DIFFERENCES = (
     ("`process.consoleSize`", STRICTER, "/process/consoleSize/(height|width)"),
     ("`process.oomScoreAdj`", STRICTER, "/process/oomScoreAdj"),
     ("`process.ioPriority.priority`", STRICTER, "/process/ioPriority/priority"),
+    ("`process.scheduler.nice`, `.priority`", STRICTER, "/process/scheduler/(nice|priority)"),
+    (
+        "`process.execCPUAffinity`, `linux.memoryPolicy.nodes`",
+        STRICTER,
+        "/process/execCPUAffinity/(initial|final)|/linux/memoryPolicy/nodes",
+    ),
+    ("`linux.intelRdt.enableCMT`, `enableMBM`", STRICTER, "/linux/intelRdt/enable(CMT|MBM)"),
     ("`process.rlimits[].type`", STRICTER, r"/process/rlimits/\d+/type"),
     ("`timeout` of hooks", STRICTER, r"/hooks/\w+/\d+/timeout"),
     ("`size` of mappings", STRICTER, r"(/linux|/mounts/\d+)/[ug]idMappings/\d+/size"),

@@ -165,9 +165,7 @@ def test_a_rule_that_changes_nothing_is_no_error(errno_ret: int | None, default:
 @pytest.mark.parametrize(
     ("document", "kind", "pointer"),
     [
-        ({"defaultAction": "SCMP_ACT_NOTIFY"}, UnsupportedError, "/defaultAction"),
         ({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1 << 16}, ConfigError, "/defaultAction"),
-        ({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]}, UnsupportedError, "/syscalls/0/action"),
         ({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_TRACE", "errnoRet": 1 << 20}]}, ConfigError, "/syscalls/0/action"),
         ({"architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_SHEB"]}, UnsupportedError, "/architectures/1"),
     ],

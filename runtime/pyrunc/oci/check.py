@@ -7,7 +7,7 @@ first; the slow path (pyrunc.oci.explain) tells about all.
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError
-from pyrunc.oci import entries
+from pyrunc.oci import entries, lists
 from pyrunc.oci.convert import escape
 
 TYPE_CHECKING = False
@@ -84,6 +84,9 @@ def process_errors(made: Process, at: str) -> Iterator[ConfigError]:
         if limit.soft > limit.hard:
             hint = "lower it, or raise hard"
             yield ConfigError(f"soft limit {limit.soft} is above hard {limit.hard}", pointer=f"{where}/soft", hint=hint)
+    if made.execCPUAffinity is not None:
+        for name, value in made.execCPUAffinity.items():
+            yield from lists.errors(value, f"{at}/execCPUAffinity/{name}")
 
 
 def _process(config: Config) -> Iterator[ConfigError]:
@@ -109,7 +112,13 @@ def _seccomp(config: Config) -> Iterator[ConfigError]:
         yield ConfigError("listenerMetadata without listenerPath", pointer=at, hint="remove it")
 
 
-CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _seccomp, entries.errors)
+def _memory_policy(config: Config) -> Iterator[ConfigError]:
+    """The nodes are numbers of nodes."""
+    if config.linux.memoryPolicy is not None:
+        yield from lists.errors(config.linux.memoryPolicy.nodes, "/linux/memoryPolicy/nodes")
+
+
+CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _seccomp, _memory_policy, entries.errors)
 
 
 def config_errors(made: Config) -> Iterator[ConfigError]:

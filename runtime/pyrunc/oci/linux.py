@@ -149,7 +149,7 @@ linux = record(
         MemoryPolicy,
         "mode",
         mode=one_of(*MEMORY_MODES),
-        nodes=number_list("0-3,7"),
+        nodes=number_list,
         flags=array(one_of(*MEMORY_FLAGS)),
     ),
 )

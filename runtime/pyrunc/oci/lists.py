@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import string, wrong
+from pyrunc.errors import ConfigError
+from pyrunc.oci.convert import text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.oci.convert import Converter
+    from collections.abc import Iterator
 
 NUMBER_MAX = 8191  # a kernel is built for 8192 processors at most, and for fewer nodes
+DIGITS_MAX = 4
 WORD = 8
 
 
-def _part(text: str) -> tuple[int, int] | None:
-    """Return the first and the last number of one part of a list; None if it is none."""
-    first, dash, last = text.partition("-")
-    last = last if dash else first
-    if not all(half.isascii() and half.isdigit() and len(half) <= len(str(NUMBER_MAX)) for half in (first, last)):
-        return None
-    low, high = int(first), int(last)
-    return (low, high) if low <= high <= NUMBER_MAX else None
+def _shaped(value: str) -> bool:
+    """Return whether VALUE is written as a list; whether its numbers make sense is for `errors` to say."""
+    halves = [half for part in value.split(",") for half in part.strip(" ").split("-", 1)]
+    return not value or all(half.isascii() and half.isdigit() and len(half) <= DIGITS_MAX for half in halves)
 
 
-def number_list(example: str) -> Converter:
-    """Return a converter of lists, whose message shows EXAMPLE."""
-
-    def convert(value: object, at: str) -> str:
-        text = string(value, at)
-        for part in text.split(",") if text else ():
-            if _part(part.strip()) is None:
-                hint = f'numbers from 0 to {NUMBER_MAX} and ranges, such as "{example}"'
-                raise wrong(value, "a list of numbers", at, hint)
-        return text
-
-    return convert
+number_list = text("a list of numbers such as 0-3,7", _shaped)
 
 
-def mask(text: str) -> bytes:
-    """Return the list TEXT, which a converter has passed, as bits: number n is bit n, in whole words of 64."""
+def errors(value: str, at: str) -> Iterator[ConfigError]:
+    """Yield an error for a range of list VALUE, found AT, that runs backwards or too far."""
+    for low, high in _ranges(value):
+        if not low <= high <= NUMBER_MAX:
+            hint = f"numbers from 0 to {NUMBER_MAX}, the smaller one first"
+            yield ConfigError(f'"{value}" has no such range: {low}-{high}', pointer=at, hint=hint)
+
+
+def _ranges(value: str) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last number of each part of list VALUE."""
+    for part in value.split(",") if value else ():
+        first, dash, last = part.strip(" ").partition("-")
+        yield int(first), int(last if dash else first)
+
+
+def mask(value: str) -> bytes:
+    """Return the list VALUE, which has no errors, as bits: number n is bit n, in whole words of 64."""
     bits = 0
-    for part in text.split(","):
-        found = _part(part.strip())
-        if found is not None:
-            low, high = found
-            bits |= (1 << high + 1) - (1 << low)
+    for low, high in _ranges(value):
+        bits |= (1 << high + 1) - (1 << low)
     words = (bits.bit_length() + 63) // 64
     return bits.to_bytes(words * WORD, "little")
 
 
-def text(bits: bytes) -> str:
+def shown(bits: bytes) -> str:
     """Return BITS as a list again, the shortest one."""
     numbers = {n for n in range(len(bits) * 8) if bits[n // 8] >> n % 8 & 1}
     starts = sorted(n for n in numbers if n - 1 not in numbers)

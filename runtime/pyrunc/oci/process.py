@@ -149,5 +149,5 @@ process = record(
         deadline=_uint64,
         period=_uint64,
     ),
-    execCPUAffinity=record(ExecCPUAffinity, "", initial=number_list("0-3,7"), final=number_list("0-3,7")),
+    execCPUAffinity=record(ExecCPUAffinity, "", initial=number_list, final=number_list),
 )

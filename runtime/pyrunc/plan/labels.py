@@ -7,7 +7,7 @@ file system that takes one.
 
 from __future__ import annotations
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import UnsupportedError
 from pyrunc.linux import mount as m
 from pyrunc.plan.op import PROC, Op
 
@@ -66,13 +66,13 @@ def mounts(label: str, facts: HostFacts, ops: Iterable[Op]) -> Iterator[Op]:
 
 def _classic(op: Op, label: str) -> tuple[object, ...]:
     """Return the arguments of a mount(2) with LABEL, quoted, as it may have commas."""
-    *before, fstype, flags, data = op.args
+    *before, fstype, flags, data, last = op.args
     words = str(data).split(",")
     if fstype not in WITHOUT_CONTEXT and not any(word.partition("=")[0] in CONTEXTS for word in words):
         data = ",".join(word for word in (str(data), f'context="{label}"') if word)
-    return (*before, fstype, flags, data)
+    return (*before, fstype, flags, data, last)
 
 
-def _missing(text: str, at: str, name: str) -> ConfigError:
+def _missing(text: str, at: str, name: str) -> UnsupportedError:
     """Return the error for a label of a security module that is not there."""
-    return ConfigError(f"{text} is not enabled on this host", pointer=at, hint=f"remove it, or boot with {name}")
+    return UnsupportedError(f"{text} is not enabled on this host", pointer=at, hint=f"remove it, or boot with {name}")

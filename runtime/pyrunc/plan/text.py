@@ -101,7 +101,7 @@ def _argument(op: Op, index: int, value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_argument(Op("list"), 0, item) for item in value) + "]"
     if isinstance(value, bytes) and op.call in MASKS:
-        return f"[{lists.text(value)}]"
+        return f"[{lists.shown(value)}]"
     if value is None:
         return "NULL"
     if isinstance(value, Record):
