@@ -172,6 +172,11 @@ def test_features(runtime):
     assert found["linux"]["mountExtensions"]["idmap"]["enabled"]
     assert "CAP_KILL" in found["linux"]["capabilities"]
     assert found["linux"]["cgroup"]["v1"]
+    assert "SCMP_ACT_NOTIFY" in found["linux"]["seccomp"]["actions"]
+    assert found["linux"]["intelRdt"] == {"enabled": True, "schemata": True, "monitoring": True}
+    assert found["linux"]["netDevices"] == found["linux"]["selinux"] == {"enabled": True}
+    assert {"MPOL_BIND", "MPOL_WEIGHTED_INTERLEAVE"} < set(found["linux"]["memoryPolicy"]["modes"])
+    assert "MPOL_F_STATIC_NODES" in found["linux"]["memoryPolicy"]["flags"]
 
 
 def test_version(runtime):

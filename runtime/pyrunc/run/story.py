@@ -59,6 +59,8 @@ HINTS = {
     ("sched_setattr", codes.EPERM): "realtime needs CAP_SYS_NICE, and in cgroup version 1 linux.resources.cpu.realtimeRuntime; "
     "a deadline needs a cpuset of all processors",
     ("sched_setattr", codes.EBUSY): "the processors have not that much time left for deadlines",
+    ("move_device", codes.EINVAL): "this device may not leave its namespace",
+    ("set_mempolicy", codes.ENOSYS): "this kernel has no NUMA",
     ("set_mempolicy", codes.EINVAL): "a node does not exist or is not in the cpuset, or this kernel does not know the mode",
     ("write_proc", codes.EPERM): "the mapping is not allowed: overlaps, ids this process may not map, or too many",
     ("open_directory", codes.ENOENT): "the path does not exist",
