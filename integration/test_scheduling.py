@@ -268,7 +268,7 @@ def test_initial_affinity_is_there_before_the_cgroup(runtime, bundle, tmp_path):
 def test_no_list_of_cpus(runtime, bundle, which, text):
     b = bundle()
     b.process["execCPUAffinity"] = {which: text}
-    refused(runtime, b, f"(at /process/execCPUAffinity/{which};", "0-3,7")
+    refused(runtime, b, f"(at /process/execCPUAffinity/{which}")
 
 
 # Memory policy

@@ -182,7 +182,7 @@ def test_nonsense_is_refused(runtime, bundle, change, pointer):
 def test_what_the_specification_forbids(runtime, bundle, change, pointer):
     b = bundle("true")
     b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", **change}
-    refused(runtime, b, f"(at /linux/seccomp{pointer};")
+    refused(runtime, b, f"(at /linux/seccomp{pointer}")
 
 
 # The filter is on, and nothing else changed with it

@@ -387,7 +387,7 @@ def test_refused_options(runtime, bundle, words, said):
         ({"cpu": {"cpus": "999"}}, "out of range (at /cpu/cpus"),
         ({"cpu": {"quota": 5}}, "at /cpu/quota"),
         ({"memory": {"limit": 64 * MIB, "swap": 32 * MIB}}, "at /memory/swap"),
-        ({"hugepageLimits": [{"pageSize": "2MB/..", "limit": 1}]}, "at /hugepageLimits/0/limit"),
+        ({"hugepageLimits": [{"pageSize": "2MB/..", "limit": 1}]}, "at /hugepageLimits/0/pageSize"),
         ({"unified": {"../x.y": "1"}}, "at /unified/"),
         ({"blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 0, "rate": 5}]}}, "/throttleReadBpsDevice/0"),
     ],

@@ -49,7 +49,10 @@ def send(saved: Saved, number: int, *, everything: bool) -> None:
     else:
         _one(saved, number)
     if number == SIGKILL and fs.is_frozen(saved.places):
-        fs.set_frozen(saved.places, frozen=False)  # on version 1 a frozen process cannot even die
+        try:
+            fs.set_frozen(saved.places, frozen=False)  # on version 1 a frozen process cannot even die
+        except FileNotFoundError:
+            return  # its cgroup is gone: somebody else has deleted it meanwhile
 
 
 def _one(saved: Saved, number: int) -> None:

@@ -137,8 +137,11 @@ def make_listener(path: str) -> int:
 
 
 def discard(path: str) -> None:
-    """Remove the directory at PATH and the files in it: the lock last, so that waiters learn of it."""
-    last = (STATE, LOCK)
+    """Remove the directory at PATH and the files in it: the lock last, so that waiters learn of it.
+
+    The state goes before the config: where there is one, whoever deletes needs the other.
+    """
+    last = (STATE, CONFIG, LOCK)
     while True:
         try:
             for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):

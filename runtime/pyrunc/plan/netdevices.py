@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 
 AT = "/linux/netDevices"
 NAME_MAX = 15  # IFNAMSIZ without its NUL
+TEMPLATE = "%d"  # in a name: the first number that is free
 
 
 def host(linux: Linux) -> list[Op]:
-    """Return the host's side of barrier network, if there is anything to move."""
+    """Return the host's side of barrier network, if there is anything to move: what has a fixed name first."""
     if not linux.netDevices:
         return []
     _check(linux)
     ops = [
         Op("move_device", (CHILD, name, device.name or name), f"{AT}/{escape(name)}", doing="error moving network device")
-        for name, device in linux.netDevices.items()
+        for name, device in sorted(linux.netDevices.items(), key=lambda item: TEMPLATE in item[1].name)
     ]
     return barrier("network", *ops)
 
@@ -57,6 +58,6 @@ def _check(linux: Linux) -> None:
                 hint = f"1 to {NAME_MAX} bytes without space, / and :"
                 raise ConfigError(f'"{each}" is no name of a network device', pointer=where, hint=hint)
         new = device.name or name
-        if new in taken:
+        if new in taken and TEMPLATE not in new:
             raise ConfigError(f"two devices would be called {new}", pointer=f"{at}/name", hint="name one otherwise")
         taken.add(new)

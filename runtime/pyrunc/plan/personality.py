@@ -22,5 +22,5 @@ def child(linux: Linux) -> Iterator[Op]:
         return
     if asked.flags:
         hint = "remove them: the specification names none"
-        raise UnsupportedError("personality flags are not supported", pointer="/linux/personality/flags", hint=hint)
+        raise UnsupportedError("personality flags are not supported", pointer="/linux/personality/flags/0", hint=hint)
     yield Op("personality", (DOMAINS[asked.domain],), "/linux/personality/domain", doing="error setting personality")

@@ -8,9 +8,11 @@ it (config-linux.md, "Network Devices").
 from __future__ import annotations
 
 import errno
+from itertools import count
 
 from pyrunc.errors import OpError
 from pyrunc.linux import rtnetlink as rt
+from pyrunc.plan.netdevices import TEMPLATE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,14 +33,16 @@ class Moved:
         self.names: list[tuple[str, str]] = []
 
     def move(self, name: str, new: str) -> None:
-        """Move device NAME, to be called NEW, with its lasting global addresses, and bring it up.
+        """Move device NAME, to be called NEW (or its first free number), with its lasting global addresses, and bring it up.
 
         Raises OpError if there is none, or if NEW is taken there.
         """
         link = _find(self.here, name)
         if link is None:
             raise OpError(f"there is no network device {name} in the runtime's network namespace", errno=errno.ENODEV)
-        if _find(self.there, new) is not None:
+        if TEMPLATE in new:
+            new = next(found for number in count() if _find(self.there, found := new.replace(TEMPLATE, str(number), 1)) is None)
+        elif _find(self.there, new) is not None:
             raise OpError(f"the container has a network device {new} already", errno=errno.EEXIST)
         addresses = [
             address
