@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -43,6 +44,9 @@ class Network:
 @pytest.fixture
 def network():
     """Return a namespace with a veth pair, left with addresses and up, right without and down."""
+    for tool in ("ip", "nsenter", "unshare"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
     made = Network()
     try:
         made.ip("link", "add", "left", "type", "veth", "peer", "name", "right")

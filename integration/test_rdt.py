@@ -22,28 +22,61 @@ import sys
 from pyrunc.container.{verb} import {verb}
 from pyrunc.container.options import {options}
 from pyrunc.host import facts
+container, bundle, root, resctrl = sys.argv[1:]
+known = facts.probe()
+v1 = {{name: found for name, found in known.cgroups.v1.items() if found.mount != resctrl}}
+known = known.replace(resctrl=resctrl, cgroups=known.cgroups.replace(v1=v1))
 try:
-    {verb}({options}(id=sys.argv[1], bundle=sys.argv[2], root=sys.argv[3], facts=facts.probe().replace(resctrl=sys.argv[4])))
+    {verb}({options}(id=container, bundle=bundle, root=root, facts=known))
 except Exception as error:
     sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
 
 
+class Hierarchy:
+    """A hierarchy of our own, in a mount namespace of its own: nobody else takes it for one of the machine's."""
+
+    def __init__(self, directory):
+        self.name = f"pyrunc-test-{os.getpid()}"
+        self.mount = f"mount -t cgroup -o none,name={self.name} none {directory}"
+        self.directory = directory
+        script = f"{self.mount} && echo there; exec sleep 1000"
+        argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
+        self.holder = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.there = self.holder.stdout.readline() == b"there\n"
+        self.enter = ("nsenter", "-t", str(self.holder.pid), "-m", "--")
+        self.path = Path(f"/proc/{self.holder.pid}/root{directory}")
+
+    def close(self):
+        """Unmount it; the kernel ends it only once it has forgotten all directories, which may need another try."""
+        if self.there:
+            gone = f"for n in 1 2 3 4 5 6 7 8 9 10; do grep -q :name={self.name}: /proc/self/cgroup || exit 0; sleep 0.1; done"
+            script = f"umount {self.directory}; {gone}; {self.mount}; umount {self.directory}; {gone}"
+            subprocess.run([*self.enter, "sh", "-c", script], check=True, timeout=20)
+        self.holder.kill()
+        self.holder.wait()
+        self.holder.stdout.close()
+
+
 @pytest.fixture
-def tree(tmp_path):
-    """Mount a hierarchy of our own, with a class "gold" and a place for monitored groups in each class."""
-    path, name = tmp_path / "resctrl", f"pyrunc-test-{os.getpid()}"
-    path.mkdir()
-    done = subprocess.run(["mount", "-t", "cgroup", "-o", f"none,name={name}", "none", str(path)], check=False)
-    if done.returncode:
+def tree(tmp_path, runtime):
+    """Return a hierarchy with a class "gold", and a place for monitored groups there and in the root."""
+    (tmp_path / "resctrl").mkdir()
+    made = Hierarchy(tmp_path / "resctrl")
+    if not made.there:
+        made.close()
         pytest.skip("this kernel has no cgroup version 1")
     for directory in ("gold", "gold/mon_groups", "mon_groups"):
-        (path / directory).mkdir()
-    yield path
+        (made.path / directory).mkdir()
+    runtime.prefix = made.enter
+    yield made.path
+    runtime.close()
+    runtime.prefix = ()
     for directory in ("gold/mon_groups", "gold", "mon_groups"):
-        (path / directory).rmdir()
-    assert sorted(entry.name for entry in path.iterdir() if entry.is_dir()) == []
-    subprocess.run(["umount", str(path)], check=True)
+        (made.path / directory).rmdir()
+    left = sorted(entry.name for entry in made.path.iterdir() if entry.is_dir())
+    made.close()
+    assert left == []
 
 
 def interpreter(runtime):
@@ -55,7 +88,8 @@ def create(runtime, b, tree, name=None):
     """Create a container of B on TREE, through the library; return its id and what it said."""
     name = name or runtime.prepare(b)
     code = RUN.format(verb="create", options="CreateOptions")
-    argv = [interpreter(runtime), "-c", code, name, str(b.path), str(runtime.root), str(tree)]
+    inside = str(tree).partition("/root")[2]
+    argv = [*runtime.prefix, interpreter(runtime), "-c", code, name, str(b.path), str(runtime.root), inside]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     log = runtime.directory / f"{name}.said"
     with log.open("w") as said:

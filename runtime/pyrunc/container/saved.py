@@ -60,7 +60,7 @@ def load(directory: str) -> Saved:
     document: Any = loads(text, f"{directory}/{STATE}")
     places = tuple(Place(row[0], row[1], tuple(row[2])) for row in document.pop("places"))
     for name in ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener"):
-        document[name] = tuple(document[name])
+        document[name] = tuple(document.get(name, ()))  # an older pyrunc knew fewer
     return Saved(places=places, **document)
 
 
