@@ -73,17 +73,6 @@ def test_no_annotations(runtime, bundle, annotations, pointer):
 
 # Each needs a pair, a name or another field.
 NONSENSE = [
-    ("/linux/seccomp/defaultErrnoRet", "seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}),
-    (
-        "/linux/seccomp/syscalls/0/errnoRet",
-        "seccomp",
-        {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_KILL", "errnoRet": 1}]},
-    ),
-    (
-        "/linux/seccomp/syscalls/0/names",
-        "seccomp",
-        {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_KILL"}]},
-    ),
     ("/linux/resources/blockIO/weightDevice/0", "resources", {"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}}),
     ("/linux/resources/rdma/mlx5_1", "resources", {"rdma": {"mlx5_1": {}}}),
     ("/linux/namespaces/0/path", "namespaces", [{"type": "ipc", "path": "proc/self/ns/ipc"}, {"type": "mount"}]),

@@ -1,4 +1,4 @@
-"""Entries of lists and maps that have the right types and say nothing, or say what their kind cannot."""
+"""Entries of lists and maps that have the right types and say nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from pyrunc.oci.config import Config
     from pyrunc.oci.resources import Resources
-    from pyrunc.oci.seccomp import Seccomp
-
-WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 
 
 def errors(config: Config) -> Iterator[ConfigError]:
@@ -22,8 +19,6 @@ def errors(config: Config) -> Iterator[ConfigError]:
         yield ConfigError("an annotation has no name", pointer="/annotations/", hint="such as com.example.name")
     if config.linux.resources is not None:
         yield from _pairs(config.linux.resources)
-    if config.linux.seccomp is not None:
-        yield from _rules(config.linux.seccomp)
 
 
 def _pairs(resources: Resources) -> Iterator[ConfigError]:
@@ -37,18 +32,3 @@ def _pairs(resources: Resources) -> Iterator[ConfigError]:
         if limit.hcaHandles is None and limit.hcaObjects is None:
             at = f"/linux/resources/rdma/{escape(name)}"
             yield ConfigError("neither hcaHandles nor hcaObjects is set", pointer=at, hint=hint)
-
-
-def _rules(profile: Seccomp) -> Iterator[ConfigError]:
-    """Rules name system calls, and only some actions take an errno."""
-    at = "/linux/seccomp"
-    rows = [(profile.defaultAction, profile.defaultErrnoRet, f"{at}/defaultErrnoRet")]
-    for index, rule in enumerate(profile.syscalls):
-        where = f"{at}/syscalls/{index}"
-        if not rule.names:
-            yield ConfigError("names is empty", pointer=f"{where}/names", hint="name a system call, or remove the rule")
-        rows.append((rule.action, rule.errnoRet, f"{where}/errnoRet"))
-    hint = "only " + " and ".join(WITH_ERRNO) + " take one"
-    for action, number, where in rows:
-        if number is not None and action not in WITH_ERRNO:
-            yield ConfigError(f"{action} takes no errno", pointer=where, hint=hint)
