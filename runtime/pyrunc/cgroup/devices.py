@@ -107,8 +107,8 @@ def _wider(other: Rule, rule: Rule) -> bool:
 def v1_change(present: str, found: tuple[Rule, ...]) -> list[tuple[str, str, str]]:
     """Return (file, line, pointer) to go from devices.list PRESENT to rules FOUND, with no moment of less than both allow.
 
-    What is new is allowed first, then what is gone is denied.  Only from "all"
-    to less there is no such way: the caller stops the container meanwhile.
+    What is new is allowed first, then what is gone is denied.  Only to "all" and
+    from it there is no such way: the caller stops the container meanwhile.
     """
     old, new = _entries(line.partition(" ") for line in present.splitlines()), _entries(_allowed(v1_writes(found)))
     if EVERYTHING in new:
@@ -123,11 +123,6 @@ def v1_change(present: str, found: tuple[Rule, ...]) -> list[tuple[str, str, str
         for key, letters in part.items()
         if letters
     ]
-
-
-def allows_everything(present: str) -> bool:
-    """Return whether devices.list PRESENT is that of a cgroup which may open all devices."""
-    return present.startswith(EVERYTHING)
 
 
 def _allowed(lines: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:

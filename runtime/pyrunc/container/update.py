@@ -97,11 +97,14 @@ def _apply(places: tuple[Place, ...], old: Resources, new: Resources, asked: Res
 
 
 def _with_devices(places: tuple[Place, ...], changes: list[Write], rules: tuple[devices.Rule, ...], *, stopped: bool) -> None:
-    """Make CHANGES, and let version 1 decide by RULES: from everything to less, while the container stands still."""
+    """Make CHANGES, and let version 1 decide by RULES: to everything or from it, while the container stands still.
+
+    On that way the kernel denies everything for a moment.
+    """
     where = next((place.directory for place in places if "devices" in place.controllers), "")
     present = read(f"{where}/devices.list") if where else ""
     lines = [Write("devices", file, line, at) for file, line, at in devices.v1_change(present, rules)]
-    stop = not stopped and devices.allows_everything(present)
+    stop = not stopped and any(line.value == "a" for line in lines)
     if stop:
         fs.set_frozen(places, frozen=True)
     try:
