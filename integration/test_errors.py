@@ -234,3 +234,15 @@ def test_text_log(runtime, tmp_path):
     runtime("--log", str(log), "state", "none", check=False)
     assert "level=error" in log.read_text()
     assert "container does not exist" in log.read_text()
+
+
+def test_start_names_the_step_that_failed_whatever_create_was_asked(runtime, bundle):
+    """`start` makes the plan again, and does not know the options of `create`."""
+    if runtime.name != "pyrunc":
+        pytest.skip("the words are ours")
+    b = bundle("true")
+    b.config["hooks"] = {"startContainer": [{"path": "/bin/false"}]}
+    name = runtime.create(b, "--no-new-keyring", "--no-pivot")
+    said = runtime.refuses("start", name)
+    assert "error running startContainer hook #0: /bin/false: exit status 1" in said
+    assert "(at /hooks/startContainer/0" in said

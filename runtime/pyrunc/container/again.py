@@ -20,7 +20,7 @@ def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     frame = wire.parse(said, []) if said else None
     with open(f"{directory}/config.json", "rb") as file:
         config = oci.parse(file.read(FILE_MAX))
-    request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True)
+    request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True, systemd=bool(saved.unit))
     plan = build.build(config, facts.probe(), request)
     if frame is None or frame.kind != wire.FAIL:
         ended = OpError("the container's init ended before its program could run", hint="see the kernel's log")

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.log import Log
 
+NOT_WAITING = "cannot start a container that is no longer waiting for it"
 FRAME_MAX = 8192
 
 
@@ -47,9 +48,12 @@ def _go(directory: str, saved: Saved) -> bytes:
         if error.errno != errno.ENXIO:
             raise
         # Its program has begun, or it has ended, since we looked: nobody reads any more.
-        raise StateError("cannot start a container that is no longer waiting for it") from None
+        raise StateError(NOT_WAITING) from None
     # In this order: if we are cut off between two lines, it still waits or it runs, and `state` can tell.
-    posix.write(fifo, GO)
+    try:
+        posix.write(fifo, GO)
+    except BrokenPipeError:
+        raise StateError(NOT_WAITING) from None
     posix.unlink(f"{directory}/{FIFO}")
     posix.unlink(f"{directory}/{RESULT}")
     posix.set_blocking(result, True)

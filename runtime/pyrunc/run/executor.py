@@ -205,11 +205,11 @@ def _child(plan: Plan, context: Context, host: socket, sock: socket) -> NoReturn
             else:
                 perform(op, context)
     except OSError as error:
-        _report(context, sock, index, error.errno or 0, _detail(plan.child[index], context))
+        _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context))
     except PyruncError as error:
-        _report(context, sock, index, getattr(error, "errno", 0), _said(error, plan.child[index].at))
+        _report(context, sock, index - len(plan.child), getattr(error, "errno", 0), _said(error, plan.child[index].at))
     except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
-        _report(context, sock, index, 0, f"internal error: {type(error).__name__}: {error}")
+        _report(context, sock, index - len(plan.child), 0, f"internal error: {type(error).__name__}: {error}")
     posix._exit(1)
 
 
@@ -222,7 +222,11 @@ def _respawn(op: Op, sock: socket) -> None:
 
 
 def _report(context: Context, sock: socket, index: int, errno: int, text: str) -> None:
-    """Send the failure of op INDEX to whoever is there: `create`, or later `start`."""
+    """Send the failure of op INDEX to whoever is there: `create`, or later `start`.
+
+    INDEX counts from the plan's end: `start` makes the plan again without knowing
+    the options of `create`, which change only what comes before the wait.
+    """
     frame = wire.fail(index, errno, text)
     try:
         sock.send(frame)

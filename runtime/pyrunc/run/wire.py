@@ -20,7 +20,7 @@ from pyrunc.record import Record
 
 AT, GIVE, GO, FAIL, MOVED = b"A", b"D", b"G", b"F", b"P"
 FRAME_MAX = 4096
-_PLACE = "=Ii"
+_PLACE = "=ii"
 _FD = "i"
 
 
