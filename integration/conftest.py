@@ -35,6 +35,7 @@ from integration.harness.runtime import Runtime
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--variants", type=int, default=0, help="of each parametrized test run at most so many (default: all)")
     parser.addoption("--runtime", default="pyrunc", help="the runtime under test: a name or a path")
 
 
@@ -51,7 +52,23 @@ def is_v2() -> bool:
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
+def some(items: list[pytest.Item], most: int) -> list[pytest.Item]:
+    """Return ITEMS with at most MOST variants of each test, spread from the first to the last."""
+    variants: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = set()
+    for group in variants.values():
+        step = max(1.0, (len(group) - 1) / max(1, most - 1))
+        kept |= {group[round(place * step)] for place in range(min(most, len(group)))}
+    return [item for item in items if item in kept]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if most := config.getoption("--variants"):
+        kept = some(items, most)
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
     name = Path(config.getoption("--runtime")).name
     for item in items:
         only = item.get_closest_marker("pyrunc_only")
