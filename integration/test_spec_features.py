@@ -179,3 +179,11 @@ def test_every_word_of_seccomp_is_understood(runtime, bundle, features, which):
             assert f"does not know {word}" in done.stderr or f"{word} cannot share a filter" in done.stderr
         else:
             assert done.stdout == "ran\n", (word, done.stderr)
+
+
+@pytest.mark.pyrunc_only("1.1 does not have the list")
+def test_annotations_that_change_what_the_host_does(runtime):
+    """CVE-2024-3154: with systemd, an annotation becomes a property of the unit."""
+    document = json.loads(runtime("features").stdout)
+    assert document["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property."]
+    assert document["linux"]["cgroup"]["systemd"] is True

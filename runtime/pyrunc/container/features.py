@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc import __version__
+from pyrunc.cgroup import annotated
 from pyrunc.linux import caps
 from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
 from pyrunc.plan import memorypolicy, mountopts
@@ -47,7 +48,7 @@ def features() -> dict[str, object]:
         "linux": {
             "namespaces": sorted(linux.NAMESPACES),
             "capabilities": known_capabilities(),
-            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True},
             "seccomp": {
                 "enabled": True,
                 "actions": sorted(seccomp.ACTIONS),
@@ -63,6 +64,8 @@ def features() -> dict[str, object]:
             "mountExtensions": {"idmap": {"enabled": "idmap" in mountopts.OURS}},
             "netDevices": {"enabled": True},
         },
+        # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json").
+        "potentiallyUnsafeConfigAnnotations": [annotated.PREFIX],
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),
             "org.pyrunc.version": __version__,
