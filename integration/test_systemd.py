@@ -70,6 +70,21 @@ def test_limits_are_known_to_both(runtime, bundle):
     assert (cgroup_of(pid, "pids") / "pids.max").read_text() == "77\n"
 
 
+def test_an_update_outlives_a_reload(runtime, bundle):
+    b = bundle()
+    b.linux["resources"] |= {"memory": {"limit": 64 << 20}, "pids": {"limit": 77}}
+    name, scope = created(runtime, b)
+    runtime("update", "--memory", "32M", "--pids-limit", "55", "--cpu-quota", "50000", "--cpu-period", "100000", name)
+    memory = "MemoryMax" if unified() else "MemoryLimit"
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    found = shown(scope, "TasksMax", memory, "CPUQuotaPerSecUSec")
+    assert found == {"TasksMax": "55", memory: str(32 << 20), "CPUQuotaPerSecUSec": "500ms"}
+    pid = runtime.pid(name)
+    assert (cgroup_of(pid, "pids") / "pids.max").read_text() == "55\n"
+    file = "memory.max" if unified() else "memory.limit_in_bytes"
+    assert (cgroup_of(pid, "memory") / file).read_text() == f"{32 << 20}\n"
+
+
 def test_devices_stay_closed_and_open_when_systemd_reloads(runtime, bundle):
     b = bundle("sleep", "1000")
     b.linux["resources"]["devices"] = [

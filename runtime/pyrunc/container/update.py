@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrunc.cgroup.paths import Place
+    from pyrunc.container.saved import Saved
     from pyrunc.oci.resources import Resources
 
 
@@ -43,7 +44,10 @@ def update(root: str, container: str, change: object) -> None:
         document["linux"] = document.get("linux") or {}
         old = document["linux"].get("resources") or {}
         new = _merged(old, change, asked)
-        _apply(saved.places, resources(old, knobs.ROOT), resources(new, knobs.ROOT), asked, stopped=status == PAUSED)
+        before, after = resources(old, knobs.ROOT), resources(new, knobs.ROOT)
+        changes = _apply(saved.places, before, after, asked, stopped=status == PAUSED)
+        if saved.unit:
+            _tell_systemd(saved, changes, before, after)
         document["linux"]["resources"] = new
         write_file(path, dumps(document).encode())
     finally:
@@ -70,12 +74,31 @@ def _merged(old: dict[str, Any], change: Any, asked: Resources) -> dict[str, Any
     return made
 
 
-def _apply(places: tuple[Place, ...], old: Resources, new: Resources, asked: Resources, *, stopped: bool) -> None:
-    """Make the cgroups at PLACES, which have the limits of OLD, have those of NEW as far as ASKED.
+def _tell_systemd(saved: Saved, changes: list[Write], old: Resources, new: Resources) -> None:
+    """Let systemd know what has changed, or it would set the old limits again when it reloads."""
+    from pyrunc.cgroup import properties, systemd
+
+    found = properties.of_writes(changes, unified=_unified(saved.places))
+    rules = devices.rules(new.devices)
+    if rules != devices.rules(old.devices):
+        found = (*found, *properties.of_devices(rules))
+    if found:
+        systemd.change(saved.unit, found)
+
+
+def _unified(places: tuple[Place, ...]) -> bool:
+    """Return whether the limits are in version 2."""
+    return all(place.controllers == ("",) for place in places)
+
+
+def _apply(
+    places: tuple[Place, ...], old: Resources, new: Resources, asked: Resources, *, stopped: bool
+) -> list[Write]:
+    """Make the cgroups at PLACES, which have the limits of OLD, have those of NEW as far as ASKED; return what was written.
 
     STOPPED says that the container is paused already.
     """
-    unified = all(place.controllers == ("",) for place in places)
+    unified = _unified(places)
     changes = knobs.writes(new, unified=unified, asked=knobs.with_swap(asked))
     if unified and new.memory is not None and new.memory.checkBeforeUpdate and asked.memory is not None:
         limits.check_usage(fs.main_directory(places), new.memory)
@@ -94,6 +117,7 @@ def _apply(places: tuple[Place, ...], old: Resources, new: Resources, asked: Res
             raise OpError(f"error setting device rules: {reason}", errno=error.errno or 0, pointer=devices.AT) from None
     else:
         _with_devices(places, changes, rules, stopped=stopped)
+    return changes
 
 
 def _with_devices(places: tuple[Place, ...], changes: list[Write], rules: tuple[devices.Rule, ...], *, stopped: bool) -> None:
