@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from integration.harness.keeper import running
 from integration.harness.leaks import cgroup_directories
 
 HOST_KINDS = ("prestart", "createRuntime", "poststart", "poststop")
@@ -94,7 +95,9 @@ def test_a_failing_startcontainer_hook(runtime, bundle):
         assert done.returncode == 1
         assert "bad start" in done.stderr
         assert "exit status 5" in done.stderr
-    runtime.wait(name, "stopped")
+        assert runtime("state", name, check=False).returncode == 1
+    else:  # which leaves it to be deleted
+        runtime.wait(name, "stopped")
 
 
 @pytest.mark.pyrunc_only("runs poststart before the program")
@@ -111,10 +114,26 @@ def test_a_failing_poststart_hook_is_an_error_of_start(runtime, bundle):
     b = bundle()
     b.config["hooks"] = {"poststart": [shell("exit 6")]}
     name = runtime.create(b)
+    pid = runtime.pid(name)
     done = runtime("start", name, check=False)
     assert done.returncode == 1
     assert "poststart" in done.stderr
-    runtime.wait(name, "stopped")
+    assert not running(pid)
+    assert runtime("state", name, check=False).returncode == 1
+
+
+@pytest.mark.pyrunc_only("it leaves it to be deleted")
+@pytest.mark.parametrize("kind", ["startContainer", "poststart"])
+def test_a_hook_that_fails_at_start_destroys_the_container(runtime, bundle, tmp_path, kind):
+    """Steps 7 and 9 of the lifecycle continue with 12 and 13: everything is taken down, and poststop hooks run."""
+    b = bundle()
+    b.config["hooks"] = {kind: [shell("exit 6")], "poststop": [shell(f"touch {tmp_path}/after")]}
+    name = runtime.create(b)
+    assert runtime("start", name, check=False).returncode == 1
+    assert (tmp_path / "after").exists()
+    assert not (runtime.root / name).exists()
+    assert not cgroup_directories(name)
+    runtime("delete", "--force", name)
 
 
 @pytest.mark.pyrunc_only("1.1 of Debian 12 stops at the first that fails")

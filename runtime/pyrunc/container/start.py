@@ -8,7 +8,7 @@ import posix
 from pyrunc.container import store
 from pyrunc.container.saved import Saved, load
 from pyrunc.container.status import guard, status_of
-from pyrunc.errors import StateError
+from pyrunc.errors import HookError, StateError
 from pyrunc.run.fifos import FIFO, GO, RESULT, STARTED
 
 TYPE_CHECKING = False
@@ -22,19 +22,26 @@ FRAME_MAX = 8192
 def start(root: str, container: str, log: Log) -> None:
     """Start CONTAINER: run startContainer hooks and the program, then poststart hooks.
 
-    Raises StateError unless it is created; OpError or HookError if its program
-    could not be started, after which it is stopped.
+    Raises StateError unless it is created; OpError if its program could not be
+    started, after which it is stopped; HookError if a hook failed, after which
+    it is destroyed (runtime.md, "Lifecycle", 7 and 9).
     """
     directory = store.directory(root, container)
     lock = store.lock(directory)
     try:
         saved = load(directory)
         guard("start", saved, status_of(directory, saved))
-        said = _go(directory, saved)
-        if said != STARTED:
-            raise _failure(directory, saved, said)
-        if "poststart" in saved.hooks:
-            _poststart(directory, saved, log)
+        try:
+            said = _go(directory, saved)
+            if said != STARTED:
+                raise _failure(directory, saved, said)
+            if "poststart" in saved.hooks:
+                _poststart(directory, saved, log)
+        except HookError:
+            from pyrunc.container import delete
+
+            delete.destroy(directory, saved, log)
+            raise
     finally:
         posix.close(lock)
 
@@ -90,11 +97,7 @@ def _failure(directory: str, saved: Saved, said: bytes) -> Exception:
 
 
 def _poststart(directory: str, saved: Saved, log: Log) -> None:
-    """Run the poststart hooks; if one fails, stop the container."""
-    from pyrunc.container import hooks, kill
+    """Run the poststart hooks."""
+    from pyrunc.container import hooks
 
-    try:
-        hooks.poststart(hooks.kept(directory), saved, log)
-    except BaseException:
-        kill.send(saved, 9, everything=True)
-        raise
+    hooks.poststart(hooks.kept(directory), saved, log)
