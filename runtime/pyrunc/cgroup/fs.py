@@ -231,6 +231,8 @@ def signal_all(places: tuple[Place, ...], number: int) -> None:
                 posix.kill(pid, number)
             except ProcessLookupError:
                 continue
+        if number != SIGKILL:
+            break  # what a process starts in answer to the signal is not to be hit by it
     if number == SIGKILL and is_frozen(places):
         set_frozen(places, frozen=False)
 
