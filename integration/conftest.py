@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pyrunc_only(reason): runc does otherwise, or not at all")
     config.addinivalue_line("markers", "v1: needs cgroup version 1")
     config.addinivalue_line("markers", "v2: needs cgroup version 2")
+    config.addinivalue_line("markers", "every_variant: whatever --variants says")
     config.addinivalue_line("markers", "systemd: needs systemd as process 1")
     if os.geteuid() == 0 and not config.option.collectonly:
         keeper.keep()
@@ -61,7 +62,7 @@ def some(items: list[pytest.Item], most: int) -> list[pytest.Item]:
     for group in variants.values():
         step = max(1.0, (len(group) - 1) / max(1, most - 1))
         kept |= {group[round(place * step)] for place in range(min(most, len(group)))}
-    return [item for item in items if item in kept]
+    return [item for item in items if item in kept or item.get_closest_marker("every_variant")]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -392,6 +392,7 @@ def opens(runtime, b, numbers, how="<"):
     return "opened" in done.stdout
 
 
+@pytest.mark.every_variant
 @pytest.mark.parametrize(
     ("rules", "numbers", "allowed"),
     [
