@@ -2,6 +2,7 @@
 
     suite.py [--quick | ENVIRONMENT...]      --quick: without the virtual machine
 
+An integration test that fails is run once more; one that then passes is unsteady, and named at the end.
 The last line is `N passed, N failed, N skipped`.  An environment that fails
 without a failing test (a linter, a crash) counts as one failure; a run in
 which no test passed fails.
@@ -32,7 +33,7 @@ def run(name: str) -> tuple[int, dict[str, int], list[str]]:
         line = raw.decode("utf-8", "replace").rstrip("\n")
         # A lone summary of one environment must not look like that of all.
         print("  " + line, flush=True)
-        if line.startswith("SKIPPED"):
+        if line.startswith(("SKIPPED", "RERUN")):
             skips.append(f"{name}: {line}")
         if SUMMARY.match(line):
             for number, word in COUNT.findall(line):  # an environment may run pytest more than once
@@ -62,7 +63,7 @@ def main() -> int:
         skipped += counts.get("skipped", 0)
         reasons += skips
     if reasons:
-        print("== skipped, and why")
+        print("== skipped, and why; and what had to be run twice")
         print("\n".join(reasons))
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed or not passed else 0
