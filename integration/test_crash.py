@@ -169,6 +169,7 @@ def crossings(crashes: Crashes) -> list[tuple[str, Call, Call, Call]]:
 
 
 @only
+@pytest.mark.slow_vm
 def test_killed_at_each_barrier(crashes: Crashes) -> None:
     found = crossings(crashes)
     assert [name for name, *_ in found][-1] == "ready"
@@ -181,6 +182,7 @@ def test_killed_at_each_barrier(crashes: Crashes) -> None:
 
 
 @only
+@pytest.mark.slow_vm
 def test_init_killed_at_each_barrier(crashes: Crashes) -> None:
     for name, _, _, last in crossings(crashes):
         log_path(crashes.runtime).unlink()
@@ -250,6 +252,7 @@ def test_start_killed_anywhere(crashes: Crashes) -> None:
 
 
 @only
+@pytest.mark.slow_vm
 def test_start_killed_in_some_places(crashes: Crashes) -> None:
     sweep_start(crashes, 2)
 
@@ -275,6 +278,7 @@ def test_delete_by_force_killed_anywhere(crashes: Crashes) -> None:
 
 
 @only
+@pytest.mark.slow_vm
 def test_delete_killed_in_some_places(crashes: Crashes) -> None:
     sweep_delete(crashes, 2)
     sweep_delete(crashes, 1, "--force")
@@ -303,6 +307,7 @@ def test_exec_killed_anywhere(crashes: Crashes) -> None:
 
 
 @only
+@pytest.mark.slow_vm
 def test_exec_killed_in_some_places(crashes: Crashes) -> None:
     sweep_exec(crashes, 2)
 
