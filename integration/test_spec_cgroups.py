@@ -59,12 +59,13 @@ def test_leaf_weight(runtime, bundle):
     assert knob(runtime, name, "blkio", "blkio.leaf_weight") == "300"
 
 
+@pytest.mark.v1
 def test_weights_of_a_device(runtime, bundle):
     major, minor = disk()
     offered("blkio", "blkio.weight_device")
     rows = [{"major": major, "minor": minor, "weight": 300}]
     name = runtime.start(limited(bundle(), blockIO={"weightDevice": rows}))
-    found = knob(runtime, name, "" if unified() else "blkio", "io.weight" if unified() else "blkio.weight_device")
+    found = knob(runtime, name, "blkio", "blkio.weight_device")
     assert f"{major}:{minor} " in found
 
 
@@ -84,6 +85,7 @@ def test_a_limit_whose_controller_this_host_lacks_is_refused(runtime, bundle, co
     refused(runtime, limited(bundle("true"), **resources), pointer)
 
 
+@pytest.mark.v1
 def test_network_class_and_priorities(runtime, bundle):
     offered("net_cls", "net_cls.classid")
     resources = {"classID": 1048577, "priorities": [{"name": "lo", "priority": 5}]}
