@@ -244,6 +244,8 @@ def test_final_affinity(runtime, bundle, tmp_path):
 @two_cpus
 def test_initial_affinity_alone_stays(runtime, bundle, tmp_path):
     """The specification: without a final one, nothing is changed after the process has joined the cgroup."""
+    if unified() and KERNEL < (6, 2):
+        pytest.skip("before Linux 6.2 a process that joins a cgroup of version 2 gets all of its processors")
     b = bundle()
     name = runtime.start(b)
     assert allowed(added(runtime, name, tmp_path, b, execCPUAffinity={"initial": str(ALL[1])})) == str(ALL[1])
