@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pyrunc.cgroup.devices import ALL
 from pyrunc.errors import ConfigError
+from pyrunc.oci.lists import mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,22 +31,12 @@ def number(text: str) -> int:
     return INFINITY if text == "max" or text.startswith("-") else int(text)
 
 
-def bits(text: str) -> bytes:
-    """Return a list such as "0-3,7" as a mask, the lowest bits first (AllowedCPUs).  Raises ValueError."""
-    mask = 0
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        for bit in range(int(first), int(last or first) + 1):
-            mask |= 1 << bit
-    return mask.to_bytes((mask.bit_length() + 7) // 8, "little")
-
-
 # file of either version -> property, D-Bus signature, conversion
 TABLE: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     "cpu.shares": ("CPUShares", "t", number),
     "cpu.weight": ("CPUWeight", "t", number),
-    "cpuset.cpus": ("AllowedCPUs", "ay", bits),
-    "cpuset.mems": ("AllowedMemoryNodes", "ay", bits),
+    "cpuset.cpus": ("AllowedCPUs", "ay", mask),
+    "cpuset.mems": ("AllowedMemoryNodes", "ay", mask),
     "memory.limit_in_bytes": ("MemoryLimit", "t", number),
     "memory.max": ("MemoryMax", "t", number),
     "memory.high": ("MemoryHigh", "t", number),
