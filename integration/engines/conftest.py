@@ -1,0 +1,35 @@
+"""What the modules share: a place for the engine, and an image."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from integration.engines import image as images
+from integration.engines.place import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    made = Place(tmp_path_factory.mktemp("engine"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tar of an image with busybox, called images.NAME."""
+    return images.archive(tmp_path_factory.mktemp("image") / "image.tar")
+
+
+def need(*programs: str) -> None:
+    """Skip a module whose engine is not installed here."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (script/test installs them)", allow_module_level=True)
