@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from integration.harness import keeper
 from integration.harness.leaks import mounts
-from integration.harness.runtime import wait_for
+from integration.harness.runtime import run, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 SECONDS = 100
-HOLD = 'ip link set lo up && echo ready && exec sleep infinity'
+HOLD = "ip link set lo up && echo ready && exec sleep infinity"
 
 
 class Place:
@@ -40,13 +40,7 @@ class Place:
 
     def run(self, *words: str | Path, check: bool = True, **options: Any) -> Done:
         """Run WORDS there; a status that is not 0 fails the test unless CHECK is false."""
-        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": SECONDS, "text": True, **options}
-        if "input" in options:
-            del options["stdin"]
-        done = subprocess.run(self.argv(*words), check=False, **options)
-        if check and done.returncode:
-            raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
+        return run(self.argv(*words), words, check=check, **{"timeout": SECONDS, **options})
 
     def popen(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start WORDS there, with pipes; the test has to wait for it."""

@@ -24,6 +24,19 @@ WITHOUT_UNIFIED = ("unshare", "-m", "--propagation", "private", "sh", "-c")
 HYBRID = Path("/sys/fs/cgroup/unified")
 
 
+def run(argv: list[str], shown: Any, *, check: bool, **options: Any) -> Done:
+    """Run ARGV, by default without input and with its output as text; a failure, of what is SHOWN, is one of the test if CHECK."""
+    options = {"stdin": subprocess.DEVNULL, "text": True, **options}
+    if "stdout" not in options:
+        options["capture_output"] = True
+    if "input" in options:
+        del options["stdin"]
+    done: Done = subprocess.run(argv, check=False, **options)
+    if check and done.returncode:
+        raise AssertionError(f"{shown}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
 class Runtime:
     """Runs BINARY with a state directory below DIRECTORY, and remembers its containers."""
 
@@ -48,15 +61,7 @@ class Runtime:
 
     def __call__(self, *words: str, check: bool = True, **options: Any) -> Done:
         """Run one command; its output is text, and a failure is one of the test unless CHECK is false."""
-        options = {"stdin": subprocess.DEVNULL, "timeout": SECONDS, "text": True, **options}
-        if "stdout" not in options:
-            options["capture_output"] = True
-        if "input" in options:
-            del options["stdin"]
-        done = subprocess.run(self.argv(*words), check=False, **options)
-        if check and done.returncode:
-            raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
+        return run(self.argv(*words), words, check=check, **{"timeout": SECONDS, **options})
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start one command, with pipes; the test has to wait for it."""
