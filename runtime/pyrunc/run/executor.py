@@ -21,9 +21,8 @@ from _signal import (
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
 from pyrunc.run import wire
-from pyrunc.run.calls import perform
+from pyrunc.run.calls import load, perform
 from pyrunc.run.context import CALLERS
-from pyrunc.run.inside import leave_inside
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
@@ -41,6 +40,7 @@ def run(plan: Plan, context: Context) -> int:
     Raises OpError (and what hooks and steps raise) after the child is gone.
     """
     context.own_inode = _own_inode()
+    load(plan)
     try:
         for op in plan.host:
             try:
@@ -166,7 +166,8 @@ def _kill(context: Context) -> None:
 
 def _close(context: Context) -> None:
     """Close what the host's column opened; the socket and the master stay the caller's."""
-    leave_inside(context)
+    if context.inside is not None:
+        context.inside.leave()
     if context.devices is not None:
         context.devices.close()
     for name, value in context.slots.items():

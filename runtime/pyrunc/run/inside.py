@@ -21,8 +21,7 @@ from pyrunc.run.seal import seal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from pyrunc.run.context import Context
 
@@ -91,6 +90,3 @@ def leave_inside(context: Context) -> None:
     if context.inside is not None:
         context.inside.leave()
         context.inside = None
-
-
-STEPS: dict[str, Callable[..., Any]] = {"leave_inside": leave_inside, "open_tree_inside": open_tree_inside}
