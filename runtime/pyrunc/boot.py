@@ -70,16 +70,17 @@ def _load(path: str) -> bool:
 def _current(items: "list[Item]") -> bool:
     """Return whether every source file is still the one that was compiled."""
     stat = posix.stat
-    here = posix.open(HERE, posix.O_RDONLY | posix.O_CLOEXEC)  # so that no look goes all the way from the root
     try:
-        for _, path, time, size, _, _ in items:
-            found = stat(path, dir_fd=here)
-            if found.st_mtime_ns != time or found.st_size != size:
-                return False
+        here = posix.open(HERE, posix.O_PATH | posix.O_CLOEXEC)  # so that no look goes all the way from the root
+        try:
+            for _, path, time, size, _, _ in items:
+                found = stat(path, dir_fd=here)
+                if found.st_mtime_ns != time or found.st_size != size:
+                    return False
+        finally:
+            posix.close(here)
     except OSError:
         return False
-    finally:
-        posix.close(here)
     return True
 
 
