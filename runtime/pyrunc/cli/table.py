@@ -192,5 +192,19 @@ COMMANDS = (
         optional=1,
         example="pyrunc plan /bundle",
     ),
+    Command(
+        "install",
+        "register pyrunc with containerd, docker, podman or cri-o, after showing the change",
+        ("ENGINE",),
+        (
+            _flag("show the change only", "dry-run"),
+            _flag("take it back", "remove"),
+            _flag("make it the engine's default runtime", "default"),
+            Option(("name",), "what the engine shall call it (default: pyrunc)", "NAME"),
+            Option(("path",), "the program to register (default: this one, as it was called)", "FILE"),
+            Option(("destdir",), "find and write the engine's files below DIR, as packages are made", "DIR"),
+        ),
+        example="pyrunc install docker --dry-run",
+    ),
 )
 BY_NAME = {command.name: command for command in COMMANDS}
