@@ -56,8 +56,10 @@ GLOBAL = (
     HELP,
 )
 BUNDLE = Option(("bundle", "b"), "bundle directory (default: the current one)", "DIR")
+PIDFD = Option(("pidfd-socket",), "send a pidfd of the process to this socket", "SOCKET")
 _CREATION = (
     BUNDLE,
+    PIDFD,
     Option(("console-socket",), "send the terminal's master to this socket", "SOCKET"),
     Option(("pid-file",), "write the pid of the init to FILE", "FILE"),
     _flag("do not use pivot_root(2), as on an initramfs", "no-pivot"),
@@ -142,8 +144,8 @@ COMMANDS = (
             Option(("cap", "c"), "one more capability", "CAP", repeat=True),
             Option(("preserve-fds",), "keep N descriptors from 3 on open", "N", number=True),
             _flag("also in a paused container", "ignore-paused"),
-            Option(("cgroup",), "cgroup below the container's", "[CONTROLLERS:]PATH"),
-            Option(("pidfd-socket",), "send its pidfd to this socket", "SOCKET"),
+            Option(("cgroup",), "cgroup below the container's", "[CONTROLLERS:]PATH", repeat=True),
+            PIDFD,
         ),
         rest="COMMAND",
         example="pyrunc exec -t web sh",

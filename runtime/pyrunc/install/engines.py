@@ -19,7 +19,10 @@ TAKEN = ("runc", "crun")  # what engines mean by these is no business of ours
 
 
 class Engine(Record):
-    """How to register with an engine, how to make it read that, and how to try it; {name} and {path} are filled in."""
+    """How to register with an engine and how to make it read that, or that it is gone (`forget`, if that is another way).
+
+    `attempt` is how to try it, where {name} is filled in.
+    """
 
     title: str
     program: str
@@ -27,6 +30,7 @@ class Engine(Record):
     remove: Callable[[Wanted], Edit]
     restart: str
     attempt: str
+    forget: str = ""
     notes: Callable[[Wanted], list[str]] = lambda _: []
 
 
@@ -46,7 +50,7 @@ ENGINES = {
         containerd.remove,
         "systemctl restart containerd",
         "crictl runp --runtime {name} pod.json; or in Kubernetes a RuntimeClass whose handler is {name}",
-        _containerd_notes,
+        notes=_containerd_notes,
     ),
     "docker": Engine(
         "Docker",
@@ -55,6 +59,7 @@ ENGINES = {
         docker.remove,
         "systemctl reload docker",
         "docker run --rm --runtime {name} hello-world",
+        "systemctl restart docker (a reload alone keeps what it has known)",
     ),
     "podman": Engine(
         "Podman",

@@ -57,7 +57,7 @@ def _after(engine: engines.Engine, wanted: Wanted, *, removing: bool) -> str:
     again = "" if wanted.name == NAME else f" --name {wanted.name}"
     again += f" --path {wanted.path}" if wanted.path != os.path.abspath(sys.argv[0]) else ""
     again += f" --destdir {wanted.destdir}" if wanted.destdir else ""
-    rows = [("done", f"{engine.title} {done} {about}"), ("next", engine.restart)]
+    rows = [("done", f"{engine.title} {done} {about}"), ("next", (removing and engine.forget) or engine.restart)]
     if not removing:
         rows.append(("try it", engine.attempt.format(name=wanted.name)))
         rows.append(("take back", f"pyrunc install {name}{again} --remove"))
