@@ -186,7 +186,7 @@ def test_podman(place, podman, etc, install, image, binary):
 
 CRI = "io.containerd.grpc.v1.cri"
 # As Debian's package has it: a section about the plugin, without a word about runtimes.
-SECTION = f'[plugins."{CRI}".cni]\n  bin_dir = "/usr/lib/cni"\n  conf_dir = "/absent"\n'
+SECTION = '[plugins."io.containerd.grpc.v1.cri".cni]\n  bin_dir = "/usr/lib/cni"\n  conf_dir = "{where}/cni"\n'
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def containerd(place: Place, etc: Path):
     where.mkdir(exist_ok=True)
     file = etc / "containerd/config.toml"
     head = f'version = 2\nroot = "{where}/root"\nstate = "{where}/state"\n'
-    file.write_text(f'{head}[grpc]\n  address = "{where}/sock"\n{SECTION}')
+    file.write_text(f'{head}[grpc]\n  address = "{where}/sock"\n{SECTION.format(where=where)}')
 
     def start() -> tuple[str, str]:
         ctr = ("ctr", "--address", where / "sock")

@@ -52,6 +52,7 @@ GLOBAL = (
         "MODE",
         choices=("auto", "true", "false"),
     ),
+    Option(("criu",), "the program that checkpoint and restore use (default: criu on $PATH)", "FILE"),
     _flag("print the version", "version", "v"),
     HELP,
 )
