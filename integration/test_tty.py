@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import array
 import fcntl
 import os
 import pty
 import select
 import signal
-import socket
 import struct
 import subprocess
 import termios
 import time
 
 import pytest
+
+from integration.harness.receiver import Receiver
 
 
 def terminal(b):
@@ -96,26 +96,6 @@ def test_exec_on_a_terminal(runtime, bundle):
     assert screen.close() == 6
 
 
-class ConsoleSocket:
-    """Listens where --console-socket sends the master to."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(self.path)
-        self.listener.listen(1)
-        self.listener.settimeout(20)
-
-    def receive(self):
-        connection, _ = self.listener.accept()
-        fds = array.array("i")
-        name, ancillary, _, _ = connection.recvmsg(4096, socket.CMSG_LEN(fds.itemsize))
-        fds.frombytes(ancillary[0][2])
-        connection.close()
-        self.listener.close()
-        return name, fds[0]
-
-
 def read_all(master):
     text = b""
     while select.select([master], [], [], 10)[0]:
@@ -130,7 +110,7 @@ def read_all(master):
 
 
 def test_console_socket(runtime, bundle, tmp_path):
-    console = ConsoleSocket(tmp_path / "s")
+    console = Receiver(tmp_path / "s")
     name = runtime.create(terminal(bundle("tty; echo line")), "--console-socket", console.path)
     sent, master = console.receive()
     assert sent  # runc sends the master's name
@@ -141,7 +121,7 @@ def test_console_socket(runtime, bundle, tmp_path):
 
 def test_exec_with_a_console_socket(runtime, bundle, tmp_path):
     name = runtime.start(bundle())
-    console = ConsoleSocket(tmp_path / "s")
+    console = Receiver(tmp_path / "s")
     runtime("exec", "--tty", "--detach", "--console-socket", console.path, name, "tty", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, master = console.receive()
     assert read_all(master) == "/dev/pts/0\r\n"
