@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,11 @@ class Docker:
         """Return the bundle of the running container NAME."""
         return self.directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby" / self.inspect(name, ".Id")
 
+    def events(self, name: str, since: float) -> list[str]:
+        """Return what has happened to container NAME since a time, in order."""
+        times = ("--since", f"{since:.9f}", "--until", f"{time.time():.9f}")
+        return self.output("events", *times, "--filter", f"container={name}", "--format", "{{.Action}}").splitlines()
+
     def wait_logged(self, name: str, text: str) -> None:
         """Wait until container NAME has written TEXT."""
         wait_for(lambda: text in self.logged(name), lambda: self.logged(name), SECONDS, what=text)
@@ -195,16 +201,20 @@ class Docker:
         cgroups = [path for path, _, _ in os.walk(CGROUPS) if any(name in path for name in ids)]
         lines = self.place.run("cat", "/proc/self/mountinfo").stdout.splitlines()
         points = [line.split()[4] for line in lines]
-        ours = [point for point in points if point.startswith(str(self.directory)) and not point.endswith("/netns/default")]
-        states = [str(path) for path in (self.directory / "exec").glob("runtime-*/*/*")]
+        daemons = (f"{self.directory}/data", f"{self.directory}/exec/netns/default")
+        ours = [point for point in points if point.startswith(str(self.directory)) and point not in daemons]
+        states = [str(path) for path in (self.directory / "exec").glob("runtime-*/*/[!.]*")]
         bundles = [str(path) for path in (self.directory / "exec/containerd/daemon").glob("*.task/*/*")]
-        daemons = {self.daemon.pid} if self.daemon else set()
-        processes = [line for line in self.place.stays() if int(line.partition(":")[0]) not in daemons]
-        return [*processes, *cgroups, *ours, *states, *bundles]
+        return [*self.place.stays(), *cgroups, *ours, *states, *bundles]
 
-    def parents(self) -> list[Path]:
-        """Return the cgroups that all containers of this daemon were put in, where they are still there."""
-        return [*CGROUPS.glob(self.parent), *CGROUPS.glob(f"*/{self.parent}")]
+    def tidy(self) -> list[str]:
+        """Return the cgroups that all containers were put in, if they stay; runc leaves them, so its are removed."""
+        found = [*CGROUPS.glob(self.parent), *CGROUPS.glob(f"*/{self.parent}")]
+        if self.name != "my-pyrunc":
+            for path in (below for top in found for below in sorted(top.glob("**/"), reverse=True)):
+                path.rmdir()
+            return []
+        return list(map(str, found))
 
 
 def _network(options: tuple[str | Path, ...]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Docker: dockerd with the runtime under test, and what its users do with it.
 
-Slow in a virtual machine: only those marked `quick` belong to a usual run there.
+Slow in a virtual machine: only those that are QUICK belong to a usual run there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tarfile
@@ -27,9 +26,20 @@ from integration.looking import SCRATCH, cgroup_of, fields, namespace, status_ou
 
 need("dockerd", "containerd", CLIENT, "docker-init")
 
+QUICK = {
+    "test_exec_runs_a_command",
+    "test_run_gives_output_and_status",
+    "test_pause_and_unpause",
+    "test_update",
+    "test_limits_are_the_kernels_and_inspects",
+    "test_running_out_of_memory",
+    "test_a_device",
+    "test_nothing_is_left",
+}
 FACTOR = 10 if SCRATCH.is_mount() else 1  # how much slower an emulated machine is
 DEFAULT_CAPABILITIES = 0xA80425FB
 SYS_ADMIN = 1 << 21
+YOUNGEST = (1 << 38) - 1  # all up to CAP_AUDIT_READ
 BAD_BUILD = "FROM pyrunc-test\nRUN exit 9\n"
 GOOD_BUILD = """\
 FROM pyrunc-test
@@ -233,6 +243,7 @@ def test_exec_in_the_background(docker):
     assert docker.exec(name, "cat /proc/$(cat /tmp/pid)/comm") == "sleep"
 
 
+@pytest.mark.usefixtures("privileges")
 def test_exec_privileged(docker, sleeper):
     command = "grep CapEff /proc/self/status"
     usual, privileged = (int(docker.exec(sleeper, command, *more).split()[1], 16) for more in ((), ("--privileged",)))
@@ -242,11 +253,12 @@ def test_exec_privileged(docker, sleeper):
 
 @pytest.mark.parametrize(
     ("program", "status", "said"),
-    [("missing", 127, "executable file not found in $PATH"), ("not-executable", 126, "permission denied")],
+    [("missing", (126, 127), "executable file not found in $PATH"), ("/bin/not-executable", (126,), "permission denied")],
 )
 def test_exec_of_what_cannot_be_run(docker, sleeper, program, status, said):
+    """Docker 20.10 says 126 for both."""
     done = docker("exec", sleeper, program, check=False)
-    assert done.returncode == status, done
+    assert done.returncode in status, done
     assert f'exec: "{program}": {said}' in done.stdout + done.stderr
 
 
@@ -356,7 +368,7 @@ def test_many_at_once(docker):
 def test_stats(docker):
     name = docker.start_container("--memory=64m", command="sleep 1000000 & sleep 1000000")
     shape = "{{.PIDs}} {{.MemUsage}} {{.CPUPerc}}"
-    assert re.fullmatch(r"3 [0-9.]+[KM]iB / 64MiB [0-9.]+%", docker.output("stats", "--no-stream", "--format", shape, name))
+    assert re.fullmatch(r"2 [0-9.]+[KM]iB / 64MiB [0-9.]+%", docker.output("stats", "--no-stream", "--format", shape, name))
 
 
 def test_top(docker):
@@ -367,16 +379,14 @@ def test_top(docker):
 
 
 def test_events(docker):
-    since = str(int(time.time()) - 1)
+    since = time.time()
     name = docker.start_container()
     docker("pause", name)
     docker("unpause", name)
     docker("kill", name)
     docker.ended(name)
     docker("rm", name)
-    words = ("--since", since, "--until", "0s", "--filter", f"container={name}", "--format", "{{.Action}}")
-    seen = docker.output("events", *words).splitlines()
-    assert seen == ["create", "start", "pause", "unpause", "kill", "die", "destroy"]
+    assert docker.events(name, since) == ["create", "start", "pause", "unpause", "kill", "die", "destroy"]
 
 
 def test_info_and_version_name_the_runtime(docker, binary):
@@ -384,10 +394,9 @@ def test_info_and_version_name_the_runtime(docker, binary):
     assert info["Runtimes"][docker.name]["path"] == str(docker.recorder.path)
     assert info["DefaultRuntime"] == docker.name
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    parts = {part["Name"]: part for part in json.loads(docker.output("version", "--format", "{{json .Server.Components}}"))}
-    found = next(part for name, part in parts.items() if name not in ("Engine", "containerd", "docker-init"))
-    first = said.splitlines()[0].split(" version ")
-    assert [found["Name"], found["Version"]] == first, found
+    parts = json.loads(docker.output("version", "--format", "{{json .Server.Components}}"))
+    found = {part["Name"]: part["Version"] for part in parts}
+    assert found[docker.name] == said.splitlines()[0].partition(" version ")[2]
     commit = [line.removeprefix("commit: ") for line in said.splitlines() if line.startswith("commit: ")]
     assert info["RuncCommit"]["ID"] == "".join(commit)
 
@@ -456,12 +465,11 @@ def test_update_takes_a_limit_away(docker):
 
 
 def test_running_out_of_memory(docker):
-    since = str(int(time.time()) - 1)
+    since = time.time()
     name = docker.start_container("--memory=16m", "--memory-swap=16m", command="sleep 1; exec dd if=/dev/zero of=/dev/null bs=100M")
     assert docker.ended(name) == 137
     assert docker.inspect(name, ".State.OOMKilled") == "true"
-    words = ("--since", since, "--until", "0s", "--filter", f"container={name}", "--format", "{{.Action}}")
-    assert "oom" in docker.output("events", *words).splitlines()
+    assert "oom" in docker.events(name, since)
 
 
 def test_oom_score(docker):
@@ -670,17 +678,31 @@ def test_capabilities(docker, options, expected):
     assert capabilities(docker, *options.split()) == (expected,) * 3
 
 
+@pytest.fixture
+def every():
+    """The capabilities of this machine's root, without those that are younger than Docker 20.10."""
+    return int(status_outside(os.getpid())["CapBnd"], 16) & YOUNGEST
+
+
+@pytest.fixture
+def privileges(docker, every):
+    """Skip where capabilities are missing that the runtime cannot do without."""
+    if every != YOUNGEST and docker.name == "my-runc":
+        pytest.skip("runc 1.1 insists on capabilities that this machine's root lacks")
+
+
 @pytest.mark.parametrize("options", ["--cap-add=ALL", "--privileged"])
-def test_all_capabilities(docker, options):
-    """All that this machine's root has."""
-    all_of_them = int(status_outside(os.getpid())["CapBnd"], 16)
-    assert capabilities(docker, options) == (all_of_them,) * 3
+@pytest.mark.usefixtures("privileges")
+def test_all_capabilities(docker, every, options):
+    found = capabilities(docker, options)
+    assert {each & YOUNGEST for each in found} == {every}, found
 
 
 def test_a_user_without_capabilities(docker):
     assert capabilities(docker, "--user=app") == (0, 0, DEFAULT_CAPABILITIES)
 
 
+@pytest.mark.usefixtures("privileges")
 def test_privileged(docker):
     """Sees the host's devices, may write to /sys, and is under no filter."""
     command = "grep Seccomp: /proc/self/status; test -c /dev/kmsg && echo kmsg; grep ' /sys ' /proc/mounts | grep -c rw,"
@@ -688,10 +710,10 @@ def test_privileged(docker):
 
 
 def test_what_is_hidden_from_the_unprivileged(docker):
-    command = "wc -c </proc/kcore; ls /sys/firmware; echo x >/proc/sysrq-trigger; mount -t tmpfs none /tmp"
+    command = "wc -c </proc/timer_list; ls /sys/firmware; echo x >/proc/sys/kernel/msgmax; mount -t tmpfs none /tmp"
     done = docker.run(command, check=False)
     assert done.stdout == "0\n"
-    assert "/proc/sysrq-trigger: Read-only file system" in done.stderr
+    assert "/proc/sys/kernel/msgmax: Read-only file system" in done.stderr
     assert "mount: permission denied" in done.stderr
 
 
@@ -718,11 +740,19 @@ def test_a_seccomp_profile_of_ones_own(docker, tmp_path):
     assert "No space left on device" in done.stderr
 
 
+@pytest.fixture
+def disk():
+    """A disk of this machine."""
+    found = [path.name for path in Path("/sys/block").glob("[vs]d?")]
+    return found[0] if found else pytest.skip("no disk here")
+
+
 def test_a_device(docker):
-    command = "dd if=/dev/mine bs=4 count=1 2>/dev/null | wc -c; echo x >/dev/mine"
-    done = docker.run(command, "--device=/dev/zero:/dev/mine:r", check=False)
-    assert done.stdout.strip() == "4"
-    assert "/dev/mine: Operation not permitted" in done.stderr
+    """Whose owner may be asked to read only."""
+    command = "dd if=/dev/mine count=0 && echo opened; dd if=/dev/null of=/dev/mine conv=notrunc"
+    done = docker.run(command, "--device=/dev/fuse:/dev/mine:r", check=False)
+    assert done.stdout == "opened\n"
+    assert "/dev/mine': Operation not permitted" in done.stderr
 
 
 def test_a_rule_for_devices(docker):
@@ -733,10 +763,7 @@ def test_a_rule_for_devices(docker):
     assert "not permitted" not in allowed.stderr, allowed
 
 
-def test_a_limit_of_input_and_output(docker):
-    disk = next((path.name for path in Path("/sys/block").glob("[vs]d?")), None)
-    if disk is None:
-        pytest.skip("no disk here")
+def test_a_limit_of_input_and_output(docker, disk):
     numbers = Path(f"/sys/block/{disk}/dev").read_text().strip()
     name = docker.start_container(f"--device-read-bps=/dev/{disk}:1mb")
     if unified():
@@ -800,7 +827,7 @@ def test_sharing_a_namespace_with_a_container(docker, kind):
     others = {"pid", "ipc", "network", "mount", "uts"} - {kind}
     assert not [other for other in others if namespace(one, other) == namespace(two, other)]
     if kind == "pid":
-        assert docker.exec(second, "cat /proc/1/comm; ps | grep -c 'sleep 1000000'").split() == ["sleep", "3"]
+        assert docker.exec(second, "ps -o args | grep -c '[s]leep 1000000'") == "2"
 
 
 @pytest.mark.parametrize("kind", ["pid", "ipc", "network", "uts"])
@@ -813,7 +840,7 @@ def test_sharing_a_namespace_with_the_host(docker, place, kind):
 def test_an_init(docker):
     """docker-init is process 1, and reaps what falls to it."""
     name = docker.start_container("--init", command="(sleep 0.1 & exec true); exec sleep 1000000")
-    assert docker.exec(name, "cat /proc/1/comm") == "docker-init"
+    assert docker.exec(name, "tr '\\0' ' ' </proc/1/cmdline").startswith("/sbin/docker-init ")
     wait_for(lambda: len(docker.output("top", name).splitlines()) == 3, lambda: docker.output("top", name), what="two processes")
     docker("stop", "--time", str(20 * FACTOR), name)
     assert docker.ended(name) == 143
@@ -835,9 +862,8 @@ def test_health(docker):
     [
         ("missing", 127, 'exec: "missing": executable file not found in $PATH'),
         ("/missing", 127, "no such file or directory"),
-        ("not-executable", 126, "permission denied"),
-        ("/data", 126, ""),
-        ("no-interpreter", 127, "no such file or directory"),
+        ("/bin/not-executable", 126, "permission denied"),
+        ("/data", 126, "permission denied"),
     ],
 )
 def test_what_cannot_be_run(docker, program, status, said):
@@ -846,11 +872,14 @@ def test_what_cannot_be_run(docker, program, status, said):
     assert said in done.stderr
 
 
-def test_what_is_no_program(docker):
-    """A runtime finds that out when Docker has done with `create`; the status is not told apart."""
-    done = docker("run", "--rm", "--network=none", IMAGE, "no-format", check=False)
+@pytest.mark.parametrize(
+    ("program", "said"), [("no-format", "exec format error"), ("no-interpreter", "no such file or directory")]
+)
+def test_what_is_no_program(docker, program, said):
+    """Some runtimes notice when Docker takes them to have started."""
+    done = docker("run", "--rm", "--network=none", IMAGE, program, check=False)
     assert done.returncode != 0
-    assert "exec format error" in (done.stdout + done.stderr).lower()
+    assert said in done.stdout + done.stderr
 
 
 def test_an_image_whose_directory_is_a_file(docker, tmp_path):
@@ -893,3 +922,12 @@ def test_a_container_outlives_the_daemon(docker):
     assert docker.exec(name, "echo here") == "here"
     docker("kill", name)
     assert docker.ended(name) == 137
+
+
+def test_nothing_is_left(engine, sleeper):
+    """No process, cgroup, mount, bundle or state of a container."""
+    assert engine.output("ps", "--all", "--format", "{{.Names}}") == sleeper
+    engine("kill", sleeper)
+    engine.ended(sleeper)
+    wait_for(lambda: not engine.left(), engine.left, SECONDS, what="all of the containers to go")
+    wait_for(lambda: engine.tidy() == [], engine.tidy, what="the cgroup of all containers to go")

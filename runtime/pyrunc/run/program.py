@@ -213,14 +213,17 @@ def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
 def choose_program(context: Context, how: str) -> None:
     """Choose the first program that the user, who this process is by now, may execute; HOW is that of `exec_program`."""
     for found in context.programs:
-        if all(map(_may_execute, found.checked)):
+        denied = next((path for path in found.checked if not _may_execute(path)), None)
+        if denied is None:
             if found.error is not None:
                 raise found.error
             if how == BY_NAME:
                 found.parent, found.name = _parent(context.root, found.path)
             context.program = found
             return
-    raise OpError(f'exec: "{context.programs[0].path}": permission denied', errno=errno.EACCES)
+    first = context.programs[0].checked
+    why = "" if len(context.programs) > 1 or denied == first[0] else f': its interpreter "{denied}" may not be executed'
+    raise OpError(f'exec: "{first[0]}": permission denied{why}', errno=errno.EACCES)
 
 
 def _may_execute(path: str) -> bool:
