@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -35,13 +36,14 @@ _NUMBERS = itertools.count()
 class Docker:
     """A dockerd in PLACE that runs BINARY; called with the words of a `docker` command."""
 
-    def __init__(self, place: Place, binary: str, name: str = "docker", **settings: Any) -> None:
-        """Write the configuration, in a directory NAME of the place's, with more SETTINGS of daemon.json(5)."""
-        self.place, self.directory, self.binary = place, place.directory / name, binary
-        self.directory.mkdir()
+    def __init__(self, place: Place, binary: str, directory: Path, **settings: Any) -> None:
+        """Have all of the daemon's in DIRECTORY, with more SETTINGS of its configuration."""
+        self.place, self.directory = place, directory
+        directory.mkdir(exist_ok=True)
         self.name = f"my-{Path(binary).name}"  # "runc" is Docker's own word
         self.recorder = Recorder(binary, self.directory)
-        self.parent = f"pyruncdocker{os.getpid()}.slice" if SYSTEMD else f"pyrunc-{name}-{os.getpid()}"
+        parent = f"pyruncdocker{os.getpid()}x{next(_NUMBERS)}"  # no dash: systemd would put the slice into another
+        self.parent = f"{parent}.slice" if SYSTEMD else parent
         self.settings = {**self._settings(), **settings}
         self.environment = {
             **os.environ,
@@ -201,8 +203,8 @@ class Docker:
         cgroups = [path for path, _, _ in os.walk(CGROUPS) if any(name in path for name in ids)]
         lines = self.place.run("cat", "/proc/self/mountinfo").stdout.splitlines()
         points = [line.split()[4] for line in lines]
-        daemons = (f"{self.directory}/data", f"{self.directory}/exec/netns/default")
-        ours = [point for point in points if point.startswith(str(self.directory)) and point not in daemons]
+        daemons = rf"{self.directory}/(data(/\d+\.\d+)?|exec/netns/default)"  # data of a daemon with user namespaces: in UID.GID
+        ours = [point for point in points if point.startswith(str(self.directory)) and not re.fullmatch(daemons, point)]
         states = [str(path) for path in (self.directory / "exec").glob("runtime-*/*/[!.]*")]
         bundles = [str(path) for path in (self.directory / "exec/containerd/daemon").glob("*.task/*/*")]
         return [*self.place.stays(), *cgroups, *ours, *states, *bundles]

@@ -9,11 +9,14 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 import time
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -22,16 +25,15 @@ from integration.engines.conftest import need
 from integration.engines.docker import CLIENT, FOREVER, IMAGE, SECONDS, SYSTEMD, Docker
 from integration.harness.runtime import wait_for
 from integration.harness.screen import Screen
-from integration.looking import SCRATCH, cgroup_of, fields, namespace, status_outside, unified
+from integration.looking import FIRST, SCRATCH, cgroup_of, fields, namespace, status_outside, unified
+from pyrunc.cli.parse import parse_command, parse_general
 
 need("dockerd", "containerd", CLIENT, "docker-init")
 
 QUICK = {
     "test_exec_runs_a_command",
     "test_run_gives_output_and_status",
-    "test_pause_and_unpause",
     "test_update",
-    "test_limits_are_the_kernels_and_inspects",
     "test_running_out_of_memory",
     "test_a_device",
     "test_nothing_is_left",
@@ -56,7 +58,7 @@ CMD ["cat", "/made", "/tmp/who", "/copied"]
 @pytest.fixture(scope="module")
 def engine(place, image, binary):
     """The daemon, with the image."""
-    made = Docker(place, binary)
+    made = Docker(place, binary, place.directory / "docker")
     made.start()
     made("load", "--input", image)
     yield made
@@ -751,7 +753,7 @@ def test_a_device(docker):
     """Whose owner may be asked to read only."""
     command = "dd if=/dev/mine count=0 && echo opened; dd if=/dev/null of=/dev/mine conv=notrunc"
     done = docker.run(command, "--device=/dev/fuse:/dev/mine:r", check=False)
-    assert done.stdout == "opened\n"
+    assert done.stdout == "opened\n", done.stderr
     assert "/dev/mine': Operation not permitted" in done.stderr
 
 
@@ -922,6 +924,121 @@ def test_a_container_outlives_the_daemon(docker):
     assert docker.exec(name, "echo here") == "here"
     docker("kill", name)
     assert docker.ended(name) == 137
+
+
+@pytest.fixture
+def reachable():
+    """A directory that every user may enter; whoever starts pytest closes those of all others of the same user."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+def test_user_namespaces(place, image, binary, reachable):
+    """A daemon that gives every container a user namespace: who is root in there is FIRST outside."""
+    ids = place.directory / "subids"
+    ids.write_text(f"nobody:{FIRST}:65536\nnogroup:{FIRST}:65536\n")
+    for file in ("/etc/subuid", "/etc/subgid"):
+        place.run("sh", "-ec", 'touch "$1"; mount --bind "$0" "$1"', ids, file)
+    remapped = Docker(place, binary, reachable, **{"userns-remap": "nobody:nogroup"})
+    remapped.start()
+    try:
+        remapped("load", "--input", image)
+        name = remapped.start_container("--volume", "/made", "--memory=64m")
+        pid = remapped.pid(name)
+        assert Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", str(FIRST), "65536"]
+        assert remapped.exec(name, "id -u; echo own >/made/file; stat -c %u /made/file /etc/passwd").split() == ["0"] * 3
+        assert Path(f"/proc/{pid}/root/made/file").stat().st_uid == FIRST
+        assert remapped.exec(name, "id -u", "--user=app") == "1000"
+        hosts = remapped.start_container("--userns=host")
+        assert namespace(remapped.pid(hosts), "user") == namespace("self", "user")
+        remapped.remove_used()
+        wait_for(lambda: not remapped.left(), remapped.left, SECONDS, what="all of the containers to go")
+    finally:
+        remapped.remove_used()
+        remapped.stop()
+        assert remapped.tidy() == []
+
+
+@pytest.fixture
+def criu(docker, binary):
+    """Skip where checkpoints are not possible."""
+    done = docker.place.run("criu", "check", check=False) if shutil.which("criu") else None
+    if done is None or done.returncode:
+        pytest.skip("criu is not installed" if done is None else f"criu check: {done.stderr.strip().splitlines()[-1]}")
+    if subprocess.run([binary, "checkpoint", "--help"], capture_output=True, check=False).returncode:
+        pytest.skip("the runtime has no checkpoint")
+
+
+@pytest.mark.usefixtures("criu")
+def test_checkpoint_and_start_from_it(docker):
+    """The container goes on counting where it was."""
+    name = docker.start_container(command="i=0; while :; do i=$((i + 1)); echo $i >/tmp/count; sleep 0.05; done")
+    wait_for(lambda: int(docker.exec(name, "cat /tmp/count") or 0) > 3, "the container to count")
+    docker("checkpoint", "create", name, "one")
+    docker.wait_inspected(name, ".State.Status", "exited")
+    assert docker.output("checkpoint", "ls", name).splitlines()[1:] == ["one"]
+    docker("cp", f"{name}:/tmp/count", docker.directory / "count")
+    before = int((docker.directory / "count").read_text())
+    docker("start", "--checkpoint", "one", name)
+    docker.wait_inspected(name, ".State.Status", "running")
+    after = [int(docker.exec(name, "cat /tmp/count") or 0) for _ in range(2)]
+    assert before <= after[0] < before + 100 * FACTOR, (before, after)
+    wait_for(lambda: int(docker.exec(name, "cat /tmp/count") or 0) > after[0], "the container to go on")
+
+
+@pytest.mark.usefixtures("criu")
+def test_checkpoint_of_what_goes_on(docker):
+    name = docker.start_container()
+    before = docker.pid(name)
+    docker("checkpoint", "create", "--leave-running", name, "one")
+    assert docker.pid(name) == before
+    assert docker.exec(name, "echo alive") == "alive"
+
+
+# What the documentation and the tests of the command line say
+
+
+def section(title):
+    """The indented blocks of docs/engines.md below "## TITLE"."""
+    text = (Path(__file__).parents[2] / "docs/engines.md").read_text()
+    body = text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+    return [dedent(block).rstrip("\n") for block in re.findall(r"(?:^    .*\n(?:^\n(?=    ))?)+", body, re.MULTILINE)]
+
+
+def test_the_documentation(docker, binary, tmp_path):
+    """Every document there is accepted, every command there works; programs and images have the names that it uses."""
+    document, *blocks = section("Docker")
+    settings = json.loads(document.replace("/usr/local/bin/pyrunc", str(docker.recorder.path)))
+    assert settings["runtimes"]["pyrunc"] == {"path": str(docker.recorder.path)}
+    (tmp_path / "docker").symlink_to(CLIENT)
+    environment = {**docker.environment, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    docker("tag", IMAGE, "busybox")
+    docker.configure(**{**settings, "runtimes": {**docker.settings["runtimes"], **settings["runtimes"]}})
+    seen = len(docker.recorder.argvs())
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) > 4, "the section says less than it did"
+    try:
+        for line in lines:
+            if line == "systemctl reload docker":
+                docker.reload()
+            else:
+                docker.place.run("sh", "-ec", line, env=environment)
+    finally:
+        docker.configure()
+        docker.reload()
+        docker("rm", "--force", "web", check=False)
+        docker("rmi", "busybox")
+    assert any("create" in argv for argv in docker.recorder.argvs()[seen:]), "nothing was run"
+
+
+def test_every_command_line_is_understood(engine):
+    """Whatever the runtime under test is: pyrunc's command line takes all that it was called with."""
+    argvs = engine.recorder.argvs()
+    assert {"create", "start", "exec", "delete", "kill"} <= {word for argv in argvs for word in argv}
+    for argv in argvs:
+        general, place = parse_general(argv)
+        assert parse_command(argv, place, general).command or general["version"], argv
 
 
 def test_nothing_is_left(engine, sleeper):
