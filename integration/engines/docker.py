@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from integration.engines.recorder import Recorder
 from integration.harness.leaks import CGROUPS
 from integration.harness.runtime import wait_for
-from integration.looking import SCRATCH
 
 if TYPE_CHECKING:
     from integration.engines.place import Place
@@ -26,7 +25,8 @@ CLIENT = "/usr/bin/docker"  # Debian's; another one may come first in PATH
 IMAGE = "pyrunc-test"
 FOREVER = ("sleep", "1000000")
 SYSTEMD = Path("/run/systemd/system").is_dir()
-SECONDS = 300 if SCRATCH.is_mount() else 30  # a virtual machine takes its time
+EMULATED = Path("/scratch").is_mount()  # in the virtual machine, which takes its time
+SECONDS = 300 if EMULATED else 30
 TIMEOUT = 2 * SECONDS
 # What engines and shims share with all of the machine, and so with another Docker on it.
 SHARED = ("/run/containerd", "/run/docker")
