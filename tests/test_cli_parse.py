@@ -114,6 +114,46 @@ def test_lines(argv: list[str], options: dict, arguments: tuple, rest: tuple):
     assert (found.command, found.options, found.positional, found.rest) == (argv[0], options, arguments, rest)
 
 
+SHIM = "--root /run/moby --log /b/log.json --log-format json"  # what containerd's shim puts first
+DOCKER = {
+    f"{SHIM} create --bundle /b --pid-file /b/init.pid ID": {"bundle": "/b", "pid_file": "/b/init.pid"},
+    f"--debug {SHIM} create --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock ID": {
+        "bundle": "/b", "pid_file": "/b/init.pid", "console_socket": "/tmp/pty.sock",
+    },
+    f"{SHIM} --systemd-cgroup create --bundle /b --pid-file /b/init.pid --no-pivot --no-new-keyring ID": {
+        "bundle": "/b", "pid_file": "/b/init.pid", "no_pivot": True, "no_new_keyring": True,
+    },
+    f"{SHIM} start ID": {},
+    f"{SHIM} exec --process /tmp/p --detach --pid-file /b/1.pid ID": {
+        "process": "/tmp/p", "detach": True, "pid_file": "/b/1.pid",
+    },
+    f"{SHIM} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
+        "process": "/tmp/p", "console_socket": "/tmp/s", "detach": True, "pid_file": "/b/1.pid",
+    },
+    f"{SHIM} update --resources - ID": {"resources": "-"},
+    f"{SHIM} ps --format json ID": {"format": "json"},
+    f"{SHIM} pause ID": {},
+    f"{SHIM} resume ID": {},
+    f"{SHIM} kill ID 9": {},
+    f"{SHIM} kill --all ID 9": {"all": True},
+    f"{SHIM} delete --force ID": {"force": True},
+    f"{SHIM} delete ID": {},
+}
+
+
+@pytest.mark.parametrize("line", DOCKER)
+def test_what_docker_calls(line: str):
+    """As recorded by a runtime that wrote its arguments down (integration/engines/recorder.py)."""
+    found = parse(*line.split())
+    assert found.options == DOCKER[line]
+    assert found.positional[0] == "ID"
+    assert found.general["root"] == "/run/moby"
+
+
+def test_how_docker_asks_for_the_version():
+    assert parse_general(["--version"])[0] == {"version": True}
+
+
 @pytest.mark.parametrize(
     ("argv", "message", "hint"),
     [

@@ -221,9 +221,10 @@ def choose_program(context: Context, how: str) -> None:
                 found.parent, found.name = _parent(context.root, found.path)
             context.program = found
             return
-    first = context.programs[0]
-    closed = next(path for path in first.checked if not _may_execute(path))
-    raise OpError(f'exec: "{first.path}": permission denied{why.forbidden(closed)}', errno=errno.EACCES)
+    first = context.programs[0].checked
+    closed = next(path for path in first if not _may_execute(path))
+    which = "" if closed == first[0] else f': its interpreter "{closed}" may not be executed'
+    raise OpError(f'exec: "{first[0]}": permission denied{which}{why.forbidden(closed)}', errno=errno.EACCES)
 
 
 def _may_execute(path: str) -> bool:
