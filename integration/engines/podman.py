@@ -7,15 +7,16 @@ runtime named there is a wrapper that writes down each argument vector and becom
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from integration.engines.image import NAME, PAUSE
-from integration.harness import keeper
 from integration.harness.leaks import CGROUPS
-from integration.harness.runtime import run, wait_for
+from integration.harness.runtime import wait_for
+from integration.looking import cgroup_of, fields, unified
 
 if TYPE_CHECKING:
     import subprocess
@@ -73,6 +74,14 @@ printf '%s\n' "$line" >>{log}
 exec {binary} "$@"
 """
 _NUMBERS = itertools.count()
+# Of Podman 4.3.
+DEFAULT_CAPABILITIES = """
+    CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE SETFCAP
+""".split()
+# Bits of the masks in /proc/PID/status (capabilities(7)).
+BITS = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8}
+BITS |= {"NET_BIND_SERVICE": 10, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_ADMIN": 21, "SYS_TIME": 25, "MKNOD": 27}
+BITS |= {"AUDIT_WRITE": 29, "SETFCAP": 31}
 
 
 class Engine:
@@ -156,6 +165,14 @@ class Engine:
         """Return the pid of the first process of container NAME."""
         return int(self.inspect(name, ".State.Pid"))
 
+    def limit(self, name: str, v1: str, v2: str) -> str:
+        """Return what the kernel says in the file V1, "controller/file", or V2 of container NAME's cgroup."""
+        controller, file = v1.split("/")
+        path = cgroup_of(self.pid(name), controller) / (v2 if unified() else file)
+        if not path.exists():
+            pytest.skip(f"this kernel has no {path.name}")
+        return path.read_text().strip()
+
     def logged(self, name: str, text: str) -> None:
         """Wait until container NAME has written TEXT."""
         wait_for(lambda: text in self.output("logs", name), lambda: self.output("logs", name), SECONDS, what=text)
@@ -196,6 +213,16 @@ class Engine:
         for parent in shared_cgroups() - self.shared:
             for path in sorted(parent.glob("**/"), reverse=True):
                 path.rmdir()
+
+
+def bits(*names: str) -> int:
+    """Return the capabilities NAMES as a mask."""
+    return sum(1 << BITS[name] for name in names)
+
+
+def effective(text: str) -> int:
+    """Return the effective capabilities of a process by TEXT, its status."""
+    return int(fields(text)["CapEff"], 16)
 
 
 def without_network(options: tuple[str | Path, ...]) -> list[str]:
