@@ -6,6 +6,7 @@ runtime named there is a wrapper that writes down each argument vector and becom
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from integration.engines import documented
 from integration.engines.image import NAME, PAUSE
 from integration.harness.leaks import CGROUPS
 from integration.harness.runtime import wait_for
@@ -20,6 +22,7 @@ from integration.looking import cgroup_of, fields, unified
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable, Iterator
 
     from integration.engines.place import Place
 
@@ -186,6 +189,34 @@ class Engine:
         if self.used:
             self("rm", "--force", "--time=0", "--ignore", "--depend", "--volumes", *self.used)
         self.used.clear()
+
+    # What docs/engines.md says
+
+    @contextlib.contextmanager
+    def documented(self, drop_in: str) -> Iterator[Callable[[str], str]]:
+        """Let DROP_IN be the only configuration that names a runtime; yield what runs a command of the document."""
+        lines = (self.directory / "containers.conf").read_text().splitlines()
+        others = "\n".join(line for line in lines if "runtime" not in line and not line.startswith(f"{self.name} = "))
+        etc = self.directory / "etc"
+        (etc / "containers.conf.d").mkdir(parents=True)
+        (etc / "containers.conf").write_text(others)
+        (etc / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        (etc / "containers.conf.d/pyrunc.conf").write_text(drop_in.replace(documented.PATH, str(self.wrapper)))
+        self.place.run("mount", "--bind", etc, "/etc/containers")
+        environment = {name: value for name, value in self.environment.items() if name != "CONTAINERS_CONF"}
+        named = self.directory / "bin/pyrunc"
+        if not named.exists():
+            named.symlink_to(self.wrapper)
+        environment["PATH"] = f"{named.parent}:{environment['PATH']}"
+
+        def typed(command: str) -> str:
+            line = f"cd {self.directory} && {command.replace(documented.PATH, str(self.wrapper))}"
+            return str(self.place.run("sh", "-c", line, env=environment).stdout)
+
+        try:
+            yield typed
+        finally:
+            self.place.run("umount", "/etc/containers")
 
     # What was done
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from integration.engines import documented
 from integration.engines.conftest import need
 from integration.engines.image import NAME
 from integration.engines.podman import Engine
@@ -219,6 +220,17 @@ def test_run_by_a_runtime_that_is_named(buildah, container):
     assert done.stdout == "named\n"
     asked = buildah.argvs()[before:]
     assert {argv[0] for argv in asked} == {"--debug"}
+
+
+def test_the_commands_of_the_documentation(buildah):
+    drop_in = documented.blocks("Podman")[0]
+    commands = [line for block in documented.blocks("buildah") for line in block.splitlines()]
+    (buildah.directory / "Dockerfile").write_text(f"FROM {NAME}\nRUN true\n")
+    before = len(buildah.argvs())
+    with buildah.documented(drop_in) as typed:
+        said = [typed(command) for command in commands]
+    assert "uid=0(root) gid=0(root)" in "".join(said)
+    assert len([argv for argv in buildah.argvs()[before:] if "create" in argv]) == 3
 
 
 def test_pyrunc_understands_what_buildah_asks(buildah):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.engines import documented
 from integration.engines import image as images
 from integration.engines.conftest import need
 from integration.engines.image import NAME
@@ -493,6 +494,23 @@ def test_remove_all_by_force(podman, box):
     podman("kill", names[2])
     podman("rm", "--force", "--time=0", *names)
     assert not set(names) & set(podman.output("ps", "--all", "--format={{.Names}}").splitlines())
+
+
+# What docs/engines.md says
+
+
+def test_the_commands_of_the_documentation(podman):
+    drop_in, *blocks = documented.blocks("Podman")
+    podman("tag", NAME, "docker.io/library/busybox:latest")
+    commands = [line for block in blocks for line in block.splitlines()]
+    before = len(podman.argvs())
+    with podman.documented(drop_in) as typed:
+        said = [typed(command) for command in commands]
+    assert said.count("hello\n") == 2
+    asked = podman.argvs()[before:]
+    assert len([argv for argv in asked if "create" in argv]) == 4, asked
+    assert len([argv for argv in asked if "update" in argv]) == 1, asked
+    assert [argv for argv in asked if argv[0] == "--debug"], asked
 
 
 # What Podman asked
