@@ -16,6 +16,7 @@ from integration.harness.runtime import wait_for
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
     from integration.engines.place import Done, Place
 
@@ -44,23 +45,24 @@ _NUMBERS = itertools.count()
 
 
 class Containerd:
-    """A daemon below PLACE whose containers are made by the runtime BINARY.
+    """A daemon below PLACE whose containers, in its NAMESPACE, are made by the runtime BINARY.
 
-    CONFIG is what its configuration has beside directories; DISABLED are plugins that it does without.
+    CONFIG returns what its configuration has beside directories.
     """
 
-    def __init__(self, place: Place, binary: str, config: str = "", disabled: tuple[str, ...] = ()) -> None:
+    def __init__(self, place: Place, binary: str, config: Callable[[Containerd], str] | None = None, namespace: str = "") -> None:
         """Start it."""
         self.place, self.recorder = place, Recorder(binary, place.directory)
         self.binary = self.recorder.path
         self.socket = place.directory / "containerd.sock"
-        self.namespace = f"pyrunctest{os.getpid()}n{next(_NUMBERS)}"
+        self.namespace = namespace or f"pyrunctest{os.getpid()}n{next(_NUMBERS)}"
         # In memory, as its database is slow on a disk; and where the users of a user namespace come by.
         self.root = Path(tempfile.mkdtemp(prefix="containerd-"))
         place.run("mount", "-t", "tmpfs", "-o", "mode=711", "tmpfs", self.root)
         self.file = place.directory / "config.toml"
         settings = {"root": self.root / "root", "state": self.root / "state", "socket": self.socket}
-        self.file.write_text(CONFIG.format(**settings, without=json.dumps([*WITHOUT, *disabled])) + config)
+        without = WITHOUT if config else [*WITHOUT, "io.containerd.grpc.v1.cri"]
+        self.file.write_text(CONFIG.format(**settings, without=json.dumps(without)) + (config(self) if config else ""))
         # Who names no runtime gets the `runc` on PATH.
         (self.binary.parent / "runc").exists() or (self.binary.parent / "runc").symlink_to(self.binary)
         self.daemon = self.start()
@@ -117,14 +119,18 @@ class Containerd:
         cgroups = leaks.cgroup_directories(*names, *map(scope, names))
         return self.place.stays() + self.mounts() + self.states() + cgroups
 
+    def empty(self, name: str) -> None:
+        """Fail if there is a cgroup called NAME, or take it away if it is runc's, which leaves the parents of cgroups."""
+        for top in leaks.cgroup_directories(name):
+            assert self.binary.name != "pyrunc", f"{top} stays"
+            for path in sorted(Path(top).rglob("*/"), reverse=True):
+                path.rmdir()
+            os.rmdir(top)
+
     def close(self) -> None:
         """Fail for anything that is left, of any container; stop the daemon."""
         try:
-            for top in leaks.cgroup_directories(self.namespace):
-                assert self.binary.name != "pyrunc", f"{top} stays"
-                for path in sorted(Path(top).rglob("*/"), reverse=True):  # runc leaves the parents of cgroups
-                    path.rmdir()
-                os.rmdir(top)
+            self.empty(self.namespace)
             assert not self.left(), f"stays: {self.left()}"
         finally:
             self.place.stop(self.daemon)

@@ -32,7 +32,7 @@ cgroupfs = pytest.mark.skipif(SYSTEMD, reason="--cgroup names a unit with the sy
 
 @pytest.fixture(scope="module")
 def containerd(place, binary, image, tmp_path_factory):
-    made = Containerd(place, binary, disabled=("io.containerd.grpc.v1.cri",))
+    made = Containerd(place, binary)
     try:
         app = images.archive(tmp_path_factory.mktemp("app") / "image.tar", APP, User="app", WorkingDir="/data", Cmd=["id"])
         made.load(image, app)
