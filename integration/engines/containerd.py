@@ -39,7 +39,6 @@ address = "{socket}"
 level = "debug"
 """
 PREFIX = "pyrunctest"  # of scopes
-SECONDS = 10  # for what stays for a moment
 SYSTEMD = Path("/run/systemd/system").is_dir()
 _NUMBERS = itertools.count()
 
@@ -213,7 +212,7 @@ class Boxes:
                 self.ctr("task", "rm", "--force", *running)
             if found:
                 self.ctr("container", "rm", *found)
-        wait_for(lambda: not seen[0](*seen[1]), lambda: seen[0](*seen[1]), SECONDS, what="containers to be gone")
+        wait_for(lambda: not seen[0](*seen[1]), lambda: seen[0](*seen[1]) , what="containers to be gone")
 
 
 def scope(name: str) -> str:

@@ -16,7 +16,7 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from integration.engines import image as images
-from integration.engines.containerd import SECONDS, SYSTEMD, Containerd
+from integration.engines.containerd import SYSTEMD, Containerd
 from integration.harness.runtime import wait_for
 
 if TYPE_CHECKING:
@@ -296,5 +296,5 @@ class Pods:
             self.cri("StopPodSandbox", pod_sandbox_id=pod)
             self.cri("RemovePodSandbox", pod_sandbox_id=pod)
         left = self.containerd.left
-        wait_for(lambda: not left(), left, SECONDS, what="pods to be gone")
+        wait_for(lambda: not left(), left, what="pods to be gone")
         self.containerd.empty(Path(self.cgroup).name)

@@ -17,7 +17,7 @@ from integration.engines.conftest import need
 from integration.engines.containerd import NEEDED, SYSTEMD, Boxes, Containerd, command
 from integration.harness import keeper
 from integration.harness.bundle import make_rootfs
-from integration.harness.runtime import wait_for
+from integration.harness.runtime import WAIT, wait_for
 from integration.harness.screen import Screen
 from integration.looking import FIRST, NAMESPACES, cgroup_of, fields, mountinfo, namespace, status_outside, unified
 
@@ -125,7 +125,7 @@ def test_kill_ends_it_with_128_and_the_signal(box, started):
     run = started("run", "--rm", *box.creation(name=name), *command("echo ready; exec sleep 1000"))
     assert run.stdout.readline() == "ready\n"
     box.kill(name)
-    assert run.wait(20) == 128 + signal.SIGKILL
+    assert run.wait(WAIT) == 128 + signal.SIGKILL
 
 
 def test_standard_input_and_its_end(box, started):
@@ -186,14 +186,15 @@ def test_ctr_passes_its_signals_on(box, started):
     assert run.stdout.readline() == "ready\n"
     run.send_signal(signal.SIGTERM)
     assert run.stdout.readline() == "caught\n"
-    assert run.wait(20) == 6
+    assert run.wait(WAIT) == 6
 
 
 def test_detach_with_a_pid_file(box, tmp_path):
     name = box.start("--pid-file", tmp_path / "pid")
     pid = int((tmp_path / "pid").read_text())
     assert box.tasks()[name] == (pid, "RUNNING")
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001000\0"
+    cmdline = Path(f"/proc/{pid}/cmdline")
+    wait_for(lambda: cmdline.read_bytes() == b"sleep\x001000\0", cmdline.read_bytes, what="sleep to run")
 
 
 def test_attach_to_a_detached_container(box, started):
@@ -201,7 +202,7 @@ def test_attach_to_a_detached_container(box, started):
     attached = started("task", "attach", name)
     assert attached.stdout.readline() == "tick\n"
     box.kill(name)
-    assert attached.wait(20) == 137
+    assert attached.wait(WAIT) == 137
 
 
 def test_log_file(box, tmp_path):
@@ -314,7 +315,8 @@ def test_ps_lists_what_runs(box):
     wait_for(lambda: len(box.ctr("task", "ps", name).stdout.splitlines()) == 3, "two processes")
     pids = [int(line.split()[0]) for line in box.ctr("task", "ps", name).stdout.splitlines()[1:]]
     assert box.pid(name) in pids
-    assert {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids} == {b"sleep\x001000\0", b"sleep\x001001\0"}
+    commands = {b"sleep\x001000\0", b"sleep\x001001\0"}
+    wait_for(lambda: {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids} == commands, "both to run")
 
 
 # Signals, pausing, ending

@@ -92,7 +92,8 @@ def test_a_container_starts_runs_and_is_removed(pods, pod, cri):
     cri("StartContainer", container_id=container)
     assert pods.status(container).state == interface.RUNNING
     pid = pods.pid(container)
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001000\0"
+    cmdline = Path(f"/proc/{pid}/cmdline")
+    wait_for(lambda: cmdline.read_bytes() == b"sleep\x001000\0", cmdline.read_bytes, what="sleep to run")
     cri("StopContainer", container_id=container, timeout=0)
     assert pods.ended(container).exit_code == 128 + signal.SIGKILL
     assert not keeper.running(pid)
