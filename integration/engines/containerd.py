@@ -13,6 +13,7 @@ from integration.engines import image as images
 from integration.engines.recorder import Recorder
 from integration.harness import leaks
 from integration.harness.runtime import wait_for
+from pyrunc.cli.parse import parse_command, parse_general
 
 if TYPE_CHECKING:
     import subprocess
@@ -101,6 +102,14 @@ class Containerd:
         for archive in archives:
             self.ctr("image", "import", archive)
 
+    def used(self) -> set[str]:
+        """Return the commands that the runtime was called with; raises UsageError if pyrunc does not know an option of one."""
+        found = set()
+        for argv in self.recorder.argvs():
+            general, place = parse_general(argv)
+            found.add(parse_command(argv, place, general).command)
+        return found
+
     def mounts(self) -> list[str]:
         """Return the mounts of containers."""
         lines = Path(f"/proc/{self.place.holder.pid}/mountinfo").read_text().splitlines()
@@ -135,6 +144,8 @@ class Containerd:
             self.place.stop(self.daemon)
             self.place.run("umount", self.root)
             self.root.rmdir()
+            if (default := Path("/run/containerd/runc", self.namespace)).is_dir() and "pyrunctest" in self.namespace:
+                default.rmdir()
 
 
 class Boxes:

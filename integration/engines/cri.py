@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from integration.engines import documented
 from integration.engines import image as images
 from integration.engines.containerd import SYSTEMD, Containerd
 from integration.harness.runtime import wait_for
@@ -100,6 +101,7 @@ PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = range(3)  # of mounts
 RUNTIME_DEFAULT, UNCONFINED, LOCALHOST = range(3)  # of seccomp
 CREATED, RUNNING, EXITED = range(3)  # of containers
 READY, NOT_READY = range(2)  # of pods
+SECTION = "containerd (CRI) and Kubernetes"  # of the documentation, which has the table of the runtime
 HANDLER = "pyrunc"
 CONFIG = """
 [plugins."io.containerd.grpc.v1.cri"]
@@ -110,12 +112,6 @@ bin_dir = "/usr/lib/cni"
 conf_dir = "{networks}"
 [plugins."io.containerd.grpc.v1.cri".containerd]
 default_runtime_name = "{handler}"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}]
-runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}.options]
-BinaryName = "{binary}"
-Root = "{root}"
-SystemdCgroup = {systemd}
 """
 _NUMBERS = itertools.count()
 
@@ -181,14 +177,11 @@ def with_cri(place: Place, binary: str, network: dict[str, Any]) -> Containerd:
     (networks / "10-pods.conflist").write_text(json.dumps(document))
 
     def config(made: Containerd) -> str:
-        return CONFIG.format(
-            pause=images.PAUSE,
-            networks=networks,
-            handler=HANDLER,
-            binary=made.binary,
-            root=made.runtime_root,
-            systemd=str(SYSTEMD).lower(),
-        )
+        options = documented.blocks(SECTION)[0].replace(documented.PATH, str(made.binary))
+        if not SYSTEMD:
+            options = options.replace("SystemdCgroup = true", "SystemdCgroup = false")
+        mine = CONFIG.format(pause=images.PAUSE, networks=networks, handler=HANDLER)
+        return f'{mine}{options}Root = "{made.runtime_root}"\n'
 
     return Containerd(place, binary, config, namespace="k8s.io")
 
@@ -297,4 +290,6 @@ class Pods:
             self.cri("RemovePodSandbox", pod_sandbox_id=pod)
         left = self.containerd.left
         wait_for(lambda: not left(), left, what="pods to be gone")
+        if SYSTEMD:
+            self.containerd.place.run("systemctl", "stop", self.cgroup)  # as a kubelet does
         self.containerd.empty(Path(self.cgroup).name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.engines import documented
 from integration.engines import image as images
 from integration.engines.conftest import need
 from integration.engines.containerd import NEEDED, SYSTEMD, Boxes, Containerd, command
@@ -856,9 +858,45 @@ def test_restore_goes_on_where_it_was(box, criu):
         box.ctr("image", "rm", reference)
 
 
+# What is said about it
+
+
+def test_the_documentation(box, tmp_path):
+    """Every command there works, with the names of programs and images that are here."""
+    containerd = box.containerd
+    ctr = [shutil.which("ctr"), *containerd.argv()[1:]]
+    programs = {"ctr": " ".join(map(str, ctr)), "pyrunc": str(containerd.binary)}
+    for program, words in programs.items():
+        (tmp_path / program).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        (tmp_path / program).chmod(0o755)
+    changes = {
+        documented.PATH: str(containerd.binary),
+        "docker.io/library/busybox:latest": images.NAME,
+        "/run/containerd/runc/default": f"/run/containerd/runc/{containerd.namespace}",
+        **{f" {name} ": f" {box.new_id()} " for name in ("web", "hello")},
+    }
+    seen = len(containerd.recorder.argvs())
+    environment = {**os.environ, "PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    lines = [line for block in documented.blocks("containerd (ctr)") for line in block.splitlines()]
+    assert len(lines) > 12, "the section says less than it did"
+    box.kept = True
+    for line in lines:
+        if "--runc-systemd-cgroup" in line and not SYSTEMD:
+            continue
+        for old, new in changes.items():
+            line = f"{line} ".replace(old, new)
+        containerd.place.run("sh", "-ec", line, env=environment)
+    used = {word for argv in containerd.recorder.argvs()[seen:] for word in argv}
+    assert {"create", "start", "exec", "pause", "resume", "kill", "delete", "list"} <= used
+
+
 # All of it
 
 
+def test_every_command_line_is_one_that_pyrunc_takes(containerd):
+    assert containerd.used() >= {"create", "start", "exec", "kill", "delete", "pause", "resume", "ps"}
+
+
 def test_nothing_is_left_behind(containerd):
-    assert containerd.left() == []
+    wait_for(lambda: not containerd.left(), containerd.left, what="nothing to be left")
     assert not containerd.ctr("container", "ls", "--quiet").stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.engines import documented
 from integration.engines import image as images
 from integration.engines.conftest import need
 from integration.engines.containerd import NEEDED, SYSTEMD
@@ -496,10 +497,33 @@ def test_cgroups_are_scopes(pods, pod):
     assert SYSTEMD
 
 
+# What is said about it
+
+
+def test_the_documentation(pods, cri, containerd, tmp_path):
+    """The table there is what this containerd is configured with, the commands work, and the handler is the one that is used."""
+    _, commands, runtime_class, listing = documented.blocks(interface.SECTION)
+    assert f"handler: {interface.HANDLER}\n" in runtime_class
+    pod = pods.pod()
+    assert cri("PodSandboxStatus", pod_sandbox_id=pod).status.runtime_handler == interface.HANDLER
+    restart, dump = commands.splitlines()
+    assert restart == "systemctl restart containerd"
+    containerd.restart()
+    wait_for(lambda: cri("PodSandboxStatus", pod_sandbox_id=pod), "containerd to know the pod")
+    dump = dump.replace("containerd config", f"containerd --config {containerd.file} config")
+    assert "runtime_type" in containerd.place.run("sh", "-ec", dump).stdout
+    listing = listing.replace("pyrunc", str(containerd.binary), 1).replace("/run/containerd/runc", str(containerd.runtime_root))
+    assert pod in containerd.place.run("sh", "-ec", listing).stdout
+
+
 # All of it
 
 
+def test_every_command_line_is_one_that_pyrunc_takes(containerd):
+    assert containerd.used() >= {"create", "start", "exec", "kill", "delete", "update"}
+
+
 def test_nothing_is_left_behind(containerd, cri):
-    assert containerd.left() == []
+    wait_for(lambda: not containerd.left(), containerd.left, what="nothing to be left")
     assert not cri("ListPodSandbox").items
     assert not cri("ListContainers").containers
