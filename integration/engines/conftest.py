@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of a module that names QUICK ones as slow_vm, but for those."""
+    for item in items:
+        quick = getattr(getattr(item, "module", None), "QUICK", None)
+        if quick is not None and item.nodeid.partition("::")[2].partition("[")[0] not in quick:
+            item.add_marker(pytest.mark.slow_vm)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = Place(tmp_path_factory.mktemp("engine"))

@@ -25,6 +25,8 @@ from integration.looking import FIRST, NAMESPACES, cgroup_of, fields, mountinfo,
 
 need(*NEEDED)
 
+# What the virtual machine runs without being asked.
+QUICK = ("test_run_shows_output_and_status", "test_exec_shows_output_and_status", "test_out_of_memory_is_told", "test_memory_limit")
 APP = "docker.io/library/pyrunc-test-app:latest"
 DEFAULT_CAPS = 0xA80425FB  # what ctr gives to root
 LIMITED = ("--memory-limit", "16777216")
@@ -428,13 +430,13 @@ def test_memory_limit(box):
 
 
 def test_out_of_memory_is_told(box, events):
-    name = box.start(*LIMITED, do=f"sleep 0.3; {EATS}")
+    name = box.start(*LIMITED, do=EATS)
     wait_for(lambda: {"container_id": name} in events("/tasks/oom"), events, what="the event of lacking memory")
     box.wait(name, "STOPPED")
     wait_for(lambda: [e["exit_status"] for e in events("/tasks/exit") if e["id"] == name] == [137], events, what="the exit")
 
 
-def test_out_of_memory_at_once_ends_the_run(box):
+def test_lacking_memory_ends_the_run(box):
     assert box.run(*LIMITED, do=EATS, check=False).returncode == 137
 
 

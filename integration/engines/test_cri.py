@@ -27,6 +27,8 @@ from integration.engines import cri as interface  # noqa: E402
 from integration.engines.cri import Cri, Pods  # noqa: E402
 from integration.engines.place import SECONDS  # noqa: E402
 
+# What the virtual machine runs without being asked.
+QUICK = ("test_exec_sync_returns_output_and_status", "test_limits_are_updated", "test_cgroups_are_scopes")
 DEFAULT_CAPS = 0xA80425FB
 NETWORK = {
     "type": "ptp",
