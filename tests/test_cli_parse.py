@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
-from pyrunc.cli.table import BY_NAME, COMMANDS, GLOBAL, HELP, PS_OPTION, Command, Option
+from pyrunc.cli.table import GLOBAL, HELP, PS_OPTION, ROWS, Command, Option, commands
 from pyrunc.errors import UsageError
 
+COMMANDS = commands()
 EACH = [(command, option) for command in COMMANDS for option in (*command.options, HELP)]
 
 
@@ -154,7 +155,7 @@ def test_asking_for_help(argv: list[str], about: str):
 
 def test_the_table_is_consistent():
     """No two options of a command share a name or a key, and what may be missing stands last."""
-    assert len(BY_NAME) == len(COMMANDS)
+    assert [command.name for command in COMMANDS] == list(ROWS)
     for options in (GLOBAL, *((*command.options, HELP) for command in COMMANDS)):
         names = [name for option in options for name in option.names]
         assert len(names) == len(set(names))
@@ -166,7 +167,7 @@ def test_the_table_is_consistent():
 
 
 WORDS = st.one_of(
-    st.sampled_from([*BY_NAME, "--", "-", "", "box", "help", "--fly", "-x=1"]),
+    st.sampled_from([*ROWS, "--", "-", "", "box", "help", "--fly", "-x=1"]),
     st.sampled_from([f"--{name}" for command in COMMANDS for option in command.options for name in option.names]),
     st.text(max_size=4),
 )

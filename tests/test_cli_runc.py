@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
-from pyrunc.cli.table import BY_NAME, GLOBAL, HELP, Option
+from pyrunc.cli.table import GLOBAL, HELP, Option, commands
 
+BY_NAME = {command.name: command for command in commands()}
 RUNC = shutil.which("runc")
 FLAG = re.compile(r"^   --(?P<name>[\w-]+)(?P<value> value)?(?:, -(?P<short>\w)(?: value)?)?  ", re.MULTILINE)
 COMMAND = re.compile(r"^   (\w+)(?:, (\w))?  ", re.MULTILINE)

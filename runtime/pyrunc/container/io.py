@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posix
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack
 from fcntl import F_GETFD, fcntl
 
@@ -35,6 +34,8 @@ def check_preserved(count: int) -> None:
 
 def send_descriptor(path: str, fd: int, name: bytes) -> None:
     """Send descriptor FD, called NAME, to the Unix socket at PATH.  Raises UsageError if nobody listens."""
+    from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
+
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
     try:
         sock.connect(path)

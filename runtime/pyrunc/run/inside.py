@@ -20,10 +20,9 @@ from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
-    from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
+    from pyrunc.linux.socket import Socket
     from pyrunc.run.context import Context
 
 
@@ -58,13 +57,13 @@ class Inside:
         posix.waitpid(self.pid, 0)
 
 
-def _serve(sock: socket, others: socket, target: int) -> NoReturn:
+def _serve(sock: Socket, others: Socket, target: int) -> NoReturn:
     """Be the helper: enter the mount namespace behind TARGET, open what is asked for, until nobody asks."""
     seal()
     others.close()
     entered = False
     try:
-        while request := sock.recv(wire.FRAME_MAX):
+        while request := sock.receive(wire.FRAME_MAX)[0]:
             try:
                 if not entered:
                     process.setns(target, process.CLONE_NEWNS)
@@ -91,6 +90,3 @@ def leave_inside(context: Context) -> None:
     if context.inside is not None:
         context.inside.leave()
         context.inside = None
-
-
-STEPS: dict[str, Callable[..., Any]] = {"leave_inside": leave_inside, "open_tree_inside": open_tree_inside}
