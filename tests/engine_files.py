@@ -10,7 +10,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.install.edit import Edit, Wanted, apply
 from pyrunc.install.engines import ENGINES
 
-PROGRAM = "/usr/local/sbin/pyrunc"
+PROGRAM = "/usr/local/bin/pyrunc"
 FILES = {
     "containerd": "/etc/containerd/config.toml",
     "docker": "/etc/docker/daemon.json",

@@ -11,6 +11,7 @@ import pytest
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
 from pyrunc.cli.table import GLOBAL, HELP, Option, commands
 
+BY_NAME = {command.name: command for command in commands()}
 RUNC = shutil.which("runc")
 BY_NAME = {command.name: command for command in commands()}
 FLAG = re.compile(r"^   --(?P<name>[\w-]+)(?P<value> value)?(?:, -(?P<short>\w)(?: value)?)?  ", re.MULTILINE)

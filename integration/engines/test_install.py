@@ -177,6 +177,9 @@ def test_podman(place, podman, etc, install, image, binary):
     assert "its default" in install("podman", "--default")
     assert podman(*runtime).stdout == f"pyrunc {binary}\n"
     assert podman("run", "--rm", "--network=none", NAME, "sh", "-c", "exit 3", check=False).returncode == 3
+    missing = podman("run", "--rm", "--network=none", NAME, "no-such-program", check=False)
+    assert missing.returncode == 127, missing
+    assert "executable file not found in $PATH" in missing.stderr
     take_back(place, binary, said)
     assert list((etc / "containers/containers.conf.d").iterdir()) == []
     assert "pyrunc" not in podman(*runtime).stdout

@@ -64,19 +64,20 @@ GLOBAL = (
     HELP,
 )
 
+
 def _bundle() -> Option:
     """Return the option that create, run and spec share."""
     return Option(("bundle", "b"), "bundle directory (default: the current one)", "DIR")
 
 
-def _pidfd() -> Option:
-    """Return the option that create, run and exec share."""
-    return Option(("pidfd-socket",), "send a pidfd of the process to this socket", "SOCKET")
-
-
 def _format() -> Option:
     """Return the option that list and ps share."""
     return Option(("format", "f"), "output format (default: table)", "FORMAT", choices=("table", "json"))
+
+
+def _pidfd() -> Option:
+    """Return the option that create, run and exec share."""
+    return Option(("pidfd-socket",), "send a pidfd of the process to this socket", "SOCKET")
 
 
 def _creation() -> tuple[Option, ...]:

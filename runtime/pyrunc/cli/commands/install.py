@@ -41,7 +41,7 @@ def command(call: Call) -> int:
 def _program(options: dict[str, str]) -> str:
     """Return what to register: --path, or this program as it was called.
 
-    A symbolic link such as /usr/local/sbin/pyrunc stays: where it leads to may change with the next version.
+    A symbolic link such as /usr/local/bin/pyrunc stays: where it leads to may change with the next version.
     """
     path = options.get("path") or os.path.abspath(sys.argv[0])
     if not options.get("destdir") and not os.access(path, os.X_OK):
