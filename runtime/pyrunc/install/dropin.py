@@ -36,10 +36,16 @@ class Directory(Record):
     body: Callable[[Wanted], str]
 
 
+# containers.conf(5), runtime_supports_json: from which Podman takes the reason of a failure, to repeat it.
+PODMANS_OWN = ("crun", "runc", "kata", "runsc", "krun")
+
+
 def _podman(wanted: Wanted) -> str:
     """Return what containers.conf(5) calls a runtime: its name, and where the program may be."""
-    default = f"[engine]\nruntime = {toml.quoted(wanted.name)}\n\n" if wanted.default else ""
-    return f"{default}[engine.runtimes]\n{wanted.name} = [{toml.quoted(wanted.path)}]\n"
+    default = f"runtime = {toml.quoted(wanted.name)}\n" if wanted.default else ""
+    json = ", ".join(toml.quoted(name) for name in (*PODMANS_OWN, wanted.name))
+    engine = f"[engine]\n{default}runtime_supports_json = [{json}]\n"
+    return f"{engine}\n[engine.runtimes]\n{wanted.name} = [{toml.quoted(wanted.path)}]\n"
 
 
 def _crio(wanted: Wanted) -> str:
