@@ -98,6 +98,32 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("text", [b"a", b"a longer one than before"])
+def test_what_a_killed_writer_left_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes):
+    path = tmp_path / "file"
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr("posix.rename", lambda *_: os._exit(9))
+        write_file(str(path), b"never seen")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert [entry.name for entry in tmp_path.iterdir()] == [".file"]
+    write_file(str(path), text)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"file": text}
+
+
+def test_a_draft_is_no_way_to_another_file(tmp_path: Path):
+    """What stands at the draft's name may be somebody's link."""
+    other = tmp_path / "other"
+    other.write_bytes(b"precious")
+    (tmp_path / ".file").symlink_to(other)
+    write_file(str(tmp_path / "file"), b"new")
+    os.link(other, tmp_path / ".file")
+    write_file(str(tmp_path / "file"), b"newer")
+    assert other.read_bytes() == b"precious"
+    assert not (tmp_path / "file").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"newer"
+
+
 STATES = (CREATING, CREATED, RUNNING, PAUSED, STOPPED)
 
 

@@ -39,7 +39,7 @@ def parse_command(argv: list[str], place: int, general: dict[str, Any]) -> Argum
     or that there is no command.  Raises UsageError with what to write instead.
     """
     name, *after = argv[place:] or ["help"]
-    if name == "help":
+    if name in ("help", "h"):
         return _help(after[0] if after else "", general)
     if name not in ROWS:
         raise UsageError(f'unknown command "{name}"', hint="pyrunc --help lists the commands")

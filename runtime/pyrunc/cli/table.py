@@ -59,9 +59,11 @@ GLOBAL = (
         "MODE",
         choices=("auto", "true", "false"),
     ),
+    Option(("criu",), "the program that checkpoint and restore use (default: criu on $PATH)", "FILE"),
     _flag("print the version", "version", "v"),
     HELP,
 )
+
 
 def _bundle() -> Option:
     """Return the option that create, run and spec share."""
@@ -73,10 +75,16 @@ def _format() -> Option:
     return Option(("format", "f"), "output format (default: table)", "FORMAT", choices=("table", "json"))
 
 
+def _pidfd() -> Option:
+    """Return the option that create, run and exec share."""
+    return Option(("pidfd-socket",), "send a pidfd of the process to this socket", "SOCKET")
+
+
 def _creation() -> tuple[Option, ...]:
     """Return the options that create and run share."""
     return (
         _bundle(),
+        _pidfd(),
         Option(("console-socket",), "send the terminal's master to this socket", "SOCKET"),
         Option(("pid-file",), "write the pid of the init to FILE", "FILE"),
         _flag("do not use pivot_root(2), as on an initramfs", "no-pivot"),
@@ -171,8 +179,8 @@ ROWS: dict[str, Callable[[], Command]] = {
             Option(("cap", "c"), "one more capability", "CAP", repeat=True),
             Option(("preserve-fds",), "keep N descriptors from 3 on open", "N", number=True),
             _flag("also in a paused container", "ignore-paused"),
-            Option(("cgroup",), "cgroup below the container's", "[CONTROLLERS:]PATH"),
-            Option(("pidfd-socket",), "send its pidfd to this socket", "SOCKET"),
+            Option(("cgroup",), "cgroup below the container's", "[CONTROLLERS:]PATH", repeat=True),
+            _pidfd(),
         ),
         rest="COMMAND",
         example="pyrunc exec -t web sh",
@@ -225,6 +233,20 @@ ROWS: dict[str, Callable[[], Command]] = {
         (_flag("as a JSON document", "json"),),
         optional=1,
         example="pyrunc plan /bundle",
+    ),
+    "install": lambda: Command(
+        "install",
+        "register pyrunc with containerd, docker, podman or cri-o, after showing the change",
+        ("ENGINE",),
+        (
+            _flag("show the change only", "dry-run"),
+            _flag("take it back", "remove"),
+            _flag("make it the engine's default runtime", "default"),
+            Option(("name",), "what the engine shall call it (default: pyrunc)", "NAME"),
+            Option(("path",), "the program to register (default: this one, as it was called)", "FILE"),
+            Option(("destdir",), "find and write the engine's files below DIR, as packages are made", "DIR"),
+        ),
+        example="pyrunc install docker --dry-run",
     ),
 }
 

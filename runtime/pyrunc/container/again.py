@@ -25,4 +25,4 @@ def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     if frame is None or frame.kind != wire.FAIL:
         ended = OpError("the container's init ended before its program could run", hint="see the kernel's log")
         return story.out_of_memory(plan) or ended
-    return story.tell(plan.child[frame.index], frame.errno, frame.text, child=True)
+    return story.tell(plan, plan.child[frame.index], frame.errno, frame.text, child=True)

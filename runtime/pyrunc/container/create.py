@@ -179,6 +179,8 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
             save(directory, saved.replace(pid=pid, start=start_time(pid)))
             if options.pid_file:
                 write_file(options.pid_file, str(pid).encode())
+            if options.pidfd_socket:
+                io.send_pidfd(options.pidfd_socket, pid, b"standard")
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None

@@ -46,6 +46,15 @@ def send_descriptor(path: str, fd: int, name: bytes) -> None:
         sock.close()
 
 
+def send_pidfd(path: str, pid: int, kind: bytes) -> None:
+    """Send a pidfd of process PID to the Unix socket at PATH; KIND is runc's word, `standard` for an init, `setns` for exec."""
+    pidfd = posix.pidfd_open(pid)
+    try:
+        send_descriptor(path, pidfd, kind)
+    finally:
+        posix.close(pidfd)
+
+
 def taker(console_socket: str) -> Callable[[int], None]:
     """Return what takes the master of a new terminal: CONSOLE_SOCKET, or, without one, the caller, who finds it in its slot."""
 

@@ -131,19 +131,33 @@ def save(directory: str, saved: Saved) -> None:
 
 
 def write_file(path: str, data: bytes) -> None:
-    """Write DATA to PATH at once: to a draft beside it, which then takes the name."""
-    head, _, tail = path.rpartition("/")
-    draft = f"{head}/.{tail}.{posix.getpid()}" if head else f".{tail}.{posix.getpid()}"
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
-    fd = posix.open(draft, flags, 0o644)
+    """Write DATA to PATH at once: to a draft beside it, which then takes the name.
+
+    The draft of a command that was killed is in nobody's way: it has the same
+    name each time, and the next command takes it away.
+    """
+    head, slash, tail = path.rpartition("/")
+    draft = f"{head}{slash}.{tail}"
     try:
-        while data:
-            data = data[posix.write(fd, data) :]
-        posix.close(fd)
-        posix.rename(draft, path)
+        fd = _new(draft)
+        try:
+            while data:
+                data = data[posix.write(fd, data) :]
+            posix.rename(draft, path)
+        except BaseException:
+            posix.unlink(draft)
+            raise
+        finally:
+            posix.close(fd)
     except OSError as error:
-        posix.unlink(draft)
         raise OSError(error.errno, error.strerror, path) from None  # write(2) knows no name to tell
-    except BaseException:
-        posix.unlink(draft)
-        raise
+
+
+def _new(path: str) -> int:
+    """Open new file PATH for writing; what somebody left there goes."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    try:
+        return posix.open(path, flags, 0o644)
+    except FileExistsError:
+        posix.unlink(path)
+        return posix.open(path, flags, 0o644)

@@ -44,15 +44,15 @@ def check(config: Config, facts: HostFacts, mount: Mount, options: mountopts.Opt
     pointer = f"{at}/uidMappings" if mount.uidMappings else f"{at}/options/{_index(mount)}"
     if options.bind:
         return
-    if mount.type == "tmpfs" and not facts.idmaps_tmpfs:
-        hint = "tmpfs can since Linux 6.3"
-        raise UnsupportedError("this kernel cannot idmap a tmpfs", pointer=pointer, hint=hint)
     if has(config.linux, "user") or mount.type in ("cgroup", "cgroup2"):
         raise UnsupportedError(
             f"a new {mount.type} cannot be idmapped" + (" in a user namespace" if has(config.linux, "user") else ""),
             pointer=pointer,
             hint="only bind mounts can; a new file system has the ids of the container's user namespace anyway",
         )
+    if mount.type == "tmpfs" and not facts.idmaps_tmpfs:
+        hint = "tmpfs can since Linux 6.3"
+        raise UnsupportedError("this kernel cannot idmap a tmpfs", pointer=pointer, hint=hint)
 
 
 def _index(mount: Mount) -> int:

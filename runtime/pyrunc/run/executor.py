@@ -48,13 +48,13 @@ def run(plan: Plan, context: Context) -> int:
             except OSError as error:
                 from pyrunc.run.story import tell
 
-                raise tell(op, error.errno or 0, "", child=False) from error
+                raise tell(plan, op, error.errno or 0, "", child=False) from error
             except OpError as error:
                 if error.pointer or not op.at:
                     raise
                 from pyrunc.run.story import tell
 
-                raise tell(op, 0, str(error), child=False) from error
+                raise tell(plan, op, 0, str(error), child=False) from error
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
         try:
@@ -137,7 +137,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
         if frame.kind == wire.FAIL:
             from pyrunc.run.story import tell
 
-            raise tell(plan.child[frame.index], frame.errno, frame.text, child=True)
+            raise tell(plan, plan.child[frame.index], frame.errno, frame.text, child=True)
         if frame.kind == wire.MOVED:
             posix.waitpid(context.slots["child"], 0)
             context.slots["child"] = frame.pid

@@ -111,6 +111,9 @@ def _write(directory: str, name: str, bpf: bytes) -> None:
     fd = posix.open(draft, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)
     try:
         posix.write(fd, _digest(bpf) + bpf)
+        posix.rename(draft, path)
+    except BaseException:
+        posix.unlink(draft)
+        raise
     finally:
         posix.close(fd)
-    posix.rename(draft, path)
