@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 STATE = "state.json"
-FILE_MAX = 1 << 24
 
 
 class Saved(Record):
@@ -54,7 +53,7 @@ def load(directory: str) -> Saved:
     except (FileNotFoundError, NotADirectoryError):
         raise StateError("container does not exist") from None
     try:
-        text = posix.read(fd, FILE_MAX)
+        text = posix.read(fd, posix.fstat(fd).st_size)  # it never changes: another takes its name
     finally:
         posix.close(fd)
     document: Any = loads(text, f"{directory}/{STATE}")
