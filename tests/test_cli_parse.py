@@ -161,9 +161,7 @@ DOCKER = {
         "bundle": "/b", "pid_file": "/b/init.pid", "no_pivot": True, "no_new_keyring": True,
     },
     f"{SHIM} start ID": {},
-    f"{SHIM} exec --process /tmp/p --detach --pid-file /b/1.pid ID": {
-        "process": "/tmp/p", "detach": True, "pid_file": "/b/1.pid",
-    },
+    f"{SHIM} exec --process /tmp/p --detach --pid-file /b/1 ID": {"process": "/tmp/p", "detach": True, "pid_file": "/b/1"},
     f"{SHIM} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
         "process": "/tmp/p", "console_socket": "/tmp/s", "detach": True, "pid_file": "/b/1.pid",
     },
