@@ -1,0 +1,75 @@
+"""Mounts as /proc/PID/mountinfo lists them (proc(5))."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.host.cgroups import read
+from pyrunc.record import Record
+
+ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
+
+
+class Row(Record):
+    """One mount: its id, the DEVICE of its file system (major:minor), which directory of that is at POINT."""
+
+    id: int
+    device: str
+    root: str
+    point: str
+    options: tuple[str, ...]
+    type: str
+
+    @property
+    def readonly(self) -> bool:
+        """Return whether nothing can be written through this mount."""
+        return "ro" in self.options
+
+
+def parse(text: str) -> list[Row]:
+    """Return the mounts in TEXT, in its order."""
+    rows = []
+    for line in text.splitlines():
+        fields, _, rest = line.partition(" - ")
+        number, _, device, root, point, options = fields.split(" ")[:6]
+        names = tuple(options.split(","))
+        rows.append(Row(int(number), device, _plain(root), _plain(point), names, rest.split(" ")[0]))
+    return rows
+
+
+def rows(pid: int | str = "self") -> list[Row]:
+    """Return the mounts of process PID.  Raises OSError if it is gone."""
+    return parse(read(f"/proc/{pid}/mountinfo"))
+
+
+def _plain(path: str) -> str:
+    """Return PATH without the escapes that keep a line apart."""
+    if "\\" in path:
+        for escape, letter in ESCAPES:
+            path = path.replace(escape, letter)
+    return path
+
+
+def real(path: str) -> str:
+    """Return where PATH leads to, as the kernel names it.  Raises OSError if that is nowhere."""
+    fd = posix.open(path, 0o10000000 | posix.O_CLOEXEC)  # O_PATH
+    try:
+        return posix.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        posix.close(fd)
+
+
+def below(path: str) -> list[str]:
+    """Return the mount points below PATH, relative to it, each with a slash before; none if PATH is not there."""
+    try:
+        top = real(path).rstrip("/") + "/"
+    except OSError:
+        return []
+    return list(dict.fromkeys(row.point[len(top) - 1 :] for row in rows() if row.point.startswith(top)))
+
+
+def containing(path: str) -> str:
+    """Return the mount point of the mount that PATH is on.  Raises OSError if PATH is nowhere."""
+    place = real(path)
+    points = [row.point for row in rows()]
+    return max((p for p in points if p == "/" or place == p or place.startswith(f"{p}/")), key=len)
