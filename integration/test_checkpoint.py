@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import select
 import shutil
 import socket
 import struct
@@ -282,6 +283,7 @@ def answer(master: int, line: str, wanted: str) -> None:
     os.write(master, line.encode() + b"\n")
     seen = b""
     while wanted.encode() not in seen:
+        assert select.select([master], [], [], MASTER_SECONDS)[0], seen
         part = os.read(master, 4096)
         assert part, seen
         seen += part
@@ -300,7 +302,7 @@ def test_a_terminal_is_sent_to_the_new_console_socket(runtime: Runtime, bundle, 
     with console(tmp_path / "second") as take:
         image.bring_back(runtime, b, name, "--console-socket", str(tmp_path / "second"))
         master = take()
-        answer(master, "echo <$X>; tty", "<kept>")
+        answer(master, "echo \"<$X>\"; tty", "<kept>")
         os.close(master)
 
 
@@ -319,7 +321,7 @@ def network() -> Iterator[str]:
 def test_connections_in_a_joined_network_namespace(runtime: Runtime, bundle, image: Image, network: str):
     """Without the flag CRIU refuses, in its own words, and the container goes on; with it, a connection survives."""
     b = bundle(
-        "nc -l -p 5000 >/data/count & usleep 300000; "
+        "sleep 1000 | nc -l -p 5000 >/data/count & usleep 300000; "
         "i=0; while true; do i=$((i+1)); echo $i; usleep 20000; done | nc 127.0.0.1 5000"
     )
     b.namespace("network", path=network)
