@@ -408,10 +408,32 @@ def test_a_forged_image_does_not_make_a_mount_writable(runtime: Runtime, bundle,
     image.take(runtime, name)
     make_writable(image.path, "/ro")
     before = counter(b)
-    said = runtime.refuses(*image.argv(b, name, "--detach"))
-    assert "the checkpoint image contradicts the configuration: /ro can be written" in said
-    gone(runtime, name)
-    assert counter(b) == before, "it has run"
+    image.bring_back(runtime, b, name)
+    goes_on(b, before)
+    assert "Read-only" in runtime.exec(name, "touch", "/ro/made", check=False).stderr
+    mounts = mountinfo(Path(f"/proc/{runtime.pid(name)}/mountinfo").read_text())
+    assert {point for point in ("/ro", "/proc/kcore", "/proc/keys", "/proc/timer_list") if "ro" not in mounts[point].options} == set()
+
+
+@works
+@pytest.mark.pyrunc_only("does what the image says")
+def test_an_image_of_another_configuration_does_not_run(runtime: Runtime, bundle, image: Image):
+    """Without the capabilities that its processes had, or with a filter that they had not."""
+    b = bundle(UNTIL)
+    name = started(runtime, b)
+    image.take(runtime, name)
+    before = counter(b)
+    for change, pointer in (
+        (lambda: b.process["capabilities"].update(dict.fromkeys(b.process["capabilities"], ["CAP_KILL"])), "/process/capabilities"),
+        (lambda: b.linux.update(seccomp={"defaultAction": "SCMP_ACT_ALLOW"}), "/linux/seccomp"),
+    ):
+        change()
+        b.save()
+        said = runtime.refuses(*image.argv(b, name, "--detach"))
+        assert "the checkpoint image contradicts the configuration" in said
+        assert pointer in said
+        gone(runtime, name)
+        assert counter(b) == before, "it has run"
 
 
 @works

@@ -13,13 +13,19 @@ from pyrunc.criu import externals, messages, options, protobuf, report, streams,
 from pyrunc.criu.options import CriuOptions, DumpOptions
 from pyrunc.errors import ConfigError, PyruncError, UnsupportedError, UsageError
 from pyrunc.host import mounted
+from pyrunc.linux.mount import MOUNT_ATTR_NOEXEC as NOEXEC
+from pyrunc.linux.mount import MOUNT_ATTR_RDONLY as RDONLY
 from pyrunc.linux.process import CLONE_NEWNET
 from pyrunc.oci import config as oci
 from tests.machines import MACHINES
 
 V1, V2 = MACHINES["v1"], MACHINES["v2"]
 WORDS = st.integers(-(2**63), 2**63 - 1)
-TABLE = {"number": (1, protobuf.INT), "truth": (2, protobuf.BOOL), "text": (300, protobuf.TEXT), "inner": (4, {"n": (1, protobuf.INT)})}
+INNER = {"n": (1, protobuf.INT)}
+TABLE = {"number": (1, protobuf.INT), "truth": (2, protobuf.BOOL), "text": (300, protobuf.TEXT), "inner": (4, INNER)}
+MESSAGES = {"number": WORDS, "truth": st.booleans(), "text": st.text(), "inner": st.fixed_dictionaries({"n": WORDS})}
+TABLES = {"opts": messages.OPTIONS, "req": messages.REQUEST, "resp": messages.RESPONSE, "features": messages.FEATURES}
+FLAGS = ("tcp_established", "ext_unix_sk", "shell_job", "file_locks", "auto_dedup", "lazy_pages")
 
 
 # Encoding
@@ -42,7 +48,7 @@ def test_messages_as_the_documentation_has_them(message, data: str):
     assert protobuf.encode(TABLE, message).hex() == data
 
 
-@given(st.fixed_dictionaries({"number": WORDS, "truth": st.booleans(), "text": st.text(), "inner": st.fixed_dictionaries({"n": WORDS})}))
+@given(st.fixed_dictionaries(MESSAGES))
 def test_what_is_encoded_is_decoded(message):
     assert protobuf.decode(TABLE, protobuf.encode(TABLE, message)) == message
 
@@ -79,7 +85,7 @@ def test_numbers_are_those_of_the_installed_criu():
             found[words[1]] = (message := {})
         elif words[:1] and words[0] in ("optional", "required", "repeated"):
             message[words[2]] = int(words[3])
-    for name, table in (("opts", messages.OPTIONS), ("req", messages.REQUEST), ("resp", messages.RESPONSE), ("features", messages.FEATURES)):
+    for name, table in TABLES.items():
         for field, (number, _) in table.items():
             assert found[f"criu_{name}"][field] == number, field
 
@@ -92,7 +98,7 @@ def test_defaults_are_runcs():
     assert told["manage_cgroups_mode"] == 6
     assert told["empty_ns"] == CLONE_NEWNET
     assert told["config_file"] == "/etc/criu/runc.conf"
-    assert not any(told[name] for name in ("tcp_established", "ext_unix_sk", "shell_job", "file_locks", "auto_dedup", "lazy_pages"))
+    assert not any(told[name] for name in FLAGS)
     assert options.images(CriuOptions()) == f"{os.getcwd()}/checkpoint"
     assert options.logs(CriuOptions(images="/i")) == "/i"
 
@@ -165,7 +171,7 @@ def test_keys_say_nothing_and_are_the_same_however_a_path_is_written():
     assert one.key == externals.key("/a/b")
     assert one.key.startswith("pyrunc-")
     assert not any(word in one.key for word in ("/", "secret", "place"))
-    assert one.readonly
+    assert one.attributes & RDONLY
     assert one.key != externals.key("/a")
 
 
@@ -184,7 +190,7 @@ def test_which_mounts_are_external():
         "/bundle",
         (),
     )
-    assert [(each.destination, each.source, each.readonly, each.at) for each in found] == [
+    assert [(each.destination, each.source, bool(each.attributes & RDONLY), each.at) for each in found] == [
         ("/x", "/bundle/relative", False, "/mounts/0"),
         ("/y", "/y", False, "/mounts/2"),
         ("/z", "/z", True, "/mounts/4"),
@@ -192,7 +198,8 @@ def test_which_mounts_are_external():
 
 
 def test_devices_are_bound_in_a_user_namespace():
-    linux = {"namespaces": [{"type": "mount"}, {"type": "user"}], "devices": [{"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229}]}
+    fuse = {"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229}
+    linux = {"namespaces": [{"type": "mount"}, {"type": "user"}], "devices": [fuse]}
     found = [each.destination for each in externals.mounts(config(linux=linux), V2, "/b", ())]
     assert {"/dev/null", "/dev/fuse"} <= set(found)
     assert len(found) == len(set(found))
@@ -203,6 +210,7 @@ def test_devices_are_bound_in_a_user_namespace():
     [
         ({"namespaces": []}, "/linux/namespaces"),
         ({"namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}]}, "/linux/namespaces"),
+        ({"namespaces": [{"type": "mount"}], "rootfsPropagation": "rshared"}, "/linux/rootfsPropagation"),
         ({"namespaces": [{"type": "mount"}], "netDevices": {"eth0": {}}}, "/linux/netDevices"),
     ],
 )
@@ -247,7 +255,7 @@ def test_streams_by_where_they_lead(tmp_path: Path):
     """This process's own: a file that is not on a mount of the container's is named by mount and inode."""
     pid = os.fork()
     if pid == 0:
-        read, write = os.pipe()
+        read, _write = os.pipe()
         file = os.open(tmp_path / "out", os.O_CREAT | os.O_WRONLY)
         os.dup2(read, 0)
         os.dup2(file, 1)
@@ -307,12 +315,12 @@ def row(point: str, device: str = "8:1", root: str = "/", options: str = "rw", k
     return mounted.parse(f"1 0 {device} {root} {point} {options},relatime shared:1 - {kind} /dev/x rw")[0]
 
 
-SHOWN = (verify.Shown("8:1", "/b/rootfs", False), verify.Shown("8:1", "/ro", True), verify.Shown("8:1", "/ro/but", False))
+SHOWN = (verify.Shown("8:1", "/b/rootfs", 0), verify.Shown("8:1", "/ro", RDONLY | NOEXEC), verify.Shown("8:1", "/ro/but", 0))
 HOST = {"8:1", "0:5", "0:20"}
 FINE = [
     row("/", root="/b/rootfs"),
-    row("/x", root="/ro", options="ro"),
-    row("/x/y", root="/ro/z", options="ro"),
+    row("/x", root="/ro", options="ro,noexec"),
+    row("/x/y", root="/ro/z", options="noexec,ro,nosuid"),
     row("/z", root="/ro/but"),
     row("/tmp", "0:99", kind="tmpfs"),
     row("/proc", "0:98", kind="proc"),
@@ -321,14 +329,18 @@ FINE = [
 
 
 def test_mounts_as_they_should_be():
-    verify.mounts(config(), FINE, SHOWN, HOST)
+    assert verify.mounts(config(), FINE, SHOWN, HOST) == []
+
+
+def test_mounts_that_lack_something():
+    some = [row("/x", root="/ro"), row("/w", root="/ro/sub", options="ro"), row("/v", root="/ro/sub", options="noexec")]
+    found = verify.mounts(config(), [*FINE, *some], SHOWN, HOST)
+    assert [(each.point, bits) for each, bits in found] == [("/x", RDONLY | NOEXEC), ("/w", NOEXEC), ("/v", RDONLY)]
 
 
 @pytest.mark.parametrize(
     ("bad", "what"),
     [
-        (row("/x", root="/ro"), "/x can be written"),
-        (row("/w", root="/ro/sub"), "/w can be written"),
         (row("/w", root="/etc"), "/w shows /etc of the host's ext4"),
         (row("/w", root="/rot", options="ro"), "/w shows /rot"),
         (row("/w", "0:5", kind="devtmpfs"), "/w shows / of the host's devtmpfs"),
@@ -343,13 +355,13 @@ def test_mounts_as_they_should_not_be(bad, what: str):
 
 def test_the_hosts_proc_is_for_who_has_no_pid_namespace():
     without = config(linux={"namespaces": [{"type": "mount"}]})
-    verify.mounts(without, [row("/w", "0:5", kind="proc")], SHOWN, HOST)
+    assert not verify.mounts(without, [row("/w", "0:5", kind="proc")], SHOWN, HOST)
 
 
 def test_this_process_is_no_container():
     """It has the host's namespaces, which is the first thing that is found."""
     with pytest.raises(PyruncError, match="is in the host's mount namespace"):
-        verify.check(config(), os.getpid(), (), SHOWN, HOST)
+        list(verify.check(config(), os.getpid(), (), SHOWN, HOST))
 
 
 # Mounts of this machine
@@ -362,10 +374,10 @@ def test_mountinfo_without_its_escapes():
 
 
 def test_what_a_path_is_on(tmp_path: Path):
-    assert mounted.containing("/proc/self/status") == "/proc"
-    assert mounted.containing(str(tmp_path)) == max(
-        (r.point for r in mounted.rows() if r.point == "/" or f"{tmp_path.resolve()}/".startswith(f"{r.point}/")), key=len
-    )
+    device, root = mounted.shown(str(tmp_path))
+    assert root.endswith(str(tmp_path.resolve())[-20:])
+    assert device in {r.device for r in mounted.rows()}
+    assert mounted.shown("/proc/self") == mounted.shown(f"/proc/{os.getpid()}")
     assert mounted.below(str(tmp_path / "none")) == []
     assert "/proc" in mounted.below("/")
 
@@ -376,7 +388,7 @@ def test_cgroups_are_external_without_a_namespace_of_them():
 
     unified = paths.places(V2.cgroups, "/web", "web")
     (one,) = externals.mounts(config(mounts=[mount]), V2, "/b", unified)
-    assert (one.destination, one.source, one.readonly) == ("/sys/fs/cgroup", unified[-1].directory, True)
+    assert (one.destination, one.source, bool(one.attributes & RDONLY)) == ("/sys/fs/cgroup", unified[-1].directory, True)
     several = paths.places(V1.cgroups, "/web", "web")
     found = list(externals.mounts(config(mounts=[mount]), V1, "/b", several))
     assert {each.source for each in found} == {place.directory for place in several if place.controllers != ("",)}

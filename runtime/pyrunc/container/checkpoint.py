@@ -119,7 +119,7 @@ def _outside(saved: Saved, config: Config, images: int) -> dict[str, Any]:
         posix.close(root)
     deep = {each.destination for each in found if each.deep}
     keys = externals.points(places, rows, deep)
-    keys |= dict.fromkeys(masked, externals.MASK)
+    keys |= dict.fromkeys(masked, externals.NULL_MASK.key)
     names = streams.names(saved.pid, rows)
     streams.write(images, names)
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, SIGKILL, pthread_sigmask, signal, valid_signals
 
 from pyrunc.cgroup import fs
 from pyrunc.container import create, delete, io, store
@@ -12,8 +12,8 @@ from pyrunc.container.saved import save, write_file
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import start_time
 from pyrunc.criu import externals, messages, options, report, streams, verify
-from pyrunc.criu.externals import External
 from pyrunc.criu.options import CriuOptions
+from pyrunc.criu.protect import protect
 from pyrunc.criu.stage import Stage
 from pyrunc.criu.worker import Worker
 from pyrunc.errors import ConfigError, OpError
@@ -28,6 +28,9 @@ from pyrunc.run.context import Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.criu.externals import External
     from pyrunc.oci.linux import Namespace
     from pyrunc.plan.op import Op
 
@@ -91,7 +94,7 @@ class _Restoring:
         self.directory = ""
         self.host = {row.device for row in mounted.rows()}
         self.context = Context({}, for_hooks(self.saved), terminal=io.taker(asked.console_socket))
-        self.stage: Stage | None = None
+        self.shown: tuple[verify.Shown, ...] = ()
 
     def run(self) -> tuple[int, int]:
         """Do it; return the pid of the init and the master of its terminal (-1: none, or handed over)."""
@@ -102,8 +105,8 @@ class _Restoring:
             names = streams.read(opened[0], options.images(self.asked.criu))
             if self.asked.criu.work:
                 opened.append(options.open_directory(options.logs(self.asked.criu), "--work-path", make=True))
-                self.told["work_dir_fd"] = opened[1]
-            self.told |= {"images_dir_fd": opened[0], "inherit_fd": streams.inherited(names)}
+            self.told["inherit_fd"] = streams.inherited(names)
+            directories = tuple(opened)
             store.refuse_taken(self.asked.root, self.asked.id)
             fs.refuse_used(self.saved.places)
             joined = self._open_namespaces()
@@ -112,7 +115,7 @@ class _Restoring:
             try:
                 write_file(f"{self.directory}/{store.CONFIG}", self.text)
                 save(self.directory, self.saved)
-                self._work(tuple(joined))
+                self._work(tuple(joined), directories)
             except BaseException as error:
                 _end_children()
                 create.undo(self.asked, self.config, self.directory, self.saved, error, self.context)
@@ -142,39 +145,54 @@ class _Restoring:
             self.told["join_ns"].append({"ns": name, "ns_file": namespace.path})
         return opened
 
-    def _work(self, joined: tuple[int, ...]) -> None:
-        """Let CRIU bring the processes back into cgroups of their own."""
+    def _work(self, joined: tuple[int, ...], directories: tuple[int, ...]) -> None:
+        """Let CRIU bring the processes back from DIRECTORIES (of the image, and maybe of logs) into namespaces JOINED."""
         found = [*externals.mounts(self.config, self.facts, self.request.bundle, self.saved.places)]
-        found.append(External(externals.MASK, externals.NULL, readonly=True, at="/linux/maskedPaths"))
-        stage = Stage(
-            self.directory, mounted.containing(self.directory), self.request.rootfs, tuple(found), self.config.mounts
-        )
-        self.stage = stage
-        worker = Worker(joined, process.CLONE_NEWNS, self._place, stage.build)
+        found.append(externals.NULL_MASK)
+        stage = Stage(self.directory, self.request.rootfs, tuple(found), self.config.mounts)
+        worker = Worker(joined, process.CLONE_NEWNS, self._place, self._prepared(stage))
         try:
             worker.version()
+            self._look(found)
+            inside = [_seen_by(worker.pid, fd) for fd in directories]
             request = {
                 **self.told,
+                "images_dir_fd": inside[0],
+                "work_dir_fd": inside[-1],
                 "log_file": LOG,
                 "root": stage.root,
                 "rst_sibling": True,
                 "evasive_devices": True,
                 "cg_root": _cgroup_roots(worker.pid),
-                "ext_mnt": [
-                    {"key": externals.MASK if each.destination == externals.MASK else each.key, "val": stage.path(index)}
-                    for index, each in enumerate(found)
-                ],
+                "ext_mnt": [{"key": each.key, "val": _real(each)} for each in found],
                 "lsm_profile": self.asked.lsm_profile or None,
                 "lsm_mount_context": self.asked.lsm_mount_context or None,
             }
-            answer = worker.ask(messages.RESTORE, request, notify=lambda *step: self._notified(worker, *step))
+            answer = worker.ask(messages.RESTORE, request, notify=self._notified)
         except BaseException:
             worker.end(at_once=True)
             raise
-        if worker.end() or not answer.get("success"):
+        for fd in inside:
+            posix.close(fd)
+        if worker.end() or not answer.get("success") or not self.saved.pid:
             raise report.failed("restore the container", f"{options.logs(self.asked.criu)}/{LOG}", answer)
         if self.asked.pid_file:
             write_file(self.asked.pid_file, str(self.context.slots["child"]).encode())
+
+    def _prepared(self, stage: Stage) -> Callable[[], None]:
+        """Return what the process that is to be CRIU does first: set the STAGE up.
+
+        no_new_privs is inherited: CRIU before 3.19 does not bring it back, and an image could say otherwise.
+        """
+        user = self.config.process
+
+        def prepare() -> None:
+            """Do it."""
+            stage.build()
+            if user is not None and user.noNewPrivileges:
+                process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+
+        return prepare
 
     def _place(self, pid: int) -> None:
         """Move process PID, which is to be CRIU, and so all that it brings back, into the container's own groups."""
@@ -183,7 +201,7 @@ class _Restoring:
         self._perform(cgroups.adopt(self.config, known, request))
         self._perform([*rdt.make(wanted, known, request.id), *rdt.join(rdt.groups(wanted, known, request.id).joins)])
 
-    def _notified(self, worker: Worker, step: str, pid: int, fd: int) -> None:
+    def _notified(self, step: str, pid: int, fd: int) -> None:
         """Do our part of CRIU's STEP for init PID, with the descriptor FD that came along."""
         if step == "orphan-pts-master" and fd >= 0:
             self.context.slots["master"] = fd
@@ -197,13 +215,19 @@ class _Restoring:
             if is_new(self.config.linux, "network"):
                 _bring_loopback_up(pid)
             self._perform(hooks.runtime(self.config.hooks))
-        elif step == "post-restore":
-            self._commit(worker, pid)
+        elif step == "pre-resume":
+            try:
+                self._commit(self.context.slots["child"])
+            except BaseException:
+                # CRIU would not mind, and let them run.  It is among them itself.
+                fs.signal_all(self.saved.places, SIGKILL)
+                raise
 
-    def _commit(self, worker: Worker, pid: int) -> None:
+    def _commit(self, pid: int) -> None:
         """Check what has come back, and remember it; from here on the container is `running`."""
         pids = fs.pids(fs.main_directory(self.saved.places))
-        verify.check(self.config, pid, pids, self._shown(worker), self.host)
+        for each, lacking in verify.check(self.config, pid, pids, self.shown, self.host):
+            protect(each, lacking)
         self.context.slots["child"] = pid
         joins = self.saved.joins
         if "time" not in joins and posix.readlink(f"/proc/{pid}/ns/time") != posix.readlink("/proc/self/ns/time"):
@@ -211,17 +235,14 @@ class _Restoring:
         self.saved = self.saved.replace(pid=pid, start=start_time(pid), joins=joins)
         save(self.directory, self.saved)
 
-    def _shown(self, worker: Worker) -> tuple[verify.Shown, ...]:
-        """Return what the container may see of the host's files: what stands on the stage, as CRIU sees it."""
-        stage = self.stage
-        if stage is None:
-            return ()
-        readonly = {stage.path(index): each.readonly for index, each in enumerate(stage.externals)}
-        readonly[stage.root] = self.config.root is not None and self.config.root.readonly
-        return tuple(
-            verify.Shown(row.device, row.root, readonly.get(row.point, False))
-            for row in mounted.rows(worker.pid)
-            if row.point in readonly or row.point.startswith(f"{stage.root}/")
+    def _look(self, found: list[External]) -> None:
+        """Note what of the host's files the container may see: its root, and the external mounts FOUND."""
+        root = self.config.root
+        paths = {self.request.rootfs: verify.ATTRIBUTES["ro"] if root is not None and root.readonly else 0}
+        paths |= {f"{self.request.rootfs.rstrip('/')}{path}": 0 for path in mounted.below(self.request.rootfs)}
+        self.shown = tuple(
+            verify.Shown(*mounted.shown(path), attributes)
+            for path, attributes in (*paths.items(), *((each.source, each.attributes) for each in found))
         )
 
     def _perform(self, ops: list[Op]) -> None:
@@ -246,6 +267,21 @@ def _open_namespace(namespace: Namespace, index: int) -> int:
         text = f"error opening {namespace.type} namespace: {namespace.path}: {(error.strerror or '').lower()}"
         pointer, hint = f"/linux/namespaces/{index}/path", "the process or file behind this path is gone"
         raise ConfigError(text, pointer=pointer, hint=hint) from None
+
+
+def _real(external: External) -> str:
+    """Return where the source of EXTERNAL is.  Raises ConfigError if it is nowhere."""
+    try:
+        return mounted.real(external.source)
+    except OSError as error:
+        text = f"{external.source}: {(error.strerror or '').lower()}"
+        raise ConfigError(text, pointer=external.at, hint="the source does not exist on the host") from None
+
+
+def _seen_by(pid: int, fd: int) -> int:
+    """Open the directory behind FD as process PID sees it: CRIU mounts there, which works in its own mount namespace only."""
+    path = f"/proc/{pid}/root{mounted.real(f'/proc/self/fd/{fd}')}"
+    return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
 
 
 def _cgroup_roots(pid: int) -> list[dict[str, str]]:

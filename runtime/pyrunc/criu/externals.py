@@ -29,29 +29,32 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.oci.mounts import Mount
 
+SHARING = ("shared", "rshared")
 KEY_BYTES = 12
 NETWORK, PID = "pyrunc-network", "pyrunc-pid"  # keys of namespaces
-MASK = "pyrunc-mask"  # key of /dev/null over a masked file
-NULL = "/dev/null"
+NULL = "/dev/null"  # what is over a masked file
 
 
 class External(Record):
     """A mount at `destination` (a path of the configuration) whose files are at `source` on the host.
 
-    `deep` says that what is mounted below the source comes along, `readonly`
-    that the container must not write; `at` is the JSON pointer.
+    `deep` says that what is mounted below the source comes along, `attributes`
+    are those that the mount must have; `at` is the JSON pointer.
     """
 
     destination: str
     source: str
     deep: bool = False
-    readonly: bool = False
+    attributes: int = 0
     at: str = ""
 
     @property
     def key(self) -> str:
         """Return the key."""
         return key(self.destination)
+
+
+NULL_MASK = External("mask", NULL, attributes=m.MOUNT_ATTR_RDONLY, at="/linux/maskedPaths")  # no destination is called so
 
 
 def key(destination: str) -> str:
@@ -69,11 +72,19 @@ def refuse(config: Config) -> None:
         ("/linux/netDevices", bool(linux.netDevices), "network devices"),
         ("/linux/memoryPolicy", linux.memoryPolicy is not None, "a memory policy"),
         ("/linux/seccomp/listenerPath", bool(linux.seccomp and linux.seccomp.listenerPath), "a seccomp agent"),
-        *((f"/mounts/{index}", idmap.wanted(mount), "an idmapped mount") for index, mount in enumerate(config.mounts)),
+        ("/linux/rootfsPropagation", linux.rootfsPropagation in SHARING, "mounts that are shared with the host"),
+        *((f"/mounts/{i}", idmap.wanted(mount), "an idmapped mount") for i, mount in enumerate(config.mounts)),
+        *((f"/mounts/{i}", _shared(mount), "a mount that is shared with the host") for i, mount in enumerate(config.mounts)),
     )
     for pointer, there, what in lost:
         if there:
             raise UnsupportedError(f"CRIU cannot bring {what} back", pointer=pointer, hint="remove it from the configuration")
+
+
+def _shared(mount: Mount) -> bool:
+    """Return whether what is mounted below MOUNT is to show up on the host: CRIU works where that cannot be (criu/stage.py)."""
+    options = mountopts.of(mount)
+    return options.bind and any(flag == m.MS_SHARED for flag, _ in options.propagation[-1:])
 
 
 def mounts(config: Config, facts: HostFacts, bundle: str, places: tuple[Place, ...]) -> Iterator[External]:
@@ -81,39 +92,37 @@ def mounts(config: Config, facts: HostFacts, bundle: str, places: tuple[Place, .
     for index, mount in enumerate(config.mounts):
         options, at = mountopts.of(mount), f"/mounts/{index}"
         destination = normal(mount.destination)
-        readonly = bool(options.attributes & m.MOUNT_ATTR_RDONLY)
         if "remount" in options.ours:
             continue
         if options.bind:
             source = mount.source if mount.source.startswith("/") else f"{bundle}/{mount.source}"
-            deeply = bool(options.rec_set & m.MOUNT_ATTR_RDONLY)
-            yield External(destination, source, readonly=readonly, deep=options.rbind, at=at)
+            yield External(destination, source, deep=options.rbind, attributes=options.attributes, at=at)
             if options.rbind:
-                yield from _below(destination, source, readonly=deeply, at=at)
+                yield from _below(destination, source, options.rec_set, at)
         elif cgroupfs.wanted(mount, facts) and not has(config.linux, "cgroup"):
-            yield from _cgroups(mount, destination, facts, places, readonly=readonly, at=at)
+            yield from _cgroups(mount, destination, facts, places, options.attributes, at)
     if has(config.linux, "user"):  # then devices are bound (plan/devices.py)
         for path in dict.fromkeys((*(path for path, _, _ in DEFAULT), *(device.path for device in config.linux.devices))):
             yield External(normal(path), path, at="/linux/devices")
 
 
-def _below(destination: str, source: str, *, readonly: bool, at: str) -> Iterator[External]:
+def _below(destination: str, source: str, attributes: int, at: str) -> Iterator[External]:
     """Yield what is mounted below SOURCE, each at its place below DESTINATION."""
     for path in below(source):
-        yield External(destination.rstrip("/") + path, source.rstrip("/") + path, readonly=readonly, at=at)
+        yield External(destination.rstrip("/") + path, source.rstrip("/") + path, attributes=attributes, at=at)
 
 
 def _cgroups(
-    mount: Mount, destination: str, facts: HostFacts, places: tuple[Place, ...], *, readonly: bool, at: str
+    mount: Mount, destination: str, facts: HostFacts, places: tuple[Place, ...], attributes: int, at: str
 ) -> Iterator[External]:
     """Yield the container's view of its own cgroups (plan/cgroupfs.py)."""
     if facts.cgroups.unified:
-        yield External(destination, places[-1].directory, readonly=readonly, at=at)
+        yield External(destination, places[-1].directory, attributes=attributes, at=at)
         return
     for place in places:
         if place.controllers != ("",):
             name = place.mount.rpartition("/")[2]
-            yield External(f"{destination}/{name}", place.directory, readonly=readonly, at=at)
+            yield External(f"{destination}/{name}", place.directory, attributes=attributes, at=at)
 
 
 def normal(path: str) -> str:

@@ -1,8 +1,8 @@
 """The mount namespace in which CRIU brings a container back: made for it, and gone with it.
 
-CRIU wants the root to be a mount of its own, and a path for each external mount;
-both stand on a tmpfs over the container's state directory, which only CRIU
-sees.  So nothing of it can stay on the host, whatever ends when.
+CRIU wants the root to be a mount of its own; it stands on a tmpfs over the
+container's state directory, which only CRIU sees.  CRIU mounts some more while it
+works.  Nothing of all that can stay on the host, whatever ends when.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ ROOT, SHAPE = "root", "shape"
 
 
 class Stage(Record):
-    """What is to be mounted below DIRECTORY, which lies on the host's mount MOUNT."""
+    """What is to be mounted below DIRECTORY."""
 
     directory: str
-    mount: str
     rootfs: str
     externals: tuple[External, ...]
     mounts: tuple[Mount, ...]
@@ -41,14 +40,10 @@ class Stage(Record):
         """Return the path of the root."""
         return f"{self.directory}/{ROOT}"
 
-    def path(self, index: int) -> str:
-        """Return the path of external mount INDEX."""
-        return f"{self.directory}/{index}"
-
     def build(self) -> None:
         """Mount all of it, in a mount namespace that was just made.  Raises OSError, ConfigError."""
-        # What is mounted on a shared mount would show up on the host.
-        m.mount(None, self.mount, None, m.MS_PRIVATE, None)
+        # Slaves, not private: from these mounts CRIU takes what the mounts of the container are slaves of.
+        m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE, None)
         m.mount("tmpfs", self.directory, "tmpfs", SAFE, "mode=711")
         posix.chdir("/")
         for name in (ROOT, SHAPE):
@@ -56,10 +51,6 @@ class Stage(Record):
             _attach(m.open_tree(m.AT_FDCWD, self.rootfs, CLONE | m.AT_RECURSIVE), f"{self.directory}/{name}")
         self._make_points(f"{self.directory}/{SHAPE}")
         m.umount2(f"{self.directory}/{SHAPE}", m.MNT_DETACH)
-        for index, external in enumerate(self.externals):
-            tree = _open(external.source, external.at, 0)
-            _make(self.path(index), tree)
-            _attach(tree, self.path(index))
 
     def _make_points(self, path: str) -> None:
         """Make the mount points that a new copy of the root lacks, as `create` would.
@@ -99,14 +90,6 @@ def _open(source: str, at: str, flags: int) -> int:
     except OSError as error:
         hint = "the source does not exist on the host" if error.errno == errno.ENOENT else ""
         raise ConfigError(f"{source}: {(error.strerror or '').lower()}", pointer=at, hint=hint) from None
-
-
-def _make(path: str, like: int) -> None:
-    """Make PATH a directory or a file, LIKE what will be mounted there."""
-    if rootpath.is_directory(like):
-        posix.mkdir(path, 0o755)
-    else:
-        posix.mknod(path, rootpath.S_IFREG | 0o644)
 
 
 def _attach(tree: int, path: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.errors import ConfigError
+from pyrunc.host.mounted import mount_id
 from pyrunc.jsonio import dumps, loads
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ def _name(pid: int, fd: int, own: set[int]) -> str:
     path = f"/proc/{pid}/fd/{fd}"
     try:
         target, found = posix.readlink(path), posix.stat(path)
-        mount = _mount(f"/proc/{pid}/fdinfo/{fd}")
+        mount = mount_id(pid, fd)
     except OSError:
         return ""
     if not target.startswith("/") or mount in own:
@@ -44,16 +45,6 @@ def _name(pid: int, fd: int, own: set[int]) -> str:
     if found.st_mode & S_IFMT == S_IFCHR and posix.major(found.st_rdev) in TERMINALS:
         return f"tty[{found.st_rdev:x}:{found.st_dev:x}]"
     return f"file[{mount:x}:{found.st_ino:x}]"
-
-
-def _mount(path: str) -> int:
-    """Return the id of the mount that the descriptor is on whose information is at PATH (proc(5))."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        lines = posix.read(fd, 4096).split(b"\n")
-    finally:
-        posix.close(fd)
-    return next((int(line.split()[1]) for line in lines if line.startswith(b"mnt_id:")), -1)
 
 
 def external(found: list[str]) -> list[str]:

@@ -14,12 +14,13 @@ from pyrunc.errors import PyruncError
 from pyrunc.host.cgroups import read
 from pyrunc.host.mounted import rows
 from pyrunc.linux import caps
+from pyrunc.linux import mount as m
 from pyrunc.plan.namespaces import FILES, is_new, mapping_lines
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pyrunc.host.mounted import Row
     from pyrunc.oci.config import Config
@@ -29,16 +30,23 @@ KINDS = ("mount", "pid", "network", "ipc", "uts", "user", "cgroup")  # CRIU adds
 # File systems of which the kernel has one for each namespace, not for each mount -> that namespace.
 SHARED_BY_NAMESPACE = {"proc": "pid", "sysfs": "network", "mqueue": "ipc", "cgroup": "", "cgroup2": ""}
 FILTERED = "2"  # Seccomp of /proc/PID/status: SECCOMP_MODE_FILTER
+# What is taken from whoever sees files through a mount, by its word in mountinfo.
+ATTRIBUTES = {
+    "ro": m.MOUNT_ATTR_RDONLY,
+    "nosuid": m.MOUNT_ATTR_NOSUID,
+    "nodev": m.MOUNT_ATTR_NODEV,
+    "noexec": m.MOUNT_ATTR_NOEXEC,
+}
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 HINT = "the image is damaged, has been changed, or belongs to another configuration"
 
 
 class Shown(Record):
-    """Files of the host that the container may see: directory ROOT of the file system on DEVICE."""
+    """Files of the host that the container may see: ROOT of the file system on DEVICE, by a mount with ATTRIBUTES."""
 
     device: str
     root: str
-    readonly: bool
+    attributes: int
 
     def covers(self, row: Row) -> bool:
         """Return whether ROW shows these files, or some of them."""
@@ -46,10 +54,13 @@ class Shown(Record):
         return row.device == self.device and inside
 
 
-def check(config: Config, init: int, pids: Iterable[int], shown: tuple[Shown, ...], host: set[str]) -> None:
+def check(
+    config: Config, init: int, pids: Iterable[int], shown: tuple[Shown, ...], host: set[str]
+) -> Iterator[tuple[int, list[tuple[Row, int]]]]:
     """Raise PyruncError unless INIT and all PIDS are as CONFIG has them.
 
     SHOWN is all that they may see of the host's file systems, which are on devices HOST.
+    Yields a process of each mount namespace, with its mounts that lack attributes, and which.
     """
     if is_new(config.linux, "user"):
         _mappings(config.linux, init)
@@ -60,7 +71,7 @@ def check(config: Config, init: int, pids: Iterable[int], shown: tuple[Shown, ..
         space = posix.readlink(f"/proc/{pid}/ns/mnt")
         if space not in seen:
             seen.add(space)
-            mounts(config, rows(pid), shown, host)
+            yield pid, mounts(config, rows(pid), shown, host)
 
 
 def _wrong(what: str, pointer: str) -> PyruncError:
@@ -121,8 +132,12 @@ def _rights(config: Config, pid: int, init: int) -> None:
             raise _wrong(f"process {pid} has more capabilities ({name} {more:x})", f"{at}/capabilities")
 
 
-def mounts(config: Config, found: list[Row], shown: tuple[Shown, ...], host: set[str]) -> None:
-    """Check that the mounts FOUND in a container show of the host's file systems just what is SHOWN, and that read-only."""
+def mounts(config: Config, found: list[Row], shown: tuple[Shown, ...], host: set[str]) -> list[tuple[Row, int]]:
+    """Check that the mounts FOUND in a container show no files of the host's but those SHOWN.
+
+    Returns those that lack attributes which every mount in SHOWN of the same files has, with what they lack.
+    """
+    lacking = []
     for row in found:
         if row.device not in host:
             continue
@@ -132,5 +147,8 @@ def mounts(config: Config, found: list[Row], shown: tuple[Shown, ...], host: set
             continue
         if not covering:
             raise _wrong(f"{row.point} shows {row.root} of the host's {row.type}", "/mounts")
-        if not row.readonly and all(each.readonly for each in covering):
-            raise _wrong(f"{row.point} can be written", "/root/readonly" if row.point == "/" else "/mounts")
+        wanted = sum(bit for bit in ATTRIBUTES.values() if all(each.attributes & bit for each in covering))
+        wanted &= ~sum(bit for word, bit in ATTRIBUTES.items() if word in row.options)
+        if wanted:
+            lacking.append((row, wanted))
+    return lacking

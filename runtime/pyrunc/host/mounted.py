@@ -7,6 +7,7 @@ import posix
 from pyrunc.host.cgroups import read
 from pyrunc.record import Record
 
+O_PATH = 0o10000000
 ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
 
 
@@ -52,7 +53,7 @@ def _plain(path: str) -> str:
 
 def real(path: str) -> str:
     """Return where PATH leads to, as the kernel names it.  Raises OSError if that is nowhere."""
-    fd = posix.open(path, 0o10000000 | posix.O_CLOEXEC)  # O_PATH
+    fd = posix.open(path, O_PATH | posix.O_CLOEXEC)
     try:
         return posix.readlink(f"/proc/self/fd/{fd}")
     finally:
@@ -68,8 +69,22 @@ def below(path: str) -> list[str]:
     return list(dict.fromkeys(row.point[len(top) - 1 :] for row in rows() if row.point.startswith(top)))
 
 
-def containing(path: str) -> str:
-    """Return the mount point of the mount that PATH is on.  Raises OSError if PATH is nowhere."""
-    place = real(path)
-    points = [row.point for row in rows()]
-    return max((p for p in points if p == "/" or place == p or place.startswith(f"{p}/")), key=len)
+def shown(path: str) -> tuple[str, str]:
+    """Return which files PATH leads to, whatever mount they are seen through: device, and path in its file system.
+
+    Raises OSError if PATH is nowhere.
+    """
+    fd = posix.open(path, O_PATH | posix.O_CLOEXEC)
+    try:
+        place = posix.readlink(f"/proc/self/fd/{fd}")
+        number = mount_id("self", fd)
+    finally:
+        posix.close(fd)
+    on = next(row for row in rows() if row.id == number)
+    return on.device, f"{on.root.rstrip('/')}/{place[len(on.point.rstrip('/')) :].lstrip('/')}".rstrip("/") or "/"
+
+
+def mount_id(pid: int | str, fd: int) -> int:
+    """Return the id of the mount that descriptor FD of process PID is on (proc(5), fdinfo).  Raises OSError."""
+    lines = read(f"/proc/{pid}/fdinfo/{fd}").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("mnt_id:"))
