@@ -134,7 +134,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     io.check_preserved(options.preserve_fds)
     known = options.facts or facts.probe()
-    saved = _first(config, known, asked)
+    saved = first(config, known, asked)
     for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
         options.log.warning(warning)
     plan = build.build(config, known, asked)
@@ -149,7 +149,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
-        _undo(options, config, directory, saved, error, context)
+        undo(options, config, directory, saved, error, context)
         posix.close(lock)
         raise
     return Made(directory, saved, plan, context), lock
@@ -166,7 +166,7 @@ def check_rootfs(path: str) -> None:
         raise ConfigError(f"cannot use the rootfs: {path} is not a directory", pointer="/root/path")
 
 
-def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
+def first(config: Config, known: HostFacts, asked: Request) -> Saved:
     """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
     filters = config.linux.seccomp
     joins, owns = rare.resctrl_groups(config, known, asked.id)
@@ -216,7 +216,7 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
     return Context(slots, for_hooks(saved), commit, io.taker(options.console_socket), private=(lock,))
 
 
-def _undo(
+def undo(
     options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException, context: Context | None
 ) -> None:
     """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
