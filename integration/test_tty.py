@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
-import pty
 import select
 import signal
-import socket
-import struct
 import subprocess
-import termios
 import time
 
 import pytest
 
+from integration.harness.receiver import Receiver
 from integration.harness.runtime import wait_for
+from integration.harness.screen import Screen
 
 
 def terminal(b):
     b.process["terminal"] = True
     return b
-
-
-class Screen:
-    """A terminal of ours that a command is started on."""
-
-    def __init__(self, argv, rows=30, columns=100):
-        self.master, slave = pty.openpty()
-        self.size(rows, columns)
-        self.before = termios.tcgetattr(slave)
-        self.slave = slave
-        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-        self.text = ""
-
-    def size(self, rows, columns):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-    def read_until(self, wanted, seconds=20):
-        end = time.monotonic() + seconds
-        while wanted not in self.text:
-            assert time.monotonic() < end, f"waited for {wanted!r}, read {self.text!r}"
-            if select.select([self.master], [], [], 0.2)[0]:
-                self.text += os.read(self.master, 4096).decode()
-        return self.text
-
-    def write(self, text):
-        os.write(self.master, text.encode())
-
-    def close(self):
-        status = self.process.wait(20)
-        assert termios.tcgetattr(self.slave) == self.before, "the terminal was not put back"
-        while select.select([self.master], [], [], 0.1)[0]:
-            self.text += os.read(self.master, 4096).decode()
-        os.close(self.master)
-        os.close(self.slave)
-        return status
 
 
 def on_screen(runtime, b):
@@ -98,26 +59,6 @@ def test_exec_on_a_terminal(runtime, bundle):
     assert screen.close() == 6
 
 
-class ConsoleSocket:
-    """Listens where --console-socket sends the master to."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(self.path)
-        self.listener.listen(1)
-        self.listener.settimeout(20)
-
-    def receive(self):
-        connection, _ = self.listener.accept()
-        fds = array.array("i")
-        name, ancillary, _, _ = connection.recvmsg(4096, socket.CMSG_LEN(fds.itemsize))
-        fds.frombytes(ancillary[0][2])
-        connection.close()
-        self.listener.close()
-        return name, fds[0]
-
-
 def read_all(master):
     text = b""
     while select.select([master], [], [], 10)[0]:
@@ -132,7 +73,7 @@ def read_all(master):
 
 
 def test_console_socket(runtime, bundle, tmp_path):
-    console = ConsoleSocket(tmp_path / "s")
+    console = Receiver(tmp_path / "s")
     name = runtime.create(terminal(bundle("tty; echo line")), "--console-socket", console.path)
     sent, master = console.receive()
     assert sent  # runc sends the master's name
@@ -143,7 +84,7 @@ def test_console_socket(runtime, bundle, tmp_path):
 
 def test_exec_with_a_console_socket(runtime, bundle, tmp_path):
     name = runtime.start(bundle())
-    console = ConsoleSocket(tmp_path / "s")
+    console = Receiver(tmp_path / "s")
     runtime("exec", "--tty", "--detach", "--console-socket", console.path, name, "tty", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, master = console.receive()
     assert read_all(master) == "/dev/pts/0\r\n"

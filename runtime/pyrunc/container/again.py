@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     """Return the error for what the init of SAVED, in DIRECTORY, SAID instead of running its program."""
-    frame = wire.parse(said, []) if said else None
+    frame = wire.parse(said) if said else None
     config = oci.parse(read_document(f"{directory}/config.json"))
     request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True, systemd=bool(saved.unit))
     plan = build.build(config, facts.probe(), request)

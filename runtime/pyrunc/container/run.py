@@ -32,7 +32,7 @@ def run(options: RunOptions) -> int:
         try:
             executor.await_exec(made.plan, made.context)
             if "poststart" in made.saved.hooks:
-                hooks.poststart(hooks.kept(made.directory), load(made.directory), options.log)
+                hooks.poststart(hooks.kept(made.directory), load(made.directory))
         except BaseException:
             delete.destroy(made.directory, load(made.directory), options.log)
             raise

@@ -23,10 +23,9 @@ from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
-    from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
+    from pyrunc.linux.socket import Socket
     from pyrunc.run.context import Context
 
 
@@ -48,7 +47,7 @@ class Inside:
             posix.close(target)
             other.close()
 
-    def open_tree(self, path: str, flags: int, container: socket) -> int:
+    def open_tree(self, path: str, flags: int, container: Socket) -> int:
         """Return a descriptor of the detached copy of the mount at PATH.
 
         Raises OSError, and OpError if the new process, which waits at the
@@ -72,7 +71,7 @@ class Inside:
         posix.waitpid(self.pid, 0)
 
 
-def _serve(sock: socket, others: socket, target: int, parent: int) -> NoReturn:
+def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
     """Be the helper: enter the mount namespace behind TARGET, open what is asked for, until PARENT asks no more."""
     seal()
     process.prctl(process.PR_SET_PDEATHSIG, SIGKILL)
@@ -81,7 +80,7 @@ def _serve(sock: socket, others: socket, target: int, parent: int) -> NoReturn:
     others.close()
     entered = False
     try:
-        while request := sock.recv(wire.FRAME_MAX):
+        while request := sock.receive(wire.FRAME_MAX)[0]:
             try:
                 if not entered:
                     process.setns(target, process.CLONE_NEWNS)
@@ -110,6 +109,3 @@ def leave_inside(context: Context) -> None:
     if context.inside is not None:
         context.inside.leave()
         context.inside = None
-
-
-STEPS: dict[str, Callable[..., Any]] = {"leave_inside": leave_inside, "open_tree_inside": open_tree_inside}
