@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 SYSTEMD = Path("/run/systemd/system").is_dir()
+SHARED = "libpod_parent"  # the cgroup that all of a Podman's containers are in, and that it leaves
 FOREVER = ("sleep", "1000000")
 SECONDS = 20
 # /run, /dev/shm and /var/tmp of their own, where engines and runtimes keep what they share with all of the machine; but for what
@@ -91,7 +92,7 @@ class Engine:
         self.recorder = Recorder(binary, self.directory)
         self.argvs = self.recorder.argvs
         self.wrapper = self.recorder.path
-        self.shared = shared_cgroups()
+        self.shared = cgroups_called(SHARED)
         place.run("sh", "-ec", PRIVATE, self.directory / "private-run")
         values = {"directory": self.directory, "name": self.name, "pause": PAUSE, "wrapper": self.wrapper}
         values["manager"] = "systemd" if SYSTEMD else "cgroupfs"
@@ -228,9 +229,7 @@ class Engine:
     def check(self) -> None:
         """Fail for what is left, and take away the cgroups that Podman's containers share."""
         wait_for(lambda: not self.left(), self.left, SECONDS, what="all of the containers to go")
-        for parent in shared_cgroups() - self.shared:
-            for path in sorted(parent.glob("**/"), reverse=True):
-                path.rmdir()
+        remove_cgroups(cgroups_called(SHARED) - self.shared)
 
 
 def bits(*names: str) -> int:
@@ -248,6 +247,13 @@ def without_network(options: tuple[str | Path, ...]) -> list[str]:
     return [] if any(str(word).startswith(("--network", "--pod")) for word in options) else ["--network=none"]
 
 
-def shared_cgroups() -> set[Path]:
-    """Return the cgroups that all containers of a Podman share, and that it leaves."""
-    return {*CGROUPS.glob("libpod_parent"), *CGROUPS.glob("*/libpod_parent")}
+def cgroups_called(name: str) -> set[Path]:
+    """Return the cgroups NAME at the top of each hierarchy."""
+    return {*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")}
+
+
+def remove_cgroups(found: set[Path]) -> None:
+    """Remove the cgroups FOUND, and those below them, all of them empty."""
+    for top in found:
+        for path in sorted(top.glob("**/"), reverse=True):
+            path.rmdir()

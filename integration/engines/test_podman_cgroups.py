@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from integration.engines.conftest import need
-from integration.engines.podman import SYSTEMD
+from integration.engines.podman import SYSTEMD, cgroups_called, remove_cgroups
+from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, mountinfo, unified
 
 need("podman", "conmon")
@@ -135,9 +136,8 @@ def test_a_parent_cgroup(podman):
         assert f"{parent}/libpod-" in str(cgroup_of(podman.pid(name), "memory"))
     finally:
         podman.remove_used()
-        for path in [*Path("/sys/fs/cgroup").glob(parent[1:]), *Path("/sys/fs/cgroup").glob(f"*{parent}")]:
-            for inner in sorted(path.glob("**/"), reverse=True):
-                inner.rmdir()
+        wait_for(lambda: not podman.place.stays(), podman.place.stays, what="conmon, which is in there, to end")
+        remove_cgroups(cgroups_called(parent[1:]))
 
 
 def test_the_cgroup_namespace(podman):
