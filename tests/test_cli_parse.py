@@ -189,6 +189,42 @@ def test_how_docker_asks_for_the_version():
     assert parse_general(["--version"])[0] == {"version": True}
 
 
+CREATE = "create --bundle B --pid-file F"
+
+
+@pytest.mark.parametrize(
+    ("line", "general", "options"),
+    [
+        (f"--log-format=json --log L {CREATE} box", {"log_format": "json", "log": "L"}, {"bundle": "B", "pid_file": "F"}),
+        (f"--systemd-cgroup --debug --log-format=json --log=L {CREATE} --console-socket S box", None, None),
+        (f"--log-format=json --log L {CREATE} --preserve-fds 1 box", None, {"bundle": "B", "pid_file": "F", "preserve_fds": 1}),
+        (
+            "--log-format=json --log L exec --pid-file F --process P --detach --tty --console-socket S box",
+            None,
+            {"pid_file": "F", "process": "P", "detach": True, "tty": True, "console_socket": "S"},
+        ),
+        ("--systemd-cgroup exec --pid-file F --process P --detach --preserve-fds 2 box", {"systemd_cgroup": True}, None),
+        ("--debug start box", {"debug": True}, {}),
+        ("kill box 37", {}, {}),
+        ("pause box", {}, {}),
+        ("resume box", {}, {}),
+        ("delete --force box", {}, {"force": True}),
+        ("update --resources=R box", {}, {"resources": "R"}),
+        (f"--debug {CREATE} --console-socket S buildah-buildah1", {"debug": True}, None),
+        ("state buildah-buildah1", {}, {}),
+        ("delete buildah-buildah1", {}, {}),
+    ],
+)
+def test_what_podman_conmon_and_buildah_write(line: str, general: dict | None, options: dict | None):
+    """As collected from Podman 4.3, conmon 2.1 and buildah 1.28 (integration/engines); None: only that it is understood."""
+    found = parse(*line.split())
+    assert found.command in line.split()
+    assert found.positional[0] in ("box", "buildah-buildah1")
+    assert found.rest == ()
+    assert general in (None, found.general)
+    assert options in (None, found.options)
+
+
 @pytest.mark.parametrize(
     ("argv", "message", "hint"),
     [
