@@ -23,6 +23,8 @@ MARK = 0o1000
 PROCS = "cgroup.procs"
 REMOVE_SECONDS, FREEZE_SECONDS = 10.0, 5.0
 SIGKILL = 9
+# Why a controller may not be handed down: the kernel's reasons, and that the parent is somebody else's.
+NOT_ENABLED = (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write(path: str, text: str) -> None:
@@ -88,7 +90,7 @@ def _enable(place: Place) -> None:
                 except OSError as error:
                     # One controller that cannot be had (as cpu with realtime processes) is no
                     # reason to go without the others; a limit that needs it will say so.
-                    if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+                    if error.errno not in NOT_ENABLED:
                         raise
         directory = f"{directory}/{part}"
 

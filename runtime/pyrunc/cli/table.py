@@ -41,14 +41,14 @@ def _flag(help: str, *names: str) -> Option:  # noqa: A002 - argparse's own word
 PS_OPTION = "PS-OPTION"  # what follows the id is for ps(1), dashes and all
 HELP = _flag("show help", "help", "h")
 GLOBAL = (
-    Option(("root",), "directory for the state of containers (default: /run/pyrunc)", "DIR"),
+    Option(("root",), "directory for the state of containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
     Option(("log",), "append log lines to FILE; errors go to standard error too", "FILE"),
     Option(("log-format",), "format of log lines (default: text)", "FORMAT", choices=("text", "json")),
     _flag("log debug lines too", "debug"),
     _flag("let systemd make the cgroups, as a scope named by cgroupsPath slice:prefix:name", "systemd-cgroup"),
     Option(
         ("rootless",),
-        "tolerate cgroups that may not be written (default: auto; true: not in this version)",
+        "tolerate cgroups that may not be written, where no limit and no cgroupsPath asks for them (default: auto)",
         "MODE",
         choices=("auto", "true", "false"),
     ),

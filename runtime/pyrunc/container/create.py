@@ -80,6 +80,7 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         no_new_keyring=options.no_new_keyring,
         preserve_fds=options.preserve_fds,
         systemd=options.systemd_cgroup,
+        rootless=options.rootless,
         seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
     )
 

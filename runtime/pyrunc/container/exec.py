@@ -70,6 +70,7 @@ def exec_(options: ExecOptions) -> int:
 
 def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, int]) -> int:
     """Run PLAN in the container whose init is behind pidfd SLOTS["init"]."""
+    enters = any(op.call == "setns" for op in plan.host)
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
     before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
@@ -85,8 +86,8 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
 
         return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
     finally:
-        # The plan may have aimed our children at the container's pid namespace.
-        process.setns(own, process.CLONE_NEWPID)
+        if enters:  # the plan has aimed our children at the container's pid namespace
+            process.setns(own, process.CLONE_NEWPID)
         posix.close(own)
         posix.close(slots["init"])
         pthread_sigmask(SIG_SETMASK, before)

@@ -9,7 +9,7 @@ from pyrunc.cgroup.knobs import Write
 from pyrunc.container import store
 from pyrunc.container.merge import merged
 from pyrunc.container.saved import load, write_file
-from pyrunc.container.status import PAUSED, guard, status_of
+from pyrunc.container.status import PAUSED, guard, need_cgroup, status_of
 from pyrunc.errors import OpError
 from pyrunc.host.cgroups import read
 from pyrunc.jsonio import dumps, loads
@@ -39,6 +39,7 @@ def update(root: str, container: str, change: object) -> None:
         saved = load(directory)
         status = status_of(directory, saved)
         guard("update", saved, status)
+        need_cgroup(saved, "update")
         path = f"{directory}/{store.CONFIG}"
         document = _config(path)
         document["linux"] = document.get("linux") or {}

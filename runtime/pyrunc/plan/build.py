@@ -43,6 +43,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    namespaces.check_user(config.linux, facts)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
     # What systemd makes is not there yet when the process is forked.
@@ -53,12 +54,12 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *rdt.make(config.linux.intelRdt, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
-        *mounts.host(config, request),
+        *mounts.host(config, facts, request),
         *cgroups.open_doors(where),
         *namespaces.host(config, cgroups.birthplace(where), sysctl.kinds(config) | netdevices.kinds(config.linux)),
         *process.raise_limits(user, "/process"),
-        *namespaces.mappings(config.linux),
-        *mounts.inside(config, request),
+        *namespaces.mappings(config.linux, facts),
+        *mounts.inside(config, facts, request),
         *netdevices.host(config.linux),
         *barrier_if("cgroup", cgroups.meet(config, facts, request)),
         *terminal.host(user, "/process"),
@@ -66,21 +67,22 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *barrier(
             "ready",
             *rdt.join(rdt.groups(config.linux.intelRdt, facts, request.id).joins),
-            *process.host(user, "/process"),
+            *process.host(user, facts, "/process"),
             *scheduling.host(user, "/process"),
             Op("commit"),
         ),
     ]
     child = [
         Op("umask", (0,)),
-        *namespaces.child(config),
-        *mounts.receive(config),
+        *process.first(user, facts, "/process"),
+        *namespaces.child(config, facts),
+        *mounts.receive(config, facts),
         *rootfs.prepare(config, request),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.settle(config),
         *netdevices.child(config.linux),
         *_mounts_and_cgroup(config, facts, request),
-        *devices.child(config),
+        *devices.child(config, facts),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
         *hooks.create_container(config.hooks),
         *sysctl.child(config),
@@ -91,6 +93,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *personality.child(config.linux),
         *memorypolicy.child(config.linux.memoryPolicy),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
+        *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
         *hooks.start_container(config.hooks),
@@ -120,25 +123,26 @@ def build_exec(
     facts = process.grantable(facts, joins)
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if labels.needs_proc(added) else []),
+        *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
         *cgroups.open_doors(where),
-        *namespaces.host_exec(joins, cgroups.birthplace(where)),
+        *namespaces.host_exec(joins, facts, cgroups.birthplace(where)),
         *process.raise_limits(added, ""),
         *terminal.host(added, ""),
         *barrier(
             "ready",
             *cgroups.move(where),
             *rdt.join(groups),
-            *process.host(added, ""),
+            *process.host(added, facts, ""),
             *scheduling.host(added, ""),
             Op("commit"),
         ),
     ]
     child = [
         Op("umask", (0,)),
+        *process.first(added, facts, ""),
         *scheduling.child_exec(added.execCPUAffinity, ""),
         *cgroups.enter(where),
-        *namespaces.child_exec(joins),
+        *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
         *personality.child(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrunc.cgroup import devices, knobs, paths, units
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
+from pyrunc.errors import UnsupportedError
 from pyrunc.plan import delegate
 from pyrunc.plan.op import CHILD, Op, Slot
 
@@ -26,7 +27,27 @@ def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, .
     """Return where the container's cgroups are."""
     if request.systemd:
         return units.places(facts.cgroups, unit(config, request))
-    return paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
+    where = paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
+    return paths.writable(facts.cgroups, where) if _tolerant(config, facts, request) else where
+
+
+def seats(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
+    """Return the cgroups that the container's process will sit in: its own, and ours where it cannot have one."""
+    where = places(config, facts, request)
+    if not _tolerant(config, facts, request):
+        return where
+    made = {place.mount: place for place in where}
+    every = paths.places(facts.cgroups, "", request.id)
+    return tuple(made.get(p.mount) or p.replace(directory=paths.own(facts.cgroups, p.mount)) for p in every)
+
+
+def _tolerant(config: Config, facts: HostFacts, request: Request) -> bool:
+    """Return whether the container may do without cgroups that we may not make: nobody names them, and we are not root.
+
+    As runc: a limit in such a cgroup is an error all the same (`_limits`).
+    """
+    asked = facts.rootless if request.rootless is None else request.rootless
+    return asked and not config.linux.cgroupsPath and not request.systemd
 
 
 def unit(config: Config, request: Request) -> units.Unit:
@@ -41,7 +62,8 @@ def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """
     if not request.systemd:
         where = places(config, facts, request)
-        yield Op("make_cgroup", (where,), AT, doing="error creating cgroup")
+        if where:
+            yield Op("make_cgroup", (where,), AT, doing="error creating cgroup")
         yield from _limits(config, facts, where)
 
 
@@ -66,7 +88,9 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
     unified = facts.cgroups.unified
     rules = _rules(config)
     changes: list[Write] = []
-    if not unified:
+    if facts.rootless:
+        pass  # only the machine's root may set them; a user namespace makes no device node, and opens what its user may
+    elif not unified:
         if "devices" in facts.cgroups.v1:
             changes += [Write("devices", file, line, at) for file, line, at in devices.v1_writes(rules)]
     elif facts.cgroups.v2 is not None:
@@ -78,7 +102,22 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
         if resources.pids is not None and resources.pids.limit == 0 and config.minor >= ZERO_PIDS_SINCE:
             changes.append(Write("pids", "pids.max", "0", f"{knobs.ROOT}/pids/limit"))
     if changes:
+        _refuse_without_cgroup(changes, facts, where)
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
+
+
+def _refuse_without_cgroup(changes: list[Write], facts: HostFacts, where: tuple[Place, ...]) -> None:
+    """Refuse CHANGES in cgroups that exist on this machine, but not among WHERE, as we may not make them."""
+    made = {controller for place in where for controller in place.controllers}
+    for change in changes:
+        if facts.cgroups.unified and not where:
+            text = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
+        elif change.controller in facts.cgroups.v1 and change.controller not in made:
+            text = f"cannot set {change.controller} limit: container could not join or create cgroup"
+        else:
+            continue
+        hint = "remove the limit, or name a cgroup in cgroupsPath that this user may write"
+        raise UnsupportedError(text, pointer=change.pointer, hint=hint)
 
 
 def _rules(config: Config) -> tuple[devices.Rule, ...]:
