@@ -79,12 +79,17 @@ def marked(found: Cgroups) -> Cgroups:
     """Return FOUND, those hierarchies marked in which we may make no cgroup below our own (in version 2: beside it)."""
     v1 = {controller: _marked(hierarchy, hierarchy.own) for controller, hierarchy in found.v1.items()}
     v2 = found.v2
-    return Cgroups(v1, v2 and _marked(v2, v2.beside if found.unified else v2.own))
+    return Cgroups(v1, v2 and _marked(v2, v2.beside if found.unified else v2.own, "/cgroup.procs"))
 
 
-def _marked(found: Hierarchy, path: str) -> Hierarchy:
-    """Return FOUND, marked unless this process may write to the directory at PATH."""
-    return found if posix.access(found.directory(path), posix.W_OK) else found.replace(writable=False)
+def _marked(found: Hierarchy, path: str, file: str = "") -> Hierarchy:
+    """Return FOUND, marked unless this process may write to the directory at PATH, and to FILE there.
+
+    Version 2 looks at the latter when a process is moved below.
+    """
+    directory = found.directory(path)
+    may = posix.access(directory, posix.W_OK) and (not file or posix.access(directory + file, posix.W_OK))
+    return found if may else found.replace(writable=False)
 
 
 def all_writable(found: Cgroups) -> Cgroups:

@@ -28,6 +28,9 @@ def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, .
     if request.systemd:
         return units.places(facts.cgroups, unit(config, request))
     where = paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
+    if facts.rootless and not facts.cgroups.unified:
+        # Version 2 beside version 1 has no limits, and nobody but root may move a process into it from where it begins.
+        where = tuple(place for place in where if place.controllers != ("",))
     return paths.writable(facts.cgroups, where) if _tolerant(config, facts, request) else where
 
 
