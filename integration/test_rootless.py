@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from integration.harness.runtime import wait_for
-from integration.looking import cgroup_of, fields, interpreter, unified
+from integration.looking import cgroup_of, fields, interpreter, reachable, unified
 
 UID = 1000
 SUBUIDS = 200000  # the first of those that /etc/subuid gives the user in these tests
@@ -26,9 +26,7 @@ class Ordinary:
         self.runtime, self.directory = runtime, directory
         self.run_directory = directory / "run"
         self.run_directory.mkdir(mode=0o700)
-        for path in directory.parents:
-            if path.is_relative_to("/tmp") and path != Path("/tmp") and path.stat().st_uid == 0:
-                path.chmod(0o755)
+        reachable(directory)
         self.own(directory)
         self.become()
 

@@ -40,6 +40,8 @@ def make(places: tuple[Place, ...], *, enable: bool = True) -> None:
     """Make the directories of PLACES; ENABLE says whether to hand the controllers of version 2 down to them."""
     for place in places:
         _make(place.directory, place.mount)
+        if "" in place.controllers:
+            _refuse_threaded(place.directory)
         if enable and "" in place.controllers:
             _enable(place)
         if "cpuset" in place.controllers:
@@ -60,6 +62,27 @@ def _make(directory: str, mount: str, mode: int = 0o755) -> None:
                 raise
             # Again if it is gone by now: somebody may have removed the last container below it.
             _make(parent, mount, 0o755 | MARK)
+
+
+def _refuse_threaded(directory: str) -> None:
+    """Raise UnsupportedError if the cgroup at DIRECTORY is of threads (cgroups(7), "Thread mode").
+
+    No process with more of its own than threads could live there, memory would
+    have no limit, and below a threaded parent a new cgroup is not even valid.
+    """
+    try:
+        kind = read(f"{directory}/cgroup.type").strip()
+    except FileNotFoundError:
+        return  # the root has no type
+    if kind == "domain":
+        return
+    parent = directory.rpartition("/")[0]
+    where = f"cgroup {directory} is {kind}" if kind != "domain invalid" else f"the parent cgroup {parent} is threaded"
+    raise UnsupportedError(
+        f"a container cannot be in a threaded cgroup: {where}",
+        pointer="/linux/cgroupsPath",
+        hint="name a cgroup whose cgroup.type, and whose parent's, is domain",
+    )
 
 
 def refuse_used(places: tuple[Place, ...]) -> None:

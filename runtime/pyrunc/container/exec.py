@@ -12,6 +12,7 @@ from pyrunc.container.state import for_hooks
 from pyrunc.container.status import PAUSED, alive, guard, status_of
 from pyrunc.errors import ConfigError, StateError, UsageError
 from pyrunc.host import facts
+from pyrunc.host.cgroups import read
 from pyrunc.linux import fs, process
 from pyrunc.oci import check
 from pyrunc.oci import config as oci
@@ -172,10 +173,25 @@ def _user(text: str, base: Process, saved: Saved) -> tuple[int, int]:
     return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
 
 
+def _present(place: Place, init: int) -> Place:
+    """Return PLACE, or, where that has handed its controllers down, the cgroup that process INIT has gone to.
+
+    A cgroup of version 2 cannot have both (cgroups(7), "no internal processes"):
+    a systemd inside moves itself below at once.
+    """
+    if place.controllers != ("",) or not read(f"{place.directory}/cgroup.subtree_control").strip():
+        return place
+    for line in read(f"/proc/{init}/cgroup").splitlines():
+        number, _, path = line.split(":", 2)
+        if number == "0" and f"{place.mount}{path}".startswith(f"{place.directory}/"):
+            return place.replace(directory=f"{place.mount}{path}")
+    return place
+
+
 def _places(saved: Saved, asked: str) -> tuple[Place, ...]:
     """Return the container's cgroups, or for ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
     if not asked:
-        return saved.places
+        return tuple(_present(place, saved.pid) for place in saved.places)
     names, colon, path = asked.rpartition(":")
     wanted = names.split(",") if colon else []
     parts = [part for part in path.split("/") if part]

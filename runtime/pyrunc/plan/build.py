@@ -48,6 +48,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     filters = config.linux.seccomp
     # What systemd makes is not there yet when the process is forked.
     where = () if request.systemd else cgroups.places(config, facts, request)
+    limits = config.linux.resources
     host = [
         *cgroups.make(config, facts, request),
         *delegate.host(config, facts, where),
@@ -55,8 +56,8 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, facts, request),
-        *cgroups.open_doors(where),
-        *namespaces.host(config, cgroups.birthplace(where), sysctl.kinds(config) | netdevices.kinds(config.linux)),
+        *cgroups.open_doors(where, limits),
+        *namespaces.host(config, cgroups.birthplace(where, limits), sysctl.kinds(config) | netdevices.kinds(config.linux)),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
         *mounts.inside(config, facts, request),
@@ -124,13 +125,13 @@ def build_exec(
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
-        *cgroups.open_doors(where),
-        *namespaces.host_exec(joins, facts, cgroups.birthplace(where)),
+        *cgroups.open_doors(where, linux.resources),
+        *namespaces.host_exec(joins, facts, cgroups.birthplace(where, linux.resources)),
         *process.raise_limits(added, ""),
         *terminal.host(added, ""),
         *barrier(
             "ready",
-            *cgroups.move(where),
+            *cgroups.move(where, linux.resources),
             *rdt.join(groups),
             *process.host(added, facts, ""),
             *scheduling.host(added, ""),
