@@ -92,6 +92,10 @@ def refuse_used(places: tuple[Place, ...]) -> None:
             found = read(f"{place.directory}/{PROCS}").split()
         except FileNotFoundError:
             continue
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                _refuse_threaded(place.directory)
+            raise
         if found:
             raise StateError(
                 f"container's cgroup is not empty: {len(found)} process(es) found in {place.directory}",

@@ -23,7 +23,7 @@ class Saved(Record):
     `pid` is 0 until its init is ready; `start` is that process's start time
     in clock ticks since boot (proc(5)), which tells it from a later process
     of the same pid.  `hooks` are the kinds that later commands must run,
-    `joins` the types of namespaces that its config names, `unit` is systemd's,
+    `joins` the types of namespaces that its config names, `unit` is systemd's (the user's own if `user_unit`),
     `resctrl_joins` are the groups of resctrl that its processes join, `resctrl_owns`
     those of them to remove, `listener` is path and metadata of a seccomp agent, if
     `start` must tell one.
@@ -42,6 +42,7 @@ class Saved(Record):
     own_pid_namespace: bool = True
     hooks: tuple[str, ...] = ()
     unit: str = ""
+    user_unit: bool = False
     resctrl_joins: tuple[str, ...] = ()
     resctrl_owns: tuple[str, ...] = ()
     listener: tuple[str, ...] = ()

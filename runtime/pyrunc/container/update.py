@@ -84,7 +84,7 @@ def _tell_systemd(saved: Saved, changes: list[Write], old: Resources, new: Resou
     if rules != devices.rules(old.devices):
         found = (*found, *properties.of_devices(rules))
     if found:
-        systemd.change(saved.unit, found)
+        systemd.change(saved.unit, found, user=saved.user_unit)
 
 
 def _unified(places: tuple[Place, ...]) -> bool:

@@ -29,6 +29,7 @@ class HostFacts(Record):
     uid: int = 0
     gid: int = 0
     nested: bool = False
+    manager: str = ""  # the path of the cgroup of the user's own systemd, where that is asked
 
     @property
     def rootless(self) -> bool:

@@ -27,7 +27,7 @@ BIRTHPLACE = Slot("birthplace")
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
     """Return where the container's cgroups are."""
     if request.systemd:
-        return units.places(facts.cgroups, unit(config, request))
+        return units.places(facts.cgroups, unit(config, facts, request), facts.manager)
     where = paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
     if facts.rootless and not facts.cgroups.unified:
         # Version 2 beside version 1 has no limits, and nobody but root may move a process into it from where it begins.
@@ -45,18 +45,26 @@ def seats(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ..
     return tuple(made.get(p.mount) or p.replace(directory=paths.own(facts.cgroups, p.mount)) for p in every)
 
 
+def rootless(facts: HostFacts, request: Request) -> bool:
+    """Return whether this is to be done as by an ordinary user: so it was asked for, or is one."""
+    return facts.rootless if request.rootless is None else request.rootless
+
+
 def _tolerant(config: Config, facts: HostFacts, request: Request) -> bool:
     """Return whether the container may do without cgroups that we may not make: nobody names them, and we are not root.
 
     As runc: a limit in such a cgroup is an error all the same (`_limits`).
     """
-    asked = facts.rootless if request.rootless is None else request.rootless
-    return asked and not config.linux.cgroupsPath and not request.systemd
+    return rootless(facts, request) and not config.linux.cgroupsPath and not request.systemd
 
 
-def unit(config: Config, request: Request) -> units.Unit:
-    """Return the scope of the container, where systemd makes the cgroups."""
-    return units.unit(config.linux.cgroupsPath, request.id)
+def unit(config: Config, facts: HostFacts, request: Request) -> units.Unit:
+    """Return the scope of the container, where systemd makes the cgroups; an ordinary user has a systemd of its own."""
+    user = rootless(facts, request)
+    if user and not facts.cgroups.unified:
+        hint = "leave --systemd-cgroup out"
+        raise UnsupportedError("cannot use rootless systemd cgroups manager on cgroup v1", pointer=AT, hint=hint)
+    return units.unit(config.linux.cgroupsPath, request.id, user=user)
 
 
 def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
@@ -76,7 +84,7 @@ def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     where = places(config, facts, request)
     if not request.systemd:
         return move(where, config.linux.resources)
-    scope = unit(config, request)
+    scope = unit(config, facts, request)
     doing = "error creating cgroup"
     return [
         Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=doing),
@@ -136,7 +144,8 @@ def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:
 
     unified = facts.cgroups.unified
     changes = knobs.writes(config.linux.resources, unified=unified) if config.linux.resources is not None else []
-    found = (*properties.of_devices(_rules(config)), *properties.of_writes(changes, unified=unified))
+    devices_too = () if facts.rootless else properties.of_devices(_rules(config))
+    found = (*devices_too, *properties.of_writes(changes, unified=unified))
     return (*found, *annotated.properties(config.annotations))
 
 
@@ -206,6 +215,8 @@ def _counts(limits: Resources | None) -> bool:
     if limits is None:
         return False
     memory, cpu, pids = limits.memory, limits.cpu, limits.pids
-    asked = (memory and memory.limit, memory and memory.swap, cpu and cpu.quota)
-    processes = pids is not None and pids.limit is not None and pids.limit >= 0
-    return any(value is not None and value > 0 for value in asked) or processes or bool(limits.unified)
+    if memory is not None and ((memory.limit or 0) > 0 or (memory.swap or 0) > 0):
+        return True
+    if cpu is not None and (cpu.quota or 0) > 0:
+        return True
+    return bool(limits.unified) or (pids is not None and pids.limit is not None and pids.limit >= 0)
