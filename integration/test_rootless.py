@@ -6,87 +6,16 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from integration.harness.ordinary import UID
 from integration.harness.runtime import wait_for
-from integration.looking import cgroup_of, fields, interpreter, reachable, unified
+from integration.looking import cgroup_of, fields, unified
 
-UID = 1000
 SUBUIDS = 200000  # the first of those that /etc/subuid gives the user in these tests
 MIB = 1 << 20
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nordinary:x:1000:1000::/:/bin/sh\n"
-
-
-class Ordinary:
-    """Lets RUNTIME be run by user 1000, in a directory of its own."""
-
-    def __init__(self, runtime: Any, directory: Path) -> None:
-        self.runtime, self.directory = runtime, directory
-        self.run_directory = directory / "run"
-        self.run_directory.mkdir(mode=0o700)
-        reachable(directory)
-        self.own(directory)
-        self.become()
-
-    def become(self, *before: str) -> None:
-        """Run the runtime as the user, from within BEFORE."""
-        setpriv = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
-        environment = ("env", "-u", "DBUS_SESSION_BUS_ADDRESS", f"XDG_RUNTIME_DIR={self.run_directory}", f"HOME={self.directory}")
-        self.runtime.prefix = (*before, *setpriv, *environment)
-
-    def own(self, path: Path) -> None:
-        """Give PATH, and all below it, to the user."""
-        subprocess.run(["chown", "-R", f"{UID}:{UID}", str(path)], check=True)
-
-    def bundle(self, b: Any) -> Any:
-        """Give B the configuration that `spec --rootless` writes for the user, with B's own process and root."""
-        config = b.path / "config.json"
-        config.unlink()
-        self.own(b.path)
-        self.runtime("spec", "--rootless", "--bundle", str(b.path))
-        made = json.loads(config.read_text())
-        made["process"] |= {"args": b.process["args"], "env": ["PATH=/bin"], "terminal": False}
-        made["root"]["readonly"] = False
-        b.config = made
-        return b
-
-    def save(self, b: Any) -> str:
-        """Save B, without a cgroupsPath unless it names one; return the id to use."""
-        name = str(self.runtime.new_id())
-        b.save()
-        return name
-
-    def run(self, b: Any, *general: str, check: bool = True) -> Any:
-        """Run B in the foreground."""
-        name = self.save(b)
-        return self.runtime(*general, "run", "--bundle", str(b.path), name, check=check)
-
-    def start(self, b: Any) -> str:
-        """Create and start B; return its id."""
-        name = self.save(b)
-        log = self.directory / f"{name}.log"
-        words = ("--log", str(log), "create", "--bundle", str(b.path), name)
-        done = self.runtime(*words, check=False, stdout=-3, stderr=-3)
-        assert done.returncode == 0, log.read_text()
-        self.runtime("start", name)
-        return name
-
-    def without_cgroups(self, b: Any, *general: str) -> str:
-        """Check that B is refused, and return what was said."""
-        done = self.run(b, *general, check=False)
-        assert done.returncode != 0, done
-        return str(done.stderr)
-
-
-@pytest.fixture
-def ordinary(runtime, tmp_path):
-    if runtime.name == "pyrunc":
-        for path in (interpreter(runtime), Path(runtime.binary)):
-            if not all(each.stat().st_mode & 0o005 == 0o005 for each in (path, *path.parents)):
-                pytest.skip(f"user {UID} may not read {path}: use another interpreter")
-    return Ordinary(runtime, tmp_path)
 
 
 # Who it is

@@ -353,7 +353,10 @@ def test_device_rules_change_by_what_differs():
     assert found == [("devices.allow", "b 8:0 w"), ("devices.allow", "c 7:7 m"), ("devices.deny", "c 10:229 mw")]
     everything = (devices.Rule(True, "a", -1, -1, "rwm"),)
     assert [line[:2] for line in devices.v1_change(present, everything)] == [("devices.allow", "a")]
-    assert devices.v1_change("a *:* rwm\n", everything) == []
+    assert [line[:2] for line in devices.v1_change("a *:* rwm\n", everything)] == [("devices.allow", "a")]
+    hole = (*everything, devices.Rule(False, "c", 10, 229, "rw"))
+    lines = [line[:2] for line in devices.v1_change("a *:* rwm\n", hole)]
+    assert lines == [("devices.allow", "a"), ("devices.deny", "c 10:229 rw")]
     assert devices.v1_change("a *:* rwm\n", rules())[0][:2] == ("devices.deny", "a")
 
 

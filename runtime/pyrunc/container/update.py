@@ -10,7 +10,7 @@ from pyrunc.container import store
 from pyrunc.container.merge import merged
 from pyrunc.container.saved import load, write_file
 from pyrunc.container.status import PAUSED, guard, need_cgroup, status_of
-from pyrunc.errors import OpError
+from pyrunc.errors import OpError, PyruncError
 from pyrunc.host.cgroups import read
 from pyrunc.jsonio import dumps, loads
 from pyrunc.oci.resources import resources
@@ -117,23 +117,40 @@ def _apply(
             reason = (error.strerror or "").lower()
             raise OpError(f"error setting device rules: {reason}", errno=error.errno or 0, pointer=devices.AT) from None
     else:
-        _with_devices(places, changes, rules, stopped=stopped)
+        _with_devices(places, changes, devices.rules(old.devices), rules, stopped=stopped)
     return changes
 
 
-def _with_devices(places: tuple[Place, ...], changes: list[Write], rules: tuple[devices.Rule, ...], *, stopped: bool) -> None:
+def _with_devices(
+    places: tuple[Place, ...],
+    changes: list[Write],
+    before: tuple[devices.Rule, ...],
+    rules: tuple[devices.Rule, ...],
+    *,
+    stopped: bool,
+) -> None:
     """Make CHANGES, and let version 1 decide by RULES: to everything or from it, while the container stands still.
 
-    On that way the kernel denies everything for a moment.
+    On that way the kernel denies everything, or nothing, for a moment; the way
+    back, to the rules BEFORE, begins with everything denied.
     """
     where = next((place.directory for place in places if "devices" in place.controllers), "")
     present = read(f"{where}/devices.list") if where else ""
-    lines = [Write("devices", file, line, at) for file, line, at in devices.v1_change(present, rules)]
+    lines = _writes(devices.v1_change(present, rules))
     stop = not stopped and any(line.value == "a" for line in lines)
     if stop:
         fs.set_frozen(places, frozen=True)
     try:
         limits.update(places, changes + lines)
+    except PyruncError:
+        if stop:
+            limits.apply(places, tuple(_writes(devices.v1_writes(before))))
+        raise
     finally:
         if stop:
             fs.set_frozen(places, frozen=False)
+
+
+def _writes(lines: list[tuple[str, str, str]]) -> list[Write]:
+    """Return LINES for the devices controller as writes."""
+    return [Write("devices", file, line, at) for file, line, at in lines]
