@@ -83,8 +83,8 @@ _LIMITS = (
     Option(("kernel-memory",), "ignored: kernels do not limit it any more", "SIZE"),
     Option(("kernel-memory-tcp",), "memory for TCP buffers (version 1)", "SIZE"),
     Option(("pids-limit",), "number of processes and threads; -1 is unlimited", "N"),
-    Option(("l3-cache-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
-    Option(("mem-bw-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
+    Option(("l3-cache-schema",), "parts of the cache to use, such as L3:0=7f0;1=1f (resctrl)", "SCHEMA"),
+    Option(("mem-bw-schema",), "percentage of memory bandwidth, such as MB:0=20;1=70 (resctrl)", "SCHEMA"),
 )
 COMMANDS = (
     Command("create", "create a container, ready to start", options=_CREATION, example="pyrunc create -b /bundle web"),

@@ -21,42 +21,80 @@ if TYPE_CHECKING:
 
     from pyrunc.cgroup.paths import Place
     from pyrunc.container.saved import Saved
+    from pyrunc.container.schemata import Schemata
     from pyrunc.oci.resources import Resources
 
 
-def update(root: str, container: str, change: object) -> None:
-    """Set the limits of CONTAINER that CHANGE names, a document like /linux/resources; the rest stays.
+PENDING = "update.json"  # what is being changed: there after an update only if that was killed
+
+
+def update(root: str, container: str, change: object, schemata: Schemata | None = None) -> None:
+    """Set the limits of CONTAINER that CHANGE names, a document like /linux/resources, and SCHEMATA; the rest stays.
 
     Zero means unchanged, -1 unlimited.  Either all is changed, and remembered
-    in the container's configuration, or nothing.  Device rules that deny
-    everything are what engines send along, and mean nothing here.  Raises
-    StateError unless the container is created, running or paused.
+    in the container's configuration, or nothing; what a killed update has left
+    half done, the next one completes.  Device rules that deny everything are
+    what engines send along, and mean nothing here.  Raises StateError unless
+    the container is created, running or paused.
     """
     directory = store.directory(root, container)
-    asked: Resources = resources(change, knobs.ROOT)
+    resources(change, knobs.ROOT)  # what is none is told before anything else
     lock = store.lock(directory)
     try:
         saved = load(directory)
         status = status_of(directory, saved)
         guard("update", saved, status)
         need_cgroup(saved, "update")
-        path = f"{directory}/{store.CONFIG}"
-        document = _config(path)
-        document["linux"] = document.get("linux") or {}
-        old = document["linux"].get("resources") or {}
-        new = _merged(old, change, asked)
-        before, after = resources(old, knobs.ROOT), resources(new, knobs.ROOT)
-        changes = _apply(saved.places, before, after, asked, stopped=status == PAUSED)
-        if saved.unit:
-            _tell_systemd(saved, changes, before, after)
-        document["linux"]["resources"] = new
-        write_file(path, dumps(document).encode())
+        with_pending = _pending(f"{directory}/{PENDING}", change)
+        asked = resources(with_pending, knobs.ROOT)
+        write_file(f"{directory}/{PENDING}", dumps(with_pending).encode())
+        try:
+            _update(directory, saved, with_pending, asked, schemata, stopped=status == PAUSED)
+        finally:
+            posix.unlink(f"{directory}/{PENDING}")
     finally:
         posix.close(lock)
 
 
+def _pending(path: str, change: Any) -> Any:
+    """Return CHANGE, added to the one in the file at PATH that an update was killed in the middle of, if there is one."""
+    try:
+        posix.stat(path)
+    except FileNotFoundError:
+        return change
+    return merged(_config(path), change)
+
+
+def _update(
+    directory: str, saved: Saved, change: object, asked: Resources, schemata: Schemata | None, *, stopped: bool
+) -> None:
+    """Do what `update` does, under the lock of DIRECTORY; STOPPED says that the container is paused."""
+    path = f"{directory}/{store.CONFIG}"
+    document = _config(path)
+    linux = document["linux"] = document.get("linux") or {}
+    old = linux.get("resources") or {}
+    new = _merged(old, change, asked)
+    before, after = resources(old, knobs.ROOT), resources(new, knobs.ROOT)
+    undo = None
+    if schemata is not None:
+        from pyrunc.container import schemata as rdt
+
+        undo = rdt.Change(directory, saved, schemata)
+        linux["intelRdt"] = rdt.document(linux.get("intelRdt"), schemata)
+    try:
+        changes = _apply(saved.places, before, after, asked, stopped=stopped)
+    except BaseException:
+        if undo is not None:
+            undo.undo()
+        raise
+    if saved.unit:
+        _tell_systemd(saved, changes, before, after)
+    linux["resources"] = new
+    write_file(path, dumps(document).encode())
+
+
 def _config(path: str) -> Any:
-    """Return the configuration that the container was made from, and updated."""
+    """Return the JSON document in the file at PATH: the configuration that the container was made from, and updated."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
         return loads(posix.read(fd, store.CONFIG_MAX), path)

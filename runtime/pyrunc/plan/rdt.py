@@ -50,7 +50,7 @@ def make(wanted: IntelRdt | None, facts: HostFacts, container: str) -> Iterator[
     if wanted is None:
         return
     where, doing = groups(wanted, facts, container), "error making resctrl group"
-    writes = tuple(_writes(wanted))
+    writes = tuple(lines_of(wanted))
     if not wanted.closID:
         yield Op("make_resctrl_class", (where.joins[0], writes), AT, doing=doing)
     else:
@@ -66,7 +66,7 @@ def join(directories: tuple[str, ...]) -> list[Op]:
     return [Op("join_resctrl", (directories, CHILD), AT, doing="error joining resctrl group")]
 
 
-def _writes(wanted: IntelRdt) -> Iterator[tuple[str, ...]]:
+def lines_of(wanted: IntelRdt) -> Iterator[tuple[str, ...]]:
     """Yield the lines of each write to schemata: those of the older fields, then those of `schemata`.
 
     A memBwSchema replaces the MB lines of l3CacheSchema.
