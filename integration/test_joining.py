@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.harness.crash import Call, Victim
+from integration.harness.crash import Victim
 from integration.harness.runtime import SECONDS, wait_for
 from integration.looking import cgroup_of
 
@@ -17,12 +17,17 @@ TOP = Path("/sys/fs/cgroup")
 LATER = [{"memory": {"limit": 64 << 20}}, {"pids": {"limit": 9}}, {"cpu": {"quota": 50000}}, {"unified": {"memory.high": "64000000"}}]
 
 
-def born_in(runtime, *words):
-    """Run WORDS, stop the runtime as it comes back from its fork, and return the cgroup that the new process is in then.
+def born_in(runtime, *words, undo=()):
+    """Run WORDS, stop the runtime right after its fork, and return the cgroup that the new process is in then.
 
-    Nobody but the runtime could move that process; afterwards the runtime goes on.
+    Nobody but the runtime could have moved that process; afterwards the runtime goes on.  They are run twice, and UNDO in
+    between: the first time tells which system call comes after the fork, as a fork itself cannot be stopped at.
     """
-    stopped = Victim(runtime).stop_at(Call("clone3", 1), *words)
+    victim = Victim(runtime)
+    after = next(call for call in victim.calls(*words, after="clone3(") if call.name == "rt_sigprocmask")
+    if undo:
+        runtime(*undo)
+    stopped = victim.stop_at(after, *words)
     try:
         found = cgroup_of(stopped.init(), "")
     finally:
@@ -38,7 +43,7 @@ def test_without_limits_it_is_born_there(runtime, bundle):
     b = bundle()
     name = runtime.prepare(b)
     there = TOP / f"{name}-parent" / name
-    assert born_in(runtime, "create", "--bundle", str(b.path), name) == there
+    assert born_in(runtime, "create", "--bundle", str(b.path), name, undo=("delete", "--force", name)) == there
     runtime("start", name)
     assert born_in(runtime, "exec", "-d", name, "sleep", "1000") == there
     assert cgroup_of(runtime.pid(name), "") == there
@@ -51,11 +56,11 @@ def test_where_it_would_be_counted_it_comes_late(runtime, bundle, resources):
     b.linux["resources"] |= resources
     name = runtime.prepare(b)
     there = TOP / f"{name}-parent" / name
-    assert born_in(runtime, "create", "--bundle", str(b.path), name) == cgroup_of("self", "")
+    assert born_in(runtime, "create", "--bundle", str(b.path), name, undo=("delete", "--force", name)) == cgroup_of("self", "")
     assert cgroup_of(runtime.pid(name), "") == there
     runtime("start", name)
     assert born_in(runtime, "exec", "-d", name, "sleep", "1000") == cgroup_of("self", "")
-    assert len((there / "cgroup.procs").read_text().split()) == 2
+    assert len((there / "cgroup.procs").read_text().split()) == 3  # its init, and each of both execs
 
 
 @pytest.mark.pyrunc_only("1.1 needs pids for its own threads")
