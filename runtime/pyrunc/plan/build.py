@@ -48,7 +48,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     filters = config.linux.seccomp
     # What systemd makes is not there yet when the process is forked.
     where = () if request.systemd else cgroups.places(config, facts, request)
-    limits = config.linux.resources
+    late = cgroups.counts(config.linux.resources)
     host = [
         *cgroups.make(config, facts, request),
         *delegate.host(config, facts, where),
@@ -56,8 +56,8 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, facts, request),
-        *cgroups.open_doors(where, limits),
-        *namespaces.host(config, cgroups.birthplace(where, limits), sysctl.kinds(config) | netdevices.kinds(config.linux)),
+        *cgroups.open_doors(where, late=late),
+        *namespaces.host(config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | netdevices.kinds(config.linux)),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
         *mounts.inside(config, facts, request),
@@ -122,16 +122,18 @@ def build_exec(
     """
     filters = linux.seccomp
     facts = process.grantable(facts, joins)
+    # An affinity for the time before the cgroup needs such a time.
+    late = cgroups.counts(linux.resources) or scheduling.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
-        *cgroups.open_doors(where, linux.resources),
-        *namespaces.host_exec(joins, facts, cgroups.birthplace(where, linux.resources)),
+        *cgroups.open_doors(where, late=late),
+        *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),
         *process.raise_limits(added, ""),
         *terminal.host(added, ""),
         *barrier(
             "ready",
-            *cgroups.move(where, linux.resources),
+            *cgroups.move(where, late=late),
             *rdt.join(groups),
             *process.host(added, facts, ""),
             *scheduling.host(added, ""),

@@ -83,7 +83,7 @@ def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     """Return the host's side of barrier cgroup: move the process where it could not get by itself."""
     where = places(config, facts, request)
     if not request.systemd:
-        return move(where, config.linux.resources)
+        return move(where, late=counts(config.linux.resources))
     scope = unit(config, facts, request)
     doing = "error creating cgroup"
     return [
@@ -156,25 +156,25 @@ def _program(rules: tuple[devices.Rule, ...]) -> bytes:
     return bpf.program(rules)
 
 
-def open_doors(where: tuple[Place, ...], limits: Resources | None) -> Iterator[Op]:
-    """Yield the ops that open, before the fork, what a process joins the cgroups at WHERE by, which have LIMITS.
+def open_doors(where: tuple[Place, ...], *, late: bool) -> Iterator[Op]:
+    """Yield the ops that open, before the fork, what a process joins the cgroups at WHERE by.
 
     A write of "0" to `tasks` moves just the writer, for which the kernel takes
     no lock; a write to cgroup.procs waits for an RCU grace period, 10 ms and
     more.  Version 2 has no such file, but a process can be born there
-    (clone3(2), CLONE_INTO_CGROUP, since Linux 5.7).
+    (clone3(2), CLONE_INTO_CGROUP, since Linux 5.7), unless it is to come LATE.
     """
     doing = "error joining cgroup"
     for index, place in enumerate(where):
         if place.controllers != ("",):
             yield Op("open_tasks", (place.directory,), AT, Slot(f"tasks{index}"), doing)
-    if _born_in_v2(where, limits):
+    if _born_in_v2(where, late=late):
         yield Op("open_directory", (where[-1].directory,), AT, BIRTHPLACE, doing)
 
 
-def birthplace(where: tuple[Place, ...], limits: Resources | None) -> Slot | None:
+def birthplace(where: tuple[Place, ...], *, late: bool) -> Slot | None:
     """Return the slot of the version 2 cgroup to fork into, None where the process is moved there later."""
-    return BIRTHPLACE if _born_in_v2(where, limits) else None
+    return BIRTHPLACE if _born_in_v2(where, late=late) else None
 
 
 def enter(where: tuple[Place, ...]) -> Iterator[Op]:
@@ -184,30 +184,31 @@ def enter(where: tuple[Place, ...]) -> Iterator[Op]:
         yield Op("join_cgroup", doors, AT, doing="error joining cgroup")
 
 
-def move(where: tuple[Place, ...], limits: Resources | None) -> list[Op]:
+def move(where: tuple[Place, ...], *, late: bool) -> list[Op]:
     """Return the host's op that moves the process into version 2, as late as may be, where it is not born there."""
-    if not where or _born_in_v2(where, limits) or where[-1].controllers != ("",):
+    if not where or _born_in_v2(where, late=late) or where[-1].controllers != ("",):
         return []
     return [Op("move_to_cgroup", (where[-1].directory, CHILD), AT, doing="error joining cgroup")]
 
 
-def _born_in_v2(where: tuple[Place, ...], limits: Resources | None) -> bool:
+def _born_in_v2(where: tuple[Place, ...], *, late: bool) -> bool:
     """Return whether the process starts its life in its cgroup of version 2.
 
     Then there is no moment in which it, or what it starts, is outside, and no
     grace period to wait for.  But what it uses as our fork counts as the
     container's: the pages that it copies stay charged until the execve, and no
-    later move takes a charge along.  So not where LIMITS count such things: a
-    container of 2 MiB could not start, and an exec into a full one would kill
-    somebody in it, or be refused for lack of a pid.  There it is moved at the last
-    barrier before it is the container's.  On a hybrid host version 2 counts nothing.
+    later move takes a charge along.  So not where limits count such things
+    (`counts`): a container of 2 MiB could not start, and an exec into a full one
+    would kill somebody in it, or be refused for lack of a pid.  There it comes
+    LATE: it is moved at the last barrier before it is the container's.  On a
+    hybrid host version 2 counts nothing.
     """
     if not where or where[-1].controllers != ("",):
         return False
-    return len(where) > 1 or not _counts(limits)
+    return len(where) > 1 or not late
 
 
-def _counts(limits: Resources | None) -> bool:
+def counts(limits: Resources | None) -> bool:
     """Return whether LIMITS are about what the runtime itself uses before the program runs: memory, time, processes.
 
     A file of `unified` may be about anything.
