@@ -9,13 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from integration.harness.ordinary import UID
+from integration.harness.ordinary import UID, public_directory
 from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, fields, unified
 
 SUBUIDS = 200000  # the first of those that /etc/subuid gives the user in these tests
 MIB = 1 << 20
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nordinary:x:1000:1000::/:/bin/sh\n"
+
+
+@pytest.fixture
+def tmp_path():
+    with public_directory() as path:
+        yield path
 
 
 # Who it is
@@ -35,8 +41,7 @@ def test_its_life(ordinary, bundle, runtime):
     name = ordinary.save(b)
     runtime("create", "--bundle", str(b.path), name, stdout=-3, stderr=-3)
     assert runtime.status(name) == "created"
-    if runtime.name == "pyrunc":  # 1.1 may not enter a waiting init as a user
-        assert runtime.exec(name, "echo", "early").stdout == "early\n"
+    assert runtime.exec(name, "echo", "early").stdout == "early\n"
     runtime("start", name)
     wait_for((b.rootfs / "data/up").exists, "the program to begin")
     inside = fields(runtime.exec(name, "cat", "/proc/self/status").stdout)

@@ -12,7 +12,7 @@ import pytest
 
 from integration.harness.crash import Victim, log_path
 from integration.harness.leaks import cgroup_directories
-from integration.harness.ordinary import UID
+from integration.harness.ordinary import UID, public_directory
 from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, unified
 
@@ -200,6 +200,12 @@ def test_nothing_stays_when_the_runtime_is_killed(runtime, bundle, part):
 
 
 # The user's own systemd
+
+
+@pytest.fixture
+def tmp_path():
+    with public_directory() as path:
+        yield path
 
 
 @pytest.fixture

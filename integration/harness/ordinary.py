@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +15,21 @@ import pytest
 from integration.looking import interpreter, reachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from integration.harness.bundle import Bundle
     from integration.harness.runtime import Done, Runtime
 
 UID = 1000
+
+
+@contextlib.contextmanager
+def public_directory() -> Iterator[Path]:
+    """Yield a directory that every user may reach; what pytest makes, each start of another pytest closes again."""
+    path = Path(tempfile.mkdtemp(prefix="pyrunc-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 class Ordinary:
