@@ -117,7 +117,7 @@ def test_state_is_below_the_runtime_directory(ordinary, bundle, runtime):
     subprocess.run([*command, "create", "--bundle", str(b.path), name], check=True, stdin=-3, stdout=-3, stderr=-3, timeout=60)
     try:
         where = ordinary.run_directory / runtime.name
-        assert (where / name / "state.json").exists()
+        assert (where / name / "state").exists()
         assert where.stat().st_mode & 0o7777 == 0o1700
     finally:
         subprocess.run([*command, "delete", "--force", name], check=True, timeout=60)

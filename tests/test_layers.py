@@ -17,7 +17,7 @@ LAYERS = (
     {"cgroup", "seccomp"},
     {"plan"},
     {"run"},
-    {"container"},
+    {"container", "install"},
     {"cli"},
     {"image"},
     {"boot"},

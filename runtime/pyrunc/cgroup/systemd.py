@@ -132,6 +132,15 @@ def user_cgroup() -> str:
         manager.close()
 
 
+def attach(name: str, pid: int) -> None:
+    """Move process PID into unit NAME of the user's own systemd.  Raises OpError."""
+    manager = Manager(user=True)
+    try:
+        manager.call("AttachProcessesToUnit", "ssau", name, "", [pid])
+    finally:
+        manager.close()
+
+
 def change(name: str, properties: tuple[Property, ...], *, user: bool) -> None:
     """Set PROPERTIES of unit NAME, until it stops.  Raises OpError."""
     manager = Manager(user=user)

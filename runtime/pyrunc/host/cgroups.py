@@ -6,8 +6,6 @@ import posix
 
 from pyrunc.record import Record
 
-FILE_MAX = 1 << 20
-
 
 class Hierarchy(Record):
     """One mounted hierarchy: its mount point, this process's own path below that, and whether it may make cgroups there."""
@@ -103,15 +101,3 @@ def _below(path: str, root: str) -> str:
     if root != "/" and (path + "/").startswith(root + "/"):
         return path[len(root) :] or "/"
     return path
-
-
-def read(path: str) -> str:
-    """Return the text of small kernel file PATH."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        parts = []
-        while part := posix.read(fd, FILE_MAX):
-            parts.append(part)
-        return str(b"".join(parts), "utf-8", "surrogateescape")
-    finally:
-        posix.close(fd)

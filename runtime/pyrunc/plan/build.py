@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError
 from pyrunc.plan import (
+    affinity,
     cgroups,
     delegate,
     devices,
     hooks,
     labels,
     masks,
-    memorypolicy,
     mounts,
     namespaces,
-    netdevices,
-    personality,
     process,
-    rdt,
+    rare,
     rootfs,
-    scheduling,
     seccomp,
     sysctl,
     terminal,
@@ -52,24 +49,26 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     host = [
         *cgroups.make(config, facts, request),
         *delegate.host(config, facts, where),
-        *rdt.make(config.linux.intelRdt, facts, request.id),
+        *rare.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, facts, request),
         *cgroups.open_doors(where, late=late),
-        *namespaces.host(config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | netdevices.kinds(config.linux)),
+        *namespaces.host(
+            config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | rare.network_kinds(config.linux)
+        ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
         *mounts.inside(config, facts, request),
-        *netdevices.host(config.linux),
+        *rare.move_devices(config.linux),
         *barrier_if("cgroup", cgroups.meet(config, facts, request)),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier(
             "ready",
-            *rdt.join(rdt.groups(config.linux.intelRdt, facts, request.id).joins),
+            *rare.join_resctrl(rare.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
-            *scheduling.host(user, "/process"),
+            *rare.scheduling(user, "/process"),
             Op("commit"),
         ),
     ]
@@ -81,7 +80,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *rootfs.prepare(config, request),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.settle(config),
-        *netdevices.child(config.linux),
+        *rare.await_devices(config.linux),
         *_mounts_and_cgroup(config, facts, request),
         *devices.child(config, facts),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
@@ -90,9 +89,9 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
-        *scheduling.child(),
-        *personality.child(config.linux),
-        *memorypolicy.child(config.linux.memoryPolicy),
+        *affinity.child(),
+        *rare.personality(config.linux),
+        *rare.memory_policy(config.linux),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
         *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
@@ -112,18 +111,19 @@ def build_exec(
     facts: HostFacts,
     request: Request,
     groups: tuple[str, ...] = (),
+    unit: str = "",
 ) -> Plan:
     """Return the plan of one more process, ADDED, in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; WHERE are the cgroups, GROUPS those of resctrl; LINUX is
-    of its config.  Pointers are into the process document, whose root is "",
+    container's init; WHERE are the cgroups, or UNIT the scope of the user's
+    own systemd; GROUPS are those of resctrl; LINUX is of its config.  Pointers are into the process document, whose root is "",
     and that config.
     """
     filters = linux.seccomp
     facts = process.grantable(facts, joins)
     # An affinity for the time before the cgroup needs such a time.
-    late = cgroups.counts(linux.resources) or scheduling.has_initial(added.execCPUAffinity)
+    late = bool(unit) or cgroups.counts(linux.resources) or affinity.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
@@ -133,26 +133,26 @@ def build_exec(
         *terminal.host(added, ""),
         *barrier(
             "ready",
-            *cgroups.move(where, late=late),
-            *rdt.join(groups),
+            *(cgroups.attach(unit) if unit else cgroups.move(where, late=late)),
+            *rare.join_resctrl(groups),
             *process.host(added, facts, ""),
-            *scheduling.host(added, ""),
+            *rare.scheduling(added, ""),
             Op("commit"),
         ),
     ]
     child = [
         Op("umask", (0,)),
         *process.first(added, facts, ""),
-        *scheduling.child_exec(added.execCPUAffinity, ""),
+        *affinity.child_exec(added.execCPUAffinity, ""),
         *cgroups.enter(where),
         *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
-        *personality.child(linux),
+        *rare.personality(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
         Op("barrier", ("ready",)),
         # In the cgroup by now, from whose processors and nodes these choose.
-        *scheduling.joined_exec(added.execCPUAffinity, ""),
-        *memorypolicy.child(linux.memoryPolicy),
+        *affinity.joined_exec(added.execCPUAffinity, ""),
+        *rare.memory_policy(linux),
         Op("announce_exec"),
         *process.last(added, facts, filters, at=""),
     ]

@@ -135,7 +135,8 @@ def _refuse_without_cgroup(changes: list[Write], facts: HostFacts, where: tuple[
 def _rules(config: Config) -> tuple[devices.Rule, ...]:
     """Return the device rules."""
     resources = config.linux.resources
-    return devices.rules(resources.devices if resources is not None else ())
+    rules = devices.rules(resources.devices if resources is not None else ())
+    return (*rules, *devices.for_nodes(rules, config.linux.devices))
 
 
 def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:
@@ -189,6 +190,14 @@ def move(where: tuple[Place, ...], *, late: bool) -> list[Op]:
     if not where or _born_in_v2(where, late=late) or where[-1].controllers != ("",):
         return []
     return [Op("move_to_cgroup", (where[-1].directory, CHILD), AT, doing="error joining cgroup")]
+
+
+def attach(unit: str) -> list[Op]:
+    """Return the host's op that has the user's systemd move the process into its UNIT.
+
+    Who is not in that systemd's part of the tree may not move a process there himself.
+    """
+    return [Op("attach_to_unit", (unit, CHILD), AT, doing="error joining cgroup")]
 
 
 def _born_in_v2(where: tuple[Place, ...], *, late: bool) -> bool:

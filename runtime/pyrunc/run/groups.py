@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.cgroup import fs, limits
+from pyrunc.host.files import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ def start_scope(context: Context, unit: Unit, pid: int, properties: tuple[Proper
     systemd.start(unit, pid, properties)
 
 
+def attach_to_unit(_: Context, unit: str, pid: int) -> None:
+    """Let the user's own systemd move process PID into UNIT."""
+    from pyrunc.cgroup import systemd
+
+    systemd.attach(unit, pid)
+
+
 def fill_cgroup(_: Context, places: tuple[Place, ...]) -> None:
     """Make the cgroups that systemd has not made: it knows few controllers of version 1."""
     fs.make(places, enable=False)
@@ -56,7 +64,7 @@ def join_cgroup(_: Context, *doors: int) -> None:
 
 def move_to_cgroup(_: Context, directory: str, pid: int) -> None:
     """Move process PID into the cgroup at DIRECTORY."""
-    fs.write(f"{directory}/{fs.PROCS}", str(pid))
+    write(f"{directory}/{fs.PROCS}", str(pid))
 
 
 def attach_device_program(_: Context, directory: str, program: bytes) -> None:
@@ -105,6 +113,7 @@ def join_resctrl(_: Context, directories: tuple[str, ...], pid: int) -> None:
 
 STEPS: dict[str, Callable[..., Any]] = {
     "attach_device_program": attach_device_program,
+    "attach_to_unit": attach_to_unit,
     "fill_cgroup": fill_cgroup,
     "join_cgroup": join_cgroup,
     "join_resctrl": join_resctrl,
