@@ -424,7 +424,7 @@ def test_an_image_of_another_configuration_does_not_run(runtime: Runtime, bundle
     image.take(runtime, name)
     before = counter(b)
     for change, pointer in (
-        (lambda: b.process["capabilities"].update(dict.fromkeys(b.process["capabilities"], ["CAP_KILL"])), "/process/capabilities"),
+        (lambda: b.process["capabilities"].update({kind: ["CAP_KILL"] for kind in b.process["capabilities"]}), "/process/capabilities"),
         (lambda: b.linux.update(seccomp={"defaultAction": "SCMP_ACT_ALLOW"}), "/linux/seccomp"),
     ):
         change()
