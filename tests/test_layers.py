@@ -18,7 +18,7 @@ LAYERS = (
     {"plan"},
     {"run"},
     {"criu"},
-    {"container"},
+    {"container", "install"},
     {"cli"},
     {"image"},
     {"boot"},

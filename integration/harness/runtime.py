@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from integration.looking import SCRATCH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,10 +20,24 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 SECONDS = 60
+WAIT = 100 if SCRATCH.is_mount() else 20  # in the virtual machine, and here
 _NUMBERS = itertools.count()
 # crun refuses version 1 with a unified hierarchy beside it: it gets a mount namespace without that.
 WITHOUT_UNIFIED = ("unshare", "-m", "--propagation", "private", "sh", "-c")
 HYBRID = Path("/sys/fs/cgroup/unified")
+
+
+def run(argv: list[str], shown: Any, *, check: bool, **options: Any) -> Done:
+    """Run ARGV, by default without input and with its output as text; a failure, of what is SHOWN, is one of the test if CHECK."""
+    options = {"stdin": subprocess.DEVNULL, "text": True, **options}
+    if "stdout" not in options:
+        options["capture_output"] = True
+    if "input" in options:
+        del options["stdin"]
+    done: Done = subprocess.run(argv, check=False, **options)
+    if check and done.returncode:
+        raise AssertionError(f"{shown}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
 
 
 class Runtime:
@@ -48,15 +64,7 @@ class Runtime:
 
     def __call__(self, *words: str, check: bool = True, **options: Any) -> Done:
         """Run one command; its output is text, and a failure is one of the test unless CHECK is false."""
-        options = {"stdin": subprocess.DEVNULL, "timeout": SECONDS, "text": True, **options}
-        if "stdout" not in options:
-            options["capture_output"] = True
-        if "input" in options:
-            del options["stdin"]
-        done = subprocess.run(self.argv(*words), check=False, **options)
-        if check and done.returncode:
-            raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
+        return run(self.argv(*words), words, check=check, **{"timeout": SECONDS, **options})
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start one command, with pipes; the test has to wait for it."""
@@ -153,7 +161,7 @@ class Runtime:
 
 
 def wait_for(
-    true: Callable[[], object], found: Callable[[], object] | str, seconds: float = 20, *, what: str = ""
+    true: Callable[[], object], found: Callable[[], object] | str, seconds: float = WAIT, *, what: str = ""
 ) -> None:
     """Wait until TRUE() is; fail with WHAT was waited for (or FOUND, if that is a text) and what FOUND() is."""
     end = time.monotonic() + seconds

@@ -7,7 +7,7 @@ import sys
 
 from pyrunc.cli.output import write
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
-from pyrunc.cli.table import BY_NAME
+from pyrunc.cli.table import ROWS
 from pyrunc.errors import PyruncError, UnsupportedError, UsageError
 from pyrunc.log import Log
 
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     try:
         _open_streams()
         general, place = parse_general(argv)
-        name = argv[place] if place < len(argv) and argv[place] in BY_NAME else ""
+        name = argv[place] if place < len(argv) and argv[place] in ROWS else ""
         if general.get("version") or general.get("help"):
             return _tell(general, "")
         log = _log(general)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     """Return the error for what the init of SAVED, in DIRECTORY, SAID instead of running its program."""
-    frame = wire.parse(said, []) if said else None
+    frame = wire.parse(said) if said else None
     with open(f"{directory}/config.json", "rb") as file:
         config = oci.parse(file.read(FILE_MAX))
     request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True, systemd=bool(saved.unit))
@@ -25,4 +25,4 @@ def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     if frame is None or frame.kind != wire.FAIL:
         ended = OpError("the container's init ended before its program could run", hint="see the kernel's log")
         return story.out_of_memory(plan) or ended
-    return story.tell(plan.child[frame.index], frame.errno, frame.text, child=True)
+    return story.tell(plan, plan.child[frame.index], frame.errno, frame.text, child=True)

@@ -6,7 +6,7 @@ import errno
 import posix
 from fcntl import F_GETFL, fcntl
 
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import freezer
 from pyrunc.container import delete, store
 from pyrunc.container.saved import load
 from pyrunc.container.status import guard, status_of
@@ -80,7 +80,7 @@ def _check_status_fd(asked: DumpOptions) -> None:
 
 def _options(asked: DumpOptions, saved: Saved, config: Config) -> dict[str, Any]:
     """Return what CRIU is told about the container as a whole."""
-    freezer = fs.freezer(saved.places)
+    freezing = freezer.freezer(saved.places)
     return {
         **options.common(asked, config.annotations),
         "log_file": LOG,
@@ -89,7 +89,7 @@ def _options(asked: DumpOptions, saved: Saved, config: Config) -> dict[str, Any]
         "leave_running": asked.leave_running or asked.pre_dump,
         "tcp_skip_in_flight": asked.skip_in_flight,
         "link_remap": asked.link_remap,
-        "freeze_cgroup": freezer[0] if freezer else None,
+        "freeze_cgroup": freezing[0] if freezing else None,
         "ps": options.page_server(asked.page_server),
         "track_mem": asked.pre_dump or bool(asked.parent),
         "external": _joined(saved, config),
@@ -157,7 +157,7 @@ def _dump(asked: DumpOptions, request: dict[str, Any]) -> None:
             posix.write(asked.status_fd, b"\0")
             posix.close(asked.status_fd)
 
-    worker = Worker()
+    worker = Worker(asked.program)
     try:
         worker.version()
         if asked.pre_dump:

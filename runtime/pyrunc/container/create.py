@@ -13,7 +13,7 @@ from pyrunc.container.status import start_time
 from pyrunc.errors import ConfigError, HookError, OpError, PyruncError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
-from pyrunc.plan import build, cgroups, process, rdt, seccomp
+from pyrunc.plan import build, cgroups, process, rare, seccomp
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.request import Request
 from pyrunc.record import Record
@@ -144,7 +144,7 @@ def check_rootfs(path: str) -> None:
 def first(config: Config, known: HostFacts, asked: Request) -> Saved:
     """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
     filters = config.linux.seccomp
-    groups = rdt.groups(config.linux.intelRdt, known, asked.id)
+    joins, owns = rare.resctrl_groups(config, known, asked.id)
     later = [kind for kind in ("poststart", "poststop") if getattr(config.hooks, kind)]
     return Saved(
         id=asked.id,
@@ -158,8 +158,8 @@ def first(config: Config, known: HostFacts, asked: Request) -> Saved:
         joins=tuple(namespace.type for namespace in config.linux.namespaces),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),
-        resctrl_joins=groups.joins,
-        resctrl_owns=groups.owns,
+        resctrl_joins=joins,
+        resctrl_owns=owns,
         listener=(filters.listenerPath, filters.listenerMetadata) if filters and seccomp.notifies(filters) else (),
     )
 
@@ -179,6 +179,8 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
             save(directory, saved.replace(pid=pid, start=start_time(pid)))
             if options.pid_file:
                 write_file(options.pid_file, str(pid).encode())
+            if options.pidfd_socket:
+                io.send_pidfd(options.pidfd_socket, pid, b"standard")
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None

@@ -100,9 +100,7 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
         if options.pid_file:
             write_file(options.pid_file, str(pid).encode())
         if options.pidfd_socket:
-            pidfd = posix.pidfd_open(pid)
-            io.send_descriptor(options.pidfd_socket, pidfd, b"pidfd")
-            posix.close(pidfd)
+            io.send_pidfd(options.pidfd_socket, pid, b"setns")
 
     return commit
 
@@ -171,25 +169,44 @@ def _user(text: str, base: Process, saved: Saved) -> tuple[int, int]:
     return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
 
 
-def _places(saved: Saved, asked: str) -> tuple[Place, ...]:
-    """Return the container's cgroups, or for ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
+def _places(saved: Saved, asked: tuple[str, ...]) -> tuple[Place, ...]:
+    """Return the container's cgroups, or for what is ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
     if not asked:
         return saved.places
-    names, colon, path = asked.rpartition(":")
-    wanted = names.split(",") if colon else []
-    parts = [part for part in path.split("/") if part]
-    if ".." in parts or "." in parts:
-        raise UsageError(f'--cgroup "{asked}" leads out of the container\'s cgroup', hint="name one below it")
-    places = []
-    for place in saved.places:
-        if wanted and not set(wanted) & set(place.controllers):
-            places.append(place)
-            continue
-        directory = "/".join((place.directory, *parts))
-        try:
-            posix.stat(f"{directory}/cgroup.procs")
-        except OSError as error:
-            reason = (error.strerror or "").lower()
-            raise UsageError(f"--cgroup {asked}: {directory}: {reason}", hint="make the cgroup first") from None
-        places.append(place.replace(directory=directory))
-    return tuple(places)
+    wanted = _wanted(asked)
+    known = {controller for place in saved.places for controller in place.controllers}
+    for controller in wanted:
+        if controller and controller not in known:
+            hint = "a path alone, on version 2" if known == {""} else f"one of {', '.join(sorted(filter(None, known)))}"
+            raise UsageError(f'--cgroup: the container has no cgroup of "{controller}"', hint=hint)
+    return tuple(_below(place, wanted) for place in saved.places)
+
+
+def _wanted(asked: tuple[str, ...]) -> dict[str, str]:
+    """Return the paths ASKED for by controller; "" stands for all of them."""
+    wanted: dict[str, str] = {}
+    for word in asked:
+        names, colon, path = word.rpartition(":")
+        if not colon and len(asked) > 1:
+            raise UsageError(f"invalid --cgroup argument: {word} (missing <controller>: prefix)")
+        for name in names.split(","):
+            if colon and not name:
+                raise UsageError(f"invalid --cgroup argument: {word} (empty <controller> prefix)")
+            if name in wanted:
+                raise UsageError(f"invalid --cgroup argument(s): controller {name} specified multiple times")
+            wanted[name] = path
+        if {"..", "."} & set(path.split("/")):
+            raise UsageError(f'--cgroup "{word}" leads out of the container\'s cgroup', hint="name one below it")
+    return wanted
+
+
+def _below(place: Place, wanted: dict[str, str]) -> Place:
+    """Return PLACE, or the cgroup below it that is WANTED for one of its controllers."""
+    path = next((wanted[name] for name in ("", *place.controllers) if name in wanted), "")
+    directory = "/".join((place.directory, *filter(None, path.split("/"))))
+    try:
+        posix.stat(f"{directory}/cgroup.procs")
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(f"--cgroup {path}: {directory}: {reason}", hint="make the cgroup first") from None
+    return place.replace(directory=directory)

@@ -1,4 +1,4 @@
-"""poststart and poststop, which belong to `start` and `delete`: all run, and their failures are only logged."""
+"""poststart and poststop hooks, which belong to `start` and `delete`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.container.saved import Saved
     from pyrunc.log import Log
-    from pyrunc.oci.hooks import Hook, Hooks
+    from pyrunc.oci.hooks import Hooks
 
 
 def kept(directory: str) -> Hooks:
@@ -21,7 +21,7 @@ def kept(directory: str) -> Hooks:
         return oci.parse(file.read()).hooks
 
 
-def poststart(hooks: Hooks, saved: Saved, log: Log) -> None:
+def poststart(hooks: Hooks, saved: Saved) -> None:
     """Run the poststart hooks.
 
     Raises HookError for the first that fails: 1.3.0 makes that an error of
@@ -34,14 +34,10 @@ def poststart(hooks: Hooks, saved: Saved, log: Log) -> None:
 
 def poststop(hooks: Hooks, saved: Saved, log: Log) -> None:
     """Run every poststop hook; a failure is a warning, and the next one runs."""
-    _all(hooks.poststop, _state(saved, "stopped", 0), "poststop", log)
-
-
-def _all(hooks: tuple[Hook, ...], state: bytes, kind: str, log: Log) -> None:
-    """Run HOOKS in order, whatever each does."""
-    for index, hook in enumerate(hooks):
+    state = _state(saved, "stopped", 0)
+    for index, hook in enumerate(hooks.poststop):
         try:
-            run_hook(hook, state, kind, index)
+            run_hook(hook, state, "poststop", index)
         except HookError as error:
             log.warning(str(error))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posix
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack
 from fcntl import F_GETFD, fcntl
 
@@ -35,6 +34,8 @@ def check_preserved(count: int) -> None:
 
 def send_descriptor(path: str, fd: int, name: bytes) -> None:
     """Send descriptor FD, called NAME, to the Unix socket at PATH.  Raises UsageError if nobody listens."""
+    from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
+
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
     try:
         sock.connect(path)
@@ -43,6 +44,15 @@ def send_descriptor(path: str, fd: int, name: bytes) -> None:
         raise UsageError(f"cannot send a descriptor to socket {path}: {(error.strerror or '').lower()}") from None
     finally:
         sock.close()
+
+
+def send_pidfd(path: str, pid: int, kind: bytes) -> None:
+    """Send a pidfd of process PID to the Unix socket at PATH; KIND is runc's word, `standard` for an init, `setns` for exec."""
+    pidfd = posix.pidfd_open(pid)
+    try:
+        send_descriptor(path, pidfd, kind)
+    finally:
+        posix.close(pidfd)
 
 
 def taker(console_socket: str) -> Callable[[int], None]:

@@ -23,6 +23,7 @@ class CreateOptions(Record):
     bundle: str = ""
     console_socket: str = ""
     pid_file: str = ""
+    pidfd_socket: str = ""
     no_pivot: bool = False
     no_new_keyring: bool = False
     preserve_fds: int = 0
@@ -64,6 +65,6 @@ class ExecOptions(Record):
     caps: tuple[str, ...] = ()
     preserve_fds: int = 0
     ignore_paused: bool = False
-    cgroup: str = ""
+    cgroup: tuple[str, ...] = ()
     pidfd_socket: str = ""
     log: Log = Log()

@@ -18,11 +18,12 @@ from pyrunc.criu.stage import Stage
 from pyrunc.criu.worker import Worker
 from pyrunc.errors import ConfigError, OpError
 from pyrunc.host import facts, mounted
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read
 from pyrunc.linux import net, process
 from pyrunc.oci import config as oci
-from pyrunc.plan import cgroups, hooks, rdt
+from pyrunc.plan import cgroups, hooks, rare
 from pyrunc.plan.namespaces import FILES, is_new
+from pyrunc.plan.op import Plan
 from pyrunc.run.calls import perform
 from pyrunc.run.context import Context
 
@@ -150,7 +151,7 @@ class _Restoring:
         found = [*externals.mounts(self.config, self.facts, self.request.bundle, self.saved.places)]
         found.append(externals.NULL_MASK)
         stage = Stage(self.directory, self.request.rootfs, tuple(found), self.config.mounts)
-        worker = Worker(joined, process.CLONE_NEWNS, self._place, self._prepared(stage))
+        worker = Worker(self.asked.criu.program, joined, process.CLONE_NEWNS, self._place, self._prepared(stage))
         try:
             worker.version()
             self._look(found)
@@ -197,9 +198,9 @@ class _Restoring:
     def _place(self, pid: int) -> None:
         """Move process PID, which is to be CRIU, and so all that it brings back, into the container's own groups."""
         self.context.slots["child"] = pid
-        known, request, wanted = self.facts, self.request, self.config.linux.intelRdt
-        self._perform(cgroups.adopt(self.config, known, request))
-        self._perform([*rdt.make(wanted, known, request.id), *rdt.join(rdt.groups(wanted, known, request.id).joins)])
+        known, request, linux = self.facts, self.request, self.config.linux
+        groups = [*rare.make_resctrl(linux, known, request.id), *rare.join_resctrl(self.saved.resctrl_joins)]
+        self._perform([*cgroups.adopt(self.config, known, request), *groups])
 
     def _notified(self, criu: int, step: str, pid: int, fd: int) -> None:
         """Do our part of STEP, of process CRIU, for init PID, with the descriptor FD that came along."""
@@ -256,7 +257,7 @@ class _Restoring:
                 from pyrunc.run.story import tell
 
                 text = str(error) if isinstance(error, OpError) else ""
-                raise tell(op, error.errno or 0, text, child=False) from error
+                raise tell(Plan(tuple(ops), ()), op, error.errno or 0, text, child=False) from error
 
 
 def _open_namespace(namespace: Namespace, index: int) -> int:

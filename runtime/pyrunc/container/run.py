@@ -32,7 +32,7 @@ def run(options: RunOptions) -> int:
         try:
             executor.await_exec(made.plan, made.context)
             if "poststart" in made.saved.hooks:
-                hooks.poststart(hooks.kept(made.directory), load(made.directory), options.log)
+                hooks.poststart(hooks.kept(made.directory), load(made.directory))
         except BaseException:
             delete.destroy(made.directory, load(made.directory), options.log)
             raise
@@ -42,9 +42,10 @@ def run(options: RunOptions) -> int:
             return 0
         from pyrunc.run import supervise
 
-        status = supervise.supervise(made.context.slots["child"], made.context.slots.get("master", -1))
-        if not options.keep:
-            delete.delete(options.root, options.id, force=True, log=options.log)
-        return status
+        try:
+            return supervise.supervise(made.context.slots["child"], made.context.slots.get("master", -1))
+        finally:
+            if not options.keep:
+                delete.delete(options.root, options.id, force=True, log=options.log)
     finally:
         pthread_sigmask(SIG_SETMASK, before)

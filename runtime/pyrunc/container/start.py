@@ -36,7 +36,7 @@ def start(root: str, container: str, log: Log) -> None:
             if said != STARTED:
                 raise _failure(directory, saved, said)
             if "poststart" in saved.hooks:
-                _poststart(directory, saved, log)
+                _poststart(directory, saved)
         except HookError:
             from pyrunc.container import delete
 
@@ -96,8 +96,8 @@ def _failure(directory: str, saved: Saved, said: bytes) -> Exception:
     return again.failure(directory, saved, said.removeprefix(STARTED))
 
 
-def _poststart(directory: str, saved: Saved, log: Log) -> None:
+def _poststart(directory: str, saved: Saved) -> None:
     """Run the poststart hooks."""
     from pyrunc.container import hooks
 
-    hooks.poststart(hooks.kept(directory), saved, log)
+    hooks.poststart(hooks.kept(directory), saved)

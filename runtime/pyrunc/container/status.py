@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.cgroup.fs import is_frozen
+from pyrunc.cgroup.freezer import is_frozen
 from pyrunc.errors import StateError
 from pyrunc.record import Record
 from pyrunc.run.fifos import FIFO

@@ -22,8 +22,12 @@ PORT_MAX = 65535
 
 
 class CriuOptions(Record):
-    """What both have: `images` and `work` are directories, for the images and for CRIU's logs ("": with the images)."""
+    """What both have: `images` and `work` are directories, for the images and for CRIU's logs ("": with the images).
 
+    `program` is CRIU's path ("": criu on PATH).
+    """
+
+    program: str = ""
     images: str = ""
     work: str = ""
     tcp_established: bool = False
@@ -52,10 +56,11 @@ class DumpOptions(CriuOptions):
     link_remap: bool = False
 
 
-def criu(given: dict[str, Any]) -> CriuOptions:
-    """Return the options of the command line GIVEN that both commands have."""
+def criu(general: dict[str, Any], given: dict[str, Any]) -> CriuOptions:
+    """Return what both commands have of the command line's GENERAL options and those GIVEN to the command."""
     flags = ("tcp_established", "ext_unix_sk", "shell_job", "file_locks", "auto_dedup", "lazy_pages")
     return CriuOptions(
+        program=general.get("criu", ""),
         images=given.get("image_path", ""),
         work=given.get("work_path", ""),
         cgroups_mode=given.get("manage_cgroups_mode", ""),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.errors import PyruncError
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read
 from pyrunc.host.mounted import rows
 from pyrunc.linux import caps
 from pyrunc.linux import mount as m

@@ -40,7 +40,7 @@ def find() -> str:
 
 
 class Worker:
-    """CRIU as process `pid`, our child.
+    """CRIU, which is PROGRAM or what `find` finds, as process `pid`, our child.
 
     It has our standard streams, descriptors DESCRIPTORS as 4 and up, and is
     forked with clone3(2)'s FLAGS; PLACE is called with its pid, then PREPARE runs
@@ -49,13 +49,14 @@ class Worker:
 
     def __init__(
         self,
+        program: str = "",
         descriptors: tuple[int, ...] = (),
         flags: int = 0,
         place: Callable[[int], None] | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         """Start it.  Raises UnsupportedError without criu, OpError if PREPARE fails, and what PLACE raises."""
-        program = find()
+        program = program or find()
         self.sock, other = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
         (read, write), (wait, go) = posix.pipe2(posix.O_CLOEXEC), posix.pipe2(posix.O_CLOEXEC)
         before = pthread_sigmask(SIG_BLOCK, valid_signals())

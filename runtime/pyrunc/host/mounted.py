@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read
 from pyrunc.record import Record
 
 O_PATH = 0o10000000

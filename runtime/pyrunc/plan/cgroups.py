@@ -93,7 +93,8 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
 def _rules(config: Config) -> tuple[devices.Rule, ...]:
     """Return the device rules."""
     resources = config.linux.resources
-    return devices.rules(resources.devices if resources is not None else ())
+    rules = devices.rules(resources.devices if resources is not None else ())
+    return (*rules, *devices.for_nodes(rules, config.linux.devices))
 
 
 def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:

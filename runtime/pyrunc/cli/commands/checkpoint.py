@@ -12,7 +12,7 @@ def command(call: Call) -> int:
     """Checkpoint the container."""
     options = call.options
     asked = DumpOptions(
-        **dict(criu(options).items()),
+        **dict(criu(call.general, options).items()),
         leave_running=bool(options.get("leave_running")),
         pre_dump=bool(options.get("pre_dump")),
         link_remap=bool(options.get("link_remap")),

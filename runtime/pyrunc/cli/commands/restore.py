@@ -16,7 +16,7 @@ def command(call: Call) -> int:
         root=call.root,
         systemd_cgroup=bool(call.general.get("systemd_cgroup")),
         log=call.log,
-        criu=criu(call.options),
+        criu=criu(call.general, call.options),
         **{name: call.options[name] for name in OWN if name in call.options},
     )
     return restore(asked)
