@@ -521,8 +521,8 @@ def test_without_criu(runtime: Runtime, bundle, image: Image, tmp_path: Path):
     said = runtime.refuses("checkpoint", *image.flags, name, env={"PATH": str(tmp_path)})
     assert said.startswith("pyrunc checkpoint failed: criu is not installed")
     assert "install CRIU" in said
-    said = runtime.refuses("--criu", "/absent/criu", "checkpoint", *image.flags, name)
-    assert "cannot start criu: /absent/criu: no such file or directory" in said
+    said = runtime.refuses("--criu", "/absent", "checkpoint", *image.flags, name)
+    assert said.startswith("pyrunc checkpoint failed: --criu /absent: no such program (install CRIU")
     assert runtime.status(name) == "running"
     image.path.mkdir(exist_ok=True)
     (image.path / "descriptors.json").write_text("[]")

@@ -151,30 +151,28 @@ def test_what_containerd_says(words: str, options: dict, rest: tuple, systemd: b
     assert (found.general, found.options, found.positional) == (general, options, ("ID", *rest))
 
 
-SHIM = "--root /run/moby --log /b/log.json --log-format json"  # what containerd's shim puts first
+MOBY = "--root /run/moby --log /b/log.json --log-format json"  # what containerd's shim puts first
 DOCKER = {
-    f"{SHIM} create --bundle /b --pid-file /b/init.pid ID": {"bundle": "/b", "pid_file": "/b/init.pid"},
-    f"--debug {SHIM} create --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock ID": {
+    f"{MOBY} create --bundle /b --pid-file /b/init.pid ID": {"bundle": "/b", "pid_file": "/b/init.pid"},
+    f"--debug {MOBY} create --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock ID": {
         "bundle": "/b", "pid_file": "/b/init.pid", "console_socket": "/tmp/pty.sock",
     },
-    f"{SHIM} --systemd-cgroup create --bundle /b --pid-file /b/init.pid --no-pivot --no-new-keyring ID": {
+    f"{MOBY} --systemd-cgroup create --bundle /b --pid-file /b/init.pid --no-pivot --no-new-keyring ID": {
         "bundle": "/b", "pid_file": "/b/init.pid", "no_pivot": True, "no_new_keyring": True,
     },
-    f"{SHIM} start ID": {},
-    f"{SHIM} exec --process /tmp/p --detach --pid-file /b/1.pid ID": {
-        "process": "/tmp/p", "detach": True, "pid_file": "/b/1.pid",
-    },
-    f"{SHIM} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
+    f"{MOBY} start ID": {},
+    f"{MOBY} exec --process /tmp/p --detach --pid-file /b/1 ID": {"process": "/tmp/p", "detach": True, "pid_file": "/b/1"},
+    f"{MOBY} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
         "process": "/tmp/p", "console_socket": "/tmp/s", "detach": True, "pid_file": "/b/1.pid",
     },
-    f"{SHIM} update --resources - ID": {"resources": "-"},
-    f"{SHIM} ps --format json ID": {"format": "json"},
-    f"{SHIM} pause ID": {},
-    f"{SHIM} resume ID": {},
-    f"{SHIM} kill ID 9": {},
-    f"{SHIM} kill --all ID 9": {"all": True},
-    f"{SHIM} delete --force ID": {"force": True},
-    f"{SHIM} delete ID": {},
+    f"{MOBY} update --resources - ID": {"resources": "-"},
+    f"{MOBY} ps --format json ID": {"format": "json"},
+    f"{MOBY} pause ID": {},
+    f"{MOBY} resume ID": {},
+    f"{MOBY} kill ID 9": {},
+    f"{MOBY} kill --all ID 9": {"all": True},
+    f"{MOBY} delete --force ID": {"force": True},
+    f"{MOBY} delete ID": {},
 }
 
 

@@ -22,7 +22,8 @@ import pytest
 
 from integration.engines import image as images
 from integration.engines.conftest import need
-from integration.engines.docker import CLIENT, EMULATED, FOREVER, IMAGE, SECONDS, SYSTEMD, Docker
+from integration.engines.docker import CLIENT, FOREVER, IMAGE, SECONDS, SYSTEMD, Docker
+from integration.engines.place import EMULATED
 from integration.harness.runtime import wait_for
 from integration.harness.screen import Screen
 from integration.looking import FIRST, cgroup_of, fields, namespace, status_outside, unified

@@ -93,27 +93,6 @@ def _creation() -> tuple[Option, ...]:
     )
 
 
-def _criu() -> tuple[Option, ...]:
-    """Return the options that checkpoint and restore share."""
-    return (
-        Option(("image-path",), "directory of the image (default: ./checkpoint)", "DIR"),
-        Option(("work-path",), "directory for CRIU's logs (default: that of the image)", "DIR"),
-        _flag("allow open TCP connections", "tcp-established"),
-        _flag("allow Unix sockets whose other end is outside", "ext-unix-sk"),
-        _flag("allow a terminal that belongs to the caller", "shell-job"),
-        _flag("allow file locks", "file-locks"),
-        Option(
-            ("manage-cgroups-mode",),
-            "what CRIU does about cgroups (default: soft)",
-            "MODE",
-            choices=("soft", "full", "strict", "ignore", "none"),
-        ),
-        Option(("empty-ns",), "bring this namespace back empty: network, which always is", "NAMESPACE", repeat=True),
-        _flag("drop pages from the image that are in a later one, or restored", "auto-dedup"),
-        _flag("move memory only when it is needed, by userfaultfd(2)", "lazy-pages"),
-    )
-
-
 def _limits() -> tuple[Option, ...]:
     """Return the options of update."""
     return (
@@ -136,6 +115,27 @@ def _limits() -> tuple[Option, ...]:
         Option(("pids-limit",), "number of processes and threads; -1 is unlimited", "N"),
         Option(("l3-cache-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
         Option(("mem-bw-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
+    )
+
+
+def _criu() -> tuple[Option, ...]:
+    """Return the options that checkpoint and restore share."""
+    return (
+        Option(("image-path",), "directory of the image (default: ./checkpoint)", "DIR"),
+        Option(("work-path",), "directory for CRIU's logs (default: that of the image)", "DIR"),
+        _flag("allow open TCP connections", "tcp-established"),
+        _flag("allow Unix sockets whose other end is outside", "ext-unix-sk"),
+        _flag("allow a terminal that belongs to the caller", "shell-job"),
+        _flag("allow file locks", "file-locks"),
+        Option(
+            ("manage-cgroups-mode",),
+            "what CRIU does about cgroups (default: soft)",
+            "MODE",
+            choices=("soft", "full", "strict", "ignore", "none"),
+        ),
+        Option(("empty-ns",), "bring this namespace back empty: network, which always is", "NAMESPACE", repeat=True),
+        _flag("drop pages from the image that are in a later one, or restored", "auto-dedup"),
+        _flag("move memory only when it is needed, by userfaultfd(2)", "lazy-pages"),
     )
 
 

@@ -80,7 +80,7 @@ def _check_status_fd(asked: DumpOptions) -> None:
 
 def _options(asked: DumpOptions, saved: Saved, config: Config) -> dict[str, Any]:
     """Return what CRIU is told about the container as a whole."""
-    freezing = freezer.freezer(saved.places)
+    found = freezer.of(saved.places)
     return {
         **options.common(asked, config.annotations),
         "log_file": LOG,
@@ -89,7 +89,7 @@ def _options(asked: DumpOptions, saved: Saved, config: Config) -> dict[str, Any]
         "leave_running": asked.leave_running or asked.pre_dump,
         "tcp_skip_in_flight": asked.skip_in_flight,
         "link_remap": asked.link_remap,
-        "freeze_cgroup": freezing[0] if freezing else None,
+        "freeze_cgroup": found[0] if found else None,
         "ps": options.page_server(asked.page_server),
         "track_mem": asked.pre_dump or bool(asked.parent),
         "external": _joined(saved, config),

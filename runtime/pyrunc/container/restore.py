@@ -24,7 +24,7 @@ from pyrunc.oci import config as oci
 from pyrunc.plan import cgroups, hooks, rare
 from pyrunc.plan.namespaces import FILES, is_new
 from pyrunc.plan.op import Plan
-from pyrunc.run.calls import perform
+from pyrunc.run.calls import load, perform
 from pyrunc.run.context import Context
 
 TYPE_CHECKING = False
@@ -198,9 +198,9 @@ class _Restoring:
     def _place(self, pid: int) -> None:
         """Move process PID, which is to be CRIU, and so all that it brings back, into the container's own groups."""
         self.context.slots["child"] = pid
-        known, request, linux = self.facts, self.request, self.config.linux
-        groups = [*rare.make_resctrl(linux, known, request.id), *rare.join_resctrl(self.saved.resctrl_joins)]
-        self._perform([*cgroups.adopt(self.config, known, request), *groups])
+        known, request = self.facts, self.request
+        self._perform(cgroups.adopt(self.config, known, request))
+        self._perform([*rare.make_resctrl(self.config.linux, known, request.id), *rare.join_resctrl(self.saved.resctrl_joins)])
 
     def _notified(self, criu: int, step: str, pid: int, fd: int) -> None:
         """Do our part of STEP, of process CRIU, for init PID, with the descriptor FD that came along."""
@@ -248,6 +248,8 @@ class _Restoring:
 
     def _perform(self, ops: list[Op]) -> None:
         """Do OPS of the host's, and tell the whole story of one that fails."""
+        plan = Plan(host=tuple(ops), child=())
+        load(plan)
         for op in ops:
             try:
                 perform(op, self.context)
@@ -257,7 +259,7 @@ class _Restoring:
                 from pyrunc.run.story import tell
 
                 text = str(error) if isinstance(error, OpError) else ""
-                raise tell(Plan(tuple(ops), ()), op, error.errno or 0, text, child=False) from error
+                raise tell(plan, op, error.errno or 0, text, child=False) from error
 
 
 def _open_namespace(namespace: Namespace, index: int) -> int:

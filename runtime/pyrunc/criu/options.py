@@ -22,9 +22,10 @@ PORT_MAX = 65535
 
 
 class CriuOptions(Record):
-    """What both have: `images` and `work` are directories, for the images and for CRIU's logs ("": with the images).
+    """What both have.
 
-    `program` is CRIU's path ("": criu on PATH).
+    `program` is criu ("": what PATH has), `images` and `work` are directories, for the images and for CRIU's logs ("":
+    with the images).
     """
 
     program: str = ""
@@ -57,7 +58,7 @@ class DumpOptions(CriuOptions):
 
 
 def criu(general: dict[str, Any], given: dict[str, Any]) -> CriuOptions:
-    """Return what both commands have of the command line's GENERAL options and those GIVEN to the command."""
+    """Return what both commands have of the command line: its GENERAL options, and those GIVEN to the command."""
     flags = ("tcp_established", "ext_unix_sk", "shell_job", "file_locks", "auto_dedup", "lazy_pages")
     return CriuOptions(
         program=general.get("criu", ""),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGKILL, getsignal, pthread_sigmask, signal, valid_signals
-from _socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
-from _struct import unpack_from
 from fcntl import F_DUPFD, F_DUPFD_CLOEXEC, fcntl
 
 from pyrunc.criu import messages as m
 from pyrunc.criu.protobuf import decode, encode
 from pyrunc.errors import OpError, UnsupportedError
 from pyrunc.linux import process
+from pyrunc.linux.socket import socketpair
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
@@ -29,8 +28,12 @@ MESSAGE_MAX = 1 << 16
 NOT_EXECUTED = 127
 
 
-def find() -> str:
-    """Return the path of criu.  Raises UnsupportedError if PATH has none."""
+def find(named: str = "") -> str:
+    """Return the path of criu: NAMED, if it is not "", or where PATH has it.  Raises UnsupportedError if it is not there."""
+    if named:
+        if posix.access(named, posix.X_OK):
+            return named
+        raise UnsupportedError(f"--criu {named}: no such program", hint=INSTALL)
     path = str(posix.environ.get(b"PATH", b"/usr/sbin:/usr/bin:/sbin:/bin"), "utf-8", "surrogateescape")
     for directory in path.split(":"):
         program = f"{directory or '.'}/criu"
@@ -40,7 +43,7 @@ def find() -> str:
 
 
 class Worker:
-    """CRIU, which is PROGRAM or what `find` finds, as process `pid`, our child.
+    """CRIU, the PROGRAM named or what PATH has, as process `pid`, our child.
 
     It has our standard streams, descriptors DESCRIPTORS as 4 and up, and is
     forked with clone3(2)'s FLAGS; PLACE is called with its pid, then PREPARE runs
@@ -56,8 +59,8 @@ class Worker:
         prepare: Callable[[], None] | None = None,
     ) -> None:
         """Start it.  Raises UnsupportedError without criu, OpError if PREPARE fails, and what PLACE raises."""
-        program = program or find()
-        self.sock, other = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        program = find(program)
+        self.sock, other = socketpair()
         (read, write), (wait, go) = posix.pipe2(posix.O_CLOEXEC), posix.pipe2(posix.O_CLOEXEC)
         before = pthread_sigmask(SIG_BLOCK, valid_signals())
         try:
@@ -161,10 +164,9 @@ class Worker:
     def _receive(self) -> tuple[dict[str, Any], int]:
         """Return the next message, and the descriptor that came with it or -1."""
         try:
-            data, ancillary, _, _ = self.sock.recvmsg(MESSAGE_MAX, CMSG_LEN(4), MSG_CMSG_CLOEXEC)
+            data, fd = self.sock.receive(MESSAGE_MAX)
         except ConnectionResetError:
             return {}, -1
-        fd: int = unpack_from("i", ancillary[0][2])[0] if ancillary else -1
         try:
             return decode(m.RESPONSE, data), fd
         except ValueError as error:

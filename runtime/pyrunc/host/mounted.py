@@ -69,6 +69,21 @@ def below(path: str) -> list[str]:
     return list(dict.fromkeys(row.point[len(top) - 1 :] for row in rows() if row.point.startswith(top)))
 
 
+def _of(fd: int) -> Row:
+    """Return the mount that FD is on.  Raises StopIteration if this mount namespace has it no more."""
+    number = mount_id("self", fd)
+    return next(row for row in rows() if row.id == number)
+
+
+def of(path: str) -> Row:
+    """Return the mount that PATH is on.  Raises OSError if it is nowhere, StopIteration if the mount is not of this namespace."""
+    fd = posix.open(path, O_PATH | posix.O_CLOEXEC)
+    try:
+        return _of(fd)
+    finally:
+        posix.close(fd)
+
+
 def shown(path: str) -> tuple[str, str]:
     """Return which files PATH leads to, whatever mount they are seen through: device, and path in its file system.
 
@@ -77,10 +92,9 @@ def shown(path: str) -> tuple[str, str]:
     fd = posix.open(path, O_PATH | posix.O_CLOEXEC)
     try:
         place = posix.readlink(f"/proc/self/fd/{fd}")
-        number = mount_id("self", fd)
+        on = _of(fd)
     finally:
         posix.close(fd)
-    on = next(row for row in rows() if row.id == number)
     return on.device, f"{on.root.rstrip('/')}/{place[len(on.point.rstrip('/')) :].lstrip('/')}".rstrip("/") or "/"
 
 
