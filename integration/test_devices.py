@@ -176,3 +176,20 @@ def test_no_device_of_the_host_changed(runtime, bundle):
     before = [(path.lstat().st_mode, path.lstat().st_uid) for path in sorted(Path("/dev").iterdir())]
     runtime.run(become(bundle("true"), 1000))
     assert [(path.lstat().st_mode, path.lstat().st_uid) for path in sorted(Path("/dev").iterdir())] == before
+
+
+def test_a_node_whose_rules_deny_to_make_it(runtime, bundle):
+    """As Docker asks for `--device /dev/fuse:/dev/mine:r`: it denies /dev/fuse, then allows to read it."""
+    b = bundle("dd if=/dev/mine count=0 && echo read; dd if=/dev/null of=/dev/mine conv=notrunc")
+    b.linux["devices"] = [device("/dev/mine", major=10, minor=229)]
+    numbers = {"type": "c", "major": 10, "minor": 229}
+    b.linux["resources"] = {
+        "devices": [
+            {"allow": False, "access": "rwm"},
+            {"allow": False, **numbers, "access": "rwm"},
+            {"allow": True, **numbers, "access": "r"},
+        ]
+    }
+    done = runtime.run(b, check=False)
+    assert done.stdout == "read\n", done.stderr
+    assert "/dev/mine': Operation not permitted" in done.stderr

@@ -98,7 +98,16 @@ def test_what_a_user_may_execute(runtime, bundle, mode, runs, kind):
 def test_not_even_root_executes_what_nobody_may(runtime, bundle, kind):
     b = bundle("/bin/plain")
     script(b, "/bin/plain", "#!/bin/true\n" if kind == "script" else "", 0o644)
-    refused(runtime, b, "permission denied")
+    refused(runtime, b, "/bin/plain", "permission denied")
+
+
+def test_an_interpreter_that_the_user_may_not_execute(runtime, bundle):
+    b = become(bundle("/bin/plain"), 1000)
+    script(b, "/bin/plain", "#!/bin/private\n")
+    script(b, "/bin/private", "#!/bin/true\n", 0o700)
+    said = refused(runtime, b, "/bin/plain", "permission denied")
+    if runtime.name == "pyrunc":
+        assert 'its interpreter "/bin/private" may not be executed' in said
 
 
 def test_a_directory_that_the_user_cannot_enter(runtime, bundle):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pyrunc.cgroup import bpf, devices
 from pyrunc.cgroup.devices import ALL, DEFAULTS, Rule
 from pyrunc.errors import ConfigError
+from pyrunc.oci.linux import Device
 from pyrunc.oci.resources import DeviceRule
 
 NUMBERS = (0, 1, 3, 5, 8, 10, 136, 229, 4095, 1048575)
@@ -220,3 +221,21 @@ def test_the_default_program_decides_every_pair():
     for kind, major, minor in product("cb", NUMBERS, NUMBERS):
         for access in ACCESSES:
             assert run(program, kind, access, major, minor) == reference(DEFAULTS, kind, access, major, minor)
+
+
+def test_nodes_can_be_made_whatever_is_denied():
+    """Docker denies /dev/fuse, and --device=/dev/fuse:/dev/fuse:r allows to read it; only the node itself is added."""
+    asked = (
+        DeviceRule(allow=False, access="rwm"),
+        DeviceRule(allow=False, type="c", major=10, minor=229, access="rwm"),
+        DeviceRule(allow=True, type="c", major=10, minor=229, access="r"),
+    )
+    rules = devices.rules(asked)
+    nodes = (Device(type="c", path="/dev/mine", major=10, minor=229), Device(type="b", path="/dev/disk", major=8, minor=0))
+    added = devices.for_nodes(rules, nodes)
+    assert [(rule.type, rule.major, rule.minor, rule.access, rule.pointer) for rule in added] == [
+        ("c", 10, 229, "m", "/linux/devices/0")
+    ]
+    before, after = bpf.program(rules), bpf.program((*rules, *added))
+    assert [run(before, "c", access, 10, 229) for access in "mrw"] == [False, True, False]
+    assert [run(after, "c", access, 10, 229) for access in "mrw"] == [True, True, False]

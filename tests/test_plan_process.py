@@ -113,3 +113,8 @@ def test_limits_are_raised_by_the_host_and_set_last():
     assert only(made, "prlimit").args == (0, 6, 1, 2)
     assert names.index("prlimit") > names.index("announce_exec")
     assert [op.args[1:] for op in made.host if op.call == "raise_rlimit"] == [(6, 2)]
+
+
+def test_a_group_that_is_named_twice():
+    made = plan_of(with_process(user={"uid": 0, "gid": 0, "additionalGids": [7, 8, 7]}))
+    assert only(made, "set_groups").args == ((7, 8),)

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pyrunc.oci.linux import Device
     from pyrunc.oci.resources import DeviceRule
 
 ALL = -1
@@ -69,6 +70,20 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
             made = [Rule(True, "a", ALL, ALL, "rwm", at)] if rule.allow else list(DEFAULTS)
         elif kind != "p":
             made.append(Rule(rule.allow, kind, major, minor, access, at))
+    return tuple(made)
+
+
+def for_nodes(found: tuple[Rule, ...], nodes: Iterable[Device]) -> tuple[Rule, ...]:
+    """Return rules to follow FOUND so that the NODES of /linux/devices can be made, by a process under these rules.
+
+    A rule may deny that by name: Docker denies all of /dev/fuse, and then allows what `--device /dev/fuse:/dev/fuse:r` asks.
+    """
+    made = []
+    for index, node in enumerate(nodes):
+        if node.type != "p" and node.major is not None and node.minor is not None:
+            rule = Rule(True, {"u": "c"}.get(node.type, node.type), node.major, node.minor, "m", f"/linux/devices/{index}")
+            if any(not other.allow and "m" in other.access and _covers(other, rule) for other in found):
+                made.append(rule)
     return tuple(made)
 
 

@@ -168,7 +168,8 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
     doing = "error applying capabilities"
     yield Op("drop_bounding", (bounding, facts.last_cap), f"{where}/bounding", doing=doing)
     yield Op("prctl", (p.PR_SET_KEEPCAPS, 1))
-    yield Op("set_groups", (user.additionalGids,), f"{at}/user/additionalGids", doing="error setting groups")
+    groups = tuple(dict.fromkeys(user.additionalGids))  # Docker names a group of the image's and of --group-add twice
+    yield Op("set_groups", (groups,), f"{at}/user/additionalGids", doing="error setting groups")
     yield Op("setresgid", (user.gid,) * 3, f"{at}/user/gid", doing="error setting gid")
     yield Op("setresuid", (user.uid,) * 3, f"{at}/user/uid", doing="error setting uid")
     # Changing ids made the process dumpable or not by its own rules: settle it.
