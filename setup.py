@@ -2,6 +2,7 @@
 
 bin/pyrunc starts the interpreter isolated and without `site` (-I -S): neither the environment nor the
 current directory nor a .pth file has a say in what a root process runs, and it saves 2 ms of each start.
+Nor has the locale (-X utf8): names of files are in UTF-8, as config.json is, and finding a locale takes 0.1 ms.
 Entry points cannot have options, and installers drop those of `#!python`, so the script is written here,
 with the path of the interpreter that builds.  The wheel is therefore for that version of Python and that
 kind of machine, and its tag says so.
@@ -20,18 +21,19 @@ from setuptools import Command, Distribution, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
+OPTIONS = "-ISXutf8"  # one word: the kernel hands over all that follows the interpreter as one
 SHEBANG_MAX = 127  # Linux before 5.1 cuts a longer first line off; since then at 255
 
 
 def shebang(interpreter: str) -> str:
     """Return the first lines of a script for INTERPRETER, through /bin/sh if the kernel could not read it."""
-    line = f"#!{interpreter} -IS\n"
+    line = f"#!{interpreter} {OPTIONS}\n"
     if len(os.fsencode(line)) <= SHEBANG_MAX and not set(interpreter) & set(" \t"):
         return line
     if set(interpreter) & set("'\\\n"):
         raise SystemExit(f"setup.py: cannot start an interpreter of this name: {interpreter!r}")
     # To a shell this is an exec; to Python, two string literals side by side.
-    return f"#!/bin/sh\n'''exec' '{interpreter}' -IS \"$0\" \"$@\"\n' '''\n"
+    return f"#!/bin/sh\n'''exec' '{interpreter}' {OPTIONS} \"$0\" \"$@\"\n' '''\n"
 
 
 def launcher(interpreter: str, package: str, library: str) -> str:

@@ -245,7 +245,7 @@ def interpreter(runtime: Runtime) -> Path:
     if not first.startswith(b"#!"):
         return Path(runtime.binary).resolve()
     name = first[2:].split()[0]
-    if name == b"/bin/sh":  # then: '''exec' 'INTERPRETER' -IS "$0" "$@"
+    if name == b"/bin/sh":  # then: '''exec' 'INTERPRETER' -ISXutf8 "$0" "$@"
         name = second.split(b"'")[5]
     return Path(os.fsdecode(name)).resolve()
 

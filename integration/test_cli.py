@@ -30,6 +30,14 @@ def test_kill_defaults_to_term(runtime, bundle):
     runtime.wait(name, "stopped")
 
 
+def test_an_empty_signal_is_none(runtime, bundle):
+    b = bundle("trap 'exit 0' TERM; touch /data/ready; while true; do sleep 0.05; done")
+    name = runtime.start(b)
+    wait_for((b.rootfs / "data/ready").exists, "the trap to be set")
+    runtime("kill", name, "")
+    runtime.wait(name, "stopped")
+
+
 @pytest.mark.pyrunc_only("always sends TERM")
 @pytest.mark.parametrize("word", ["SIGUSR1", "10", "usr1"])
 def test_kill_defaults_to_the_stop_signal_of_the_image(runtime, bundle, word):

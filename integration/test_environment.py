@@ -306,3 +306,53 @@ def test_exec_with_its_own(runtime, bundle):
     assert sorted(out.rstrip("\0").split("\0")) == ["A=2", "HOME=/x", "PATH=/bin"]
     out = runtime("exec", "--env", "B=1", "--env", "B=2", name, "cat", "/proc/self/environ").stdout
     assert sorted(out.rstrip("\0").split("\0")) == ["B=2", "HOME=/root", "PATH=/bin"]
+
+
+# Headers of ELF files for other machines: class, byte order and version; then type and machine.
+ARM = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + b"\x02\0\xb7\0" + bytes(60)
+S390X = b"\x7fELF\x02\x02\x01".ljust(16, b"\0") + b"\0\x02\0\x16" + bytes(60)
+
+
+@pytest.mark.pyrunc_only("says the errno")
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (b"", 0o755, "exec format error: the file is empty"),
+        (b"text\n", 0o755, "exec format error: neither a program for this machine nor a script that begins with #!"),
+        (ARM, 0o755, "exec format error: it is made for arm64, and this machine is x86_64: another architecture, or a damaged file"),
+        (S390X, 0o755, "exec format error: it is made for s390x, and this machine is x86_64"),
+        (b"#!/bin/sh\n", 0o644, "permission denied: nobody may execute it: chmod +x"),
+        (b"#!/bin/nothing\n", 0o755, 'no such file or directory: its interpreter "/bin/nothing" could not be opened'),
+        (b"#!/bin/sh\r\n", 0o755, "its first line ends in CR LF: save it with Unix line ends"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_why_a_program_cannot_run(runtime, bundle, verb, content, mode, said):
+    """The errno has many causes; which one it was is told."""
+    b = bundle("/data/program") if verb == "run" else bundle()
+    if verb == "run":
+        b.process["args"] = ["/data/program"]
+    program = script(b, "/data/program", "")
+    program.write_bytes(content)
+    program.chmod(mode)
+    if verb == "run":
+        assert said in runtime.refuses("run", "--bundle", str(b.path), runtime.prepare(b))
+    else:
+        assert said in runtime.refuses("exec", runtime.start(b), "/data/program", status=255)
+
+
+@pytest.mark.pyrunc_only("says the errno")
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_program_on_a_mount_with_noexec_is_told(runtime, bundle, verb):
+    b = bundle("/data/program") if verb == "run" else bundle()
+    if verb == "run":
+        b.process["args"] = ["/data/program"]
+    (b.path / "volume").mkdir()
+    (b.path / "volume/program").write_text("#!/bin/true\n")
+    (b.path / "volume/program").chmod(0o755)
+    b.mount("/data", "bind", "volume", "bind", "noexec")
+    said = "permission denied: it is on a mount with noexec"
+    if verb == "run":
+        assert said in runtime.refuses("run", "--bundle", str(b.path), runtime.prepare(b))
+    else:
+        assert said in runtime.refuses("exec", runtime.start(b), "/data/program", status=255)

@@ -163,3 +163,37 @@ def test_exec_keeps_the_containers_seccomp_and_rlimits(runtime, bundle):
     b.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 64}]
     name = runtime.start(b)
     assert runtime.exec(name, "sh", "-c", "ulimit -n").stdout == "64\n"
+
+
+@pytest.mark.v1
+def test_cgroups_below_the_containers(runtime, running):
+    """--cgroup may be given for each controller; runc's words for what makes no sense."""
+    lines = Path(f"/proc/{runtime.pid(running)}/cgroup").read_text().splitlines()
+    for kind, name in (("pids", "one"), ("memory", "two")):
+        path = [line for line in lines if f":{kind}:" in line][0].split(":", 2)[2]
+        Path(f"/sys/fs/cgroup/{kind}{path}/{name}").mkdir()
+    out = runtime("exec", "--cgroup", "pids:one", "--cgroup=memory:/two", running, "cat", "/proc/self/cgroup").stdout
+    ends = {line.split(":")[1]: line.rpartition("/")[2] for line in out.splitlines()}
+    assert (ends["pids"], ends["memory"]) == ("one", "two")
+    assert ends["freezer"] not in ("one", "two")
+    for words, said in (
+        (["one", "--cgroup", "memory:two"], "invalid --cgroup argument: one (missing <controller>: prefix)"),
+        ([",pids:one"], "invalid --cgroup argument: ,pids:one (empty <controller> prefix)"),
+    ):
+        done = runtime("exec", "--cgroup", *words, running, "true", check=False)
+        assert done.returncode == 255
+        assert said in done.stderr
+
+
+@pytest.mark.v1
+@pytest.mark.pyrunc_only("1.1 takes the last")
+def test_two_cgroups_of_one_controller(runtime, running):
+    done = runtime("exec", "--cgroup", "pids:", "--cgroup", "memory,pids:", running, "true", check=False)
+    assert done.returncode == 255
+    assert "invalid --cgroup argument(s): controller pids specified multiple times" in done.stderr
+
+
+def test_a_cgroup_of_no_controller(runtime, running):
+    done = runtime("exec", "--cgroup", "nonsense:below", running, "true", check=False)
+    assert done.returncode == 255
+    assert "nonsense" in done.stderr

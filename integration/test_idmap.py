@@ -192,10 +192,24 @@ def test_half_a_mapping(runtime, files, kind):
     refused(runtime, b, f"/mounts/7/{kind}")
 
 
-def test_a_file_system_that_has_none(runtime, bundle):
-    b = bundle("true")
-    idmapped(b, "/sys/kernel", "bind", "idmap")
-    refused(runtime, b, "invalid argument", "/mounts/7/uidMappings", "file system has no idmapped mounts")
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(("source", "kind"), [("/sys/kernel", "sysfs"), ("/proc/tty", "proc"), ("/dev/pts", "devpts")])
+def test_a_file_system_that_has_none(runtime, bundle, own, source, kind):
+    """Only the kernel knows which do: the error names the type."""
+    b = mapped(bundle("true")) if own else bundle("true")
+    idmapped(b, source, "bind", "idmap")
+    refused(runtime, b, "invalid argument", "/mounts/7/uidMappings", f"the source is on {kind}, which has no idmapped mounts")
+
+
+def test_a_file_system_that_has_none_below(runtime, files):
+    b, path = files
+    (path / "below").mkdir()
+    subprocess.run(["mount", "-t", "proc", "proc", str(path / "below")], check=True)
+    try:
+        idmapped(b, path, "rbind", "ridmap")
+        refused(runtime, b, "invalid argument", "or one that is mounted below it, has no idmapped mounts")
+    finally:
+        subprocess.run(["umount", str(path / "below")], check=True)
 
 
 def test_mappings_that_overlap(runtime, files):

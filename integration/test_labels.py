@@ -1,23 +1,27 @@
-"""Labels and profiles of security modules, on a machine without them; tests/test_labels.py has the plans of those with."""
+"""Labels and profiles of security modules: in a virtual machine that has them, and refused where there are none.
+
+`integration/vm/run` boots one kernel with AppArmor, and one with SELinux and the policy of labels.cil.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from integration import labels
+from integration.labels import FILES, LABEL, PROFILE
 from integration.looking import refused
 
-pytestmark = pytest.mark.pyrunc_only("ignores what the kernel lacks")
-apparmor = Path("/sys/module/apparmor/parameters/enabled")
-without_apparmor = pytest.mark.skipif(apparmor.exists() and apparmor.read_text()[:1] == "Y", reason="AppArmor is enabled")
-with_apparmor = pytest.mark.skipif(not apparmor.exists() or apparmor.read_text()[:1] != "Y", reason="AppArmor is not enabled")
-without_selinux = pytest.mark.skipif(" - selinuxfs " in Path("/proc/self/mountinfo").read_text(), reason="SELinux is enabled")
-LABEL = "system_u:system_r:container_t:s0:c1,c2"
+ignored = pytest.mark.pyrunc_only("ignores what the kernel lacks")
+without_apparmor = pytest.mark.skipif(labels.apparmor(), reason="AppArmor is enabled")
+with_apparmor = pytest.mark.skipif(not labels.apparmor(), reason="AppArmor is not enabled (tox -e vm has it)")
+without_selinux = pytest.mark.skipif(labels.selinux(), reason="SELinux is enabled")
+with_selinux = pytest.mark.skipif(not labels.selinux(), reason="SELinux is not enabled (tox -e vm has it)")
+CURRENT = "/proc/self/attr/current"
 
 
+@ignored
 @without_selinux
-def test_selinux(runtime, bundle):
+def test_selinux_where_there_is_none(runtime, bundle):
     b = bundle()
     b.process["selinuxLabel"] = LABEL
     refused(runtime, b, "SELinux is not enabled on this host (at /process/selinuxLabel;")
@@ -29,6 +33,7 @@ def test_selinux(runtime, bundle):
     assert "SELinux is not enabled on this host (at /selinuxLabel;" in said
 
 
+@ignored
 @without_apparmor
 def test_apparmor_where_there_is_none(runtime, bundle):
     b = bundle()
@@ -39,15 +44,88 @@ def test_apparmor_where_there_is_none(runtime, bundle):
     assert "AppArmor is not enabled on this host (at /apparmorProfile;" in said
 
 
+@pytest.fixture(scope="module")
+def profile():
+    labels.load_profile()
+    return PROFILE
+
+
+@pytest.fixture(scope="module")  # before `runtime`, which looks at what is mounted
+def policy(tmp_path_factory):
+    labels.load_policy(tmp_path_factory.mktemp("policy"))
+
+
 @with_apparmor
-def test_apparmor(runtime, bundle):
-    """The profile "unconfined" is always there; one that is not loaded is an error."""
-    b = bundle("cat", "/proc/self/attr/current")
-    b.process["apparmorProfile"] = "unconfined"
-    assert runtime.output(b).startswith("unconfined")
-    name = runtime.start(bundle())
-    assert runtime.exec("--apparmor", "unconfined", name, "cat", "/proc/self/attr/current").stdout.startswith("unconfined")
-    said = runtime.refuses("exec", "--apparmor", "pyrunc-test-absent", name, "true", status=255)
-    assert "(at /apparmorProfile" in said
+def test_an_apparmor_profile_binds_the_program(runtime, bundle, profile):
+    b = bundle(f"cat {CURRENT}; cat /denied; cat /allowed")
+    for name in ("denied", "allowed"):
+        (b.rootfs / name).write_text(f"{name}\n")
+    assert runtime.output(b).splitlines() == ["unconfined", "denied", "allowed"]
+    b.process["apparmorProfile"] = profile
+    done = runtime.run(b)
+    assert done.stdout.splitlines() == [f"{profile} (enforce)", "allowed"]
+    assert "can't open '/denied': Permission denied" in done.stderr
+
+
+@with_apparmor
+def test_an_apparmor_profile_of_exec(runtime, bundle, profile):
+    b = bundle()
+    name = runtime.start(b)
+    done = runtime("exec", "--apparmor", profile, name, "cat", CURRENT)
+    assert done.stdout == f"{profile} (enforce)\n"
+    assert runtime.exec(name, "cat", CURRENT).stdout == "unconfined\n"
+
+
+@with_apparmor
+def test_an_apparmor_profile_with_everything_dropped(runtime, bundle, profile):
+    """An ordinary user without privileges to gain gets it too."""
+    b = bundle("cat", CURRENT)
+    b.process.update(apparmorProfile=profile, noNewPrivileges=True, user={"uid": 1000, "gid": 1000})
+    b.process["capabilities"] = {}
+    assert runtime.output(b) == f"{profile} (enforce)\n"
+
+
+@ignored
+@with_apparmor
+def test_an_apparmor_profile_that_is_not_loaded(runtime, bundle):
+    b = bundle()
     b.process["apparmorProfile"] = "pyrunc-test-absent"
     refused(runtime, b, "(at /process/apparmorProfile")
+    name = runtime.start(bundle())
+    said = runtime.refuses("exec", "--apparmor", "pyrunc-test-absent", name, "true", status=255)
+    assert "(at /apparmorProfile" in said
+
+
+@with_selinux
+def test_a_selinux_label_of_the_program(runtime, bundle, policy):
+    b = bundle("cat", CURRENT)
+    b.process["selinuxLabel"] = LABEL
+    assert runtime.output(b).strip("\0\n") == LABEL
+    b = bundle()
+    name = runtime.start(b)
+    assert runtime("exec", "--process-label", LABEL, name, "cat", CURRENT).stdout.strip("\0\n") == LABEL
+    assert runtime.exec(name, "cat", CURRENT).stdout.startswith("system_u:system_r:base_t")
+
+
+@with_selinux
+def test_a_selinux_label_of_mounts(runtime, bundle, policy):
+    b = bundle("grep -E ' (/dev|/dev/shm|/data) ' /proc/mounts")
+    b.linux["mountLabel"] = FILES
+    # runc gives each mqueue a label of its own, which the file system does not take under this policy.
+    b.config["mounts"] = [mount for mount in b.config["mounts"] if mount["type"] != "mqueue"]
+    b.mount("/data", "tmpfs", "tmpfs", "nosuid")
+    lines = runtime.output(b).splitlines()
+    assert len(lines) == 3, lines
+    for line in lines:
+        assert f'context="{FILES}"' in line, line
+
+
+@ignored
+@with_selinux
+def test_a_selinux_label_that_the_policy_does_not_know(runtime, bundle, policy):
+    b = bundle()
+    b.process["selinuxLabel"] = "system_u:system_r:absent_t:s0"
+    refused(runtime, b, "(at /process/selinuxLabel")
+    b = bundle()
+    b.linux["mountLabel"] = "system_u:object_r:absent_t:s0"
+    refused(runtime, b, "/linux/mountLabel")

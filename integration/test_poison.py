@@ -61,11 +61,15 @@ def library(mark: Path) -> Path:
     return compiled(text, "-shared", "-fPIC")
 
 
+def python(runtime: Runtime) -> str:
+    """Return the interpreter to try the poison with: the runtime's own, if it has one."""
+    return str(interpreter(runtime)) if runtime.name == "pyrunc" else PYTHON
+
+
 def search_path(runtime: Runtime) -> list[str]:
     """Return every directory that the runtime's interpreter may import from."""
     code = "import sys, sysconfig, pprint; print('\\n'.join([*sys.path, *sysconfig.get_paths().values()]))"
-    program = str(interpreter(runtime)) if runtime.name == "pyrunc" else PYTHON
-    found = subprocess.run([program, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    found = subprocess.run([python(runtime), "-c", code], capture_output=True, text=True, check=True, cwd="/")
     named = re.findall(r"/[\w./-]+", Path(runtime.binary).read_text(errors="ignore")[:4096])
     near = [str(Path(runtime.binary).resolve().parents[1] / "lib/python3.11/site-packages"), *named]
     return sorted({path for path in [*found.stdout.split(), *near] if path.startswith("/") and len(path) > 1})
@@ -123,7 +127,7 @@ def test_the_poison_works(runtime, bundle, mark):
     """A python3 that enters such a root and imports leaves the mark: so the files lie where they should."""
     b = poisoned(runtime, bundle(), mark)
     code = f"import os; os.chroot({str(b.rootfs)!r}); os.chdir('/'); import json, encodings.idna"
-    subprocess.run([PYTHON, "-c", code], check=False, capture_output=True)
+    subprocess.run([python(runtime), "-c", code], check=False, capture_output=True)
     assert (b.rootfs / str(mark).lstrip("/")).exists()
 
 
@@ -286,9 +290,10 @@ def test_a_hostile_directory_and_environment(runtime, bundle, hostile, mark):
 
 
 @pytest.mark.parametrize("name", ["PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"])
-def test_an_executable_of_the_environment(runtime, bundle, name):
-    """It is taken for our own path (SECURITY.md, "Known limits"); one that leads nowhere changes nothing."""
-    for value in ("/no/such/python3", "python3", "/usr/bin/true"):
+def test_an_executable_of_the_environment(runtime, bundle, name, tmp_path):
+    """It is taken for our own path (SECURITY.md, "Known limits"); one that leads to no library changes nothing."""
+    shutil.copy("/usr/bin/true", tmp_path / "true")
+    for value in ("/no/such/python3", "python3", str(tmp_path / "true")):
         assert runtime.output(bundle("echo", "ran"), env={"PATH": os.environ["PATH"], name: value}) == "ran\n"
 
 

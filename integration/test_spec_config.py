@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 from integration.harness.failures import fails
+from integration.harness.receiver import Receiver
 from integration.looking import fields, give, mapped, refused
-from integration.test_tty import ConsoleSocket, read_all
+from integration.test_tty import read_all
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.0.2-dev", "1.1.0+dev", "1.2.1", "1.3.0"])
@@ -161,7 +162,7 @@ def test_the_size_of_the_console(runtime, bundle, tmp_path, process):
     """Of a container's terminal, and of one that a process document asks for."""
     b = bundle("stty", "size") if not process else bundle()
     size = {"terminal": True, "consoleSize": {"height": 31, "width": 97}}
-    console = ConsoleSocket(tmp_path / "s")
+    console = Receiver(tmp_path / "s")
     if process:
         name = runtime.start(b)
         (tmp_path / "process.json").write_text(json.dumps({**b.process, **size, "args": ["stty", "size"]}))

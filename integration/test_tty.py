@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import array
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 
 import pytest
 
+from integration.harness.receiver import Receiver
+from integration.harness.runtime import wait_for
 from integration.harness.screen import Screen
 
 
@@ -59,26 +59,6 @@ def test_exec_on_a_terminal(runtime, bundle):
     assert screen.close() == 6
 
 
-class ConsoleSocket:
-    """Listens where --console-socket sends the master to."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(self.path)
-        self.listener.listen(1)
-        self.listener.settimeout(20)
-
-    def receive(self):
-        connection, _ = self.listener.accept()
-        fds = array.array("i")
-        name, ancillary, _, _ = connection.recvmsg(4096, socket.CMSG_LEN(fds.itemsize))
-        fds.frombytes(ancillary[0][2])
-        connection.close()
-        self.listener.close()
-        return name, fds[0]
-
-
 def read_all(master):
     text = b""
     while select.select([master], [], [], 10)[0]:
@@ -93,7 +73,7 @@ def read_all(master):
 
 
 def test_console_socket(runtime, bundle, tmp_path):
-    console = ConsoleSocket(tmp_path / "s")
+    console = Receiver(tmp_path / "s")
     name = runtime.create(terminal(bundle("tty; echo line")), "--console-socket", console.path)
     sent, master = console.receive()
     assert sent  # runc sends the master's name
@@ -104,7 +84,7 @@ def test_console_socket(runtime, bundle, tmp_path):
 
 def test_exec_with_a_console_socket(runtime, bundle, tmp_path):
     name = runtime.start(bundle())
-    console = ConsoleSocket(tmp_path / "s")
+    console = Receiver(tmp_path / "s")
     runtime("exec", "--tty", "--detach", "--console-socket", console.path, name, "tty", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, master = console.receive()
     assert read_all(master) == "/dev/pts/0\r\n"
@@ -136,3 +116,85 @@ def test_signals_are_forwarded(runtime, bundle, number):
     process.send_signal(number)
     assert process.communicate(timeout=20)[0] == "caught\n"
     assert process.returncode == 9
+
+
+# What a caller's own streams do must not end, or hang, a container on a terminal.
+
+WITHOUT_A_TERMINAL = pytest.mark.pyrunc_only("1.1 wants a terminal on one of its own streams")
+BUSY = "trap 'echo ended > /data/end; exit 7' TERM; touch /data/ready; while true; do echo line; sleep 0.05; done"
+
+
+def watched(bundle, tmp_path, script):
+    """Return a bundle that runs SCRIPT on a terminal, and its directory /data."""
+    data = tmp_path / "seen"
+    data.mkdir()
+    b = terminal(bundle(script))
+    b.mount("/data", "bind", str(data), "bind")
+    return b, data
+
+
+@pytest.mark.parametrize("script", [BUSY, BUSY.replace("echo line; ", "")], ids=["writing", "silent"])
+def test_the_callers_terminal_dies(runtime, bundle, tmp_path, script):
+    """The container goes on, and `run` with it."""
+    b, data = watched(bundle, tmp_path, script)
+    screen = on_screen(runtime, b)
+    wait_for((data / "ready").exists, "the program to start")
+    os.close(screen.master)
+    os.close(screen.slave)
+    time.sleep(0.5)
+    assert screen.process.poll() is None
+    screen.process.terminate()
+    assert screen.process.wait(20) == 7
+    assert (data / "end").exists()
+
+
+@pytest.mark.pyrunc_only("what the container still writes fills its terminal, and it hangs")
+def test_a_terminal_that_is_gone_swallows_what_is_written(runtime, bundle, tmp_path):
+    b, data = watched(bundle, tmp_path, "touch /data/ready; sleep 1; seq 1 20000; exit 4")
+    screen = on_screen(runtime, b)
+    wait_for((data / "ready").exists, "the program to start")
+    os.close(screen.master)
+    os.close(screen.slave)
+    assert screen.process.wait(30) == 4
+
+
+@WITHOUT_A_TERMINAL
+def test_a_reader_that_does_not_read(runtime, bundle, tmp_path):
+    """A full pipe stops the container's writing, but no signal."""
+    script = "trap 'exit 7' TERM; touch /data/ready; dd if=/dev/zero bs=4096 count=1000 2>/dev/null & while true; do sleep 0.05; done"
+    b, data = watched(bundle, tmp_path, script)
+    name = runtime.prepare(b)
+    process = runtime.popen("run", "--bundle", str(b.path), name)
+    wait_for((data / "ready").exists, "the program to start")
+    time.sleep(0.5)
+    process.terminate()
+    wait_for(lambda: not (runtime.root / name).exists() or runtime.status(name) == "stopped", "the container to end")
+    process.communicate(timeout=20)
+    assert process.returncode == 7
+
+
+@WITHOUT_A_TERMINAL
+def test_a_writer_that_nobody_reads(runtime, bundle, tmp_path):
+    """Input that the program never takes delays no signal."""
+    b, data = watched(bundle, tmp_path, "stty raw; trap 'exit 7' TERM; touch /data/ready; while true; do sleep 0.05; done")
+    name = runtime.prepare(b)
+    with (tmp_path / "input").open("w+b") as file:
+        file.write(bytes(1 << 20))
+        file.seek(0)
+        process = runtime.popen("run", "--bundle", str(b.path), name, stdin=file)
+        wait_for((data / "ready").exists, "the program to start")
+        time.sleep(0.5)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 7
+
+
+@WITHOUT_A_TERMINAL
+def test_output_that_nothing_takes(runtime, bundle):
+    b = terminal(bundle("echo line; exit 4"))
+    name = runtime.prepare(b)
+    with open("/dev/full", "wb") as full:
+        process = runtime.popen("run", "--bundle", str(b.path), name, stdout=full)
+        said = process.communicate(timeout=20)[1]
+    assert process.returncode == 4, said
+    assert not said

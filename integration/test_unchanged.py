@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.harness.bundle import make_rootfs
+from integration.harness.receiver import Receiver
 from integration.harness.runtime import wait_for
-from integration.test_tty import ConsoleSocket, Screen
+from integration.test_tty import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ class Shell:
 def created(runtime: Runtime, path: Path) -> tuple[str, Shell]:
     """Create a container of the bundle at PATH; return its id and its terminal."""
     name = runtime.new_id()
-    console = ConsoleSocket(runtime.directory / "s")
+    console = Receiver(runtime.directory / "s")
     words = ("create", "--bundle", str(path), "--console-socket", console.path, name)
     log = runtime.directory / "log"
     done = runtime("--log", str(log), *words, check=False, stdout=-3, stderr=-3)
@@ -171,7 +172,7 @@ def test_interrupted_on_a_terminal(runtime: Runtime, unchanged: Path) -> None:
 
 def test_detached_run(runtime: Runtime, unchanged: Path) -> None:
     name = runtime.new_id()
-    console = ConsoleSocket(runtime.directory / "s")
+    console = Receiver(runtime.directory / "s")
     words = ("run", "--detach", "--bundle", str(unchanged), "--console-socket", console.path, name)
     runtime(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, master = console.receive()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from integration.harness.runtime import wait_for
-from pyrunc.cgroup import fs, limits
+from pyrunc.cgroup import freezer, fs, limits
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
 from pyrunc.cgroup.stats import stats
@@ -57,20 +57,20 @@ def file(place, name):
 
 
 def test_freezing(place, loops):
-    fs.set_frozen((place,), frozen=True)
-    assert fs.is_frozen((place,))
+    freezer.set_frozen((place,), frozen=True)
+    assert freezer.is_frozen((place,))
     before = file(place, "cpu.stat").read_text().splitlines()[0]
     time.sleep(0.2)
     assert file(place, "cpu.stat").read_text().splitlines()[0] == before
-    fs.set_frozen((place,), frozen=False)
-    assert not fs.is_frozen((place,))
+    freezer.set_frozen((place,), frozen=False)
+    assert not freezer.is_frozen((place,))
     wait_for(lambda: file(place, "cpu.stat").read_text().splitlines()[0] != before, "them to go on")
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_killing_all_at_once(place, loops, frozen):
     if frozen:
-        fs.set_frozen((place,), frozen=True)
+        freezer.set_frozen((place,), frozen=True)
     fs.signal_all((place,), signal.SIGKILL)
     assert [each.wait(5) for each in loops] == [-signal.SIGKILL] * 3
 

@@ -1,6 +1,7 @@
 """Start pyrunc.  setup.py makes bin/pyrunc of it; it is compiled at every start, so it is short."""
 
 import sys
+from _frozen_importlib_external import SourceFileLoader
 from posix import getcwd, readlink
 
 here = __file__ if __file__[0] == "/" else getcwd() + "/" + __file__
@@ -10,11 +11,12 @@ try:
 except OSError:  # no link, so the script itself
     pass
 here = here[: here.rfind("/") + 1]
-standard = sys.path[:]
-sys.path.insert(0, here + "@PACKAGE@")
-import pyrunc  # noqa: E402, F401 - from there and nowhere else
-
-sys.path[:] = [*standard, here + "@LIBRARY@"]  # for what the slow paths need
-from pyrunc.boot import main  # noqa: E402
-
-main()
+sys.path.append(here + "@LIBRARY@")  # for what the slow paths need
+package = here + "@PACKAGE@/pyrunc"
+# From there and nowhere else: the path is not searched, which takes 0.2 ms besides.
+for name, file in (("pyrunc", "/__init__.py"), ("pyrunc.boot", "/boot.py")):
+    module = sys.modules[name] = type(sys)(name)
+    module.__file__ = package + file
+    exec(SourceFileLoader(name, module.__file__).get_code(name), module.__dict__)  # type: ignore[arg-type]  # it has a file
+sys.modules["pyrunc"].__path__ = [package]
+module.main()

@@ -6,20 +6,20 @@ import pytest
 
 from pyrunc import __version__
 from pyrunc.cli import help as help_
-from pyrunc.cli.table import COMMANDS, GLOBAL, HELP, Command
+from pyrunc.cli.table import GLOBAL, HELP, Command, commands
 from pyrunc.errors import UsageError
 
 
 def test_all_commands_and_general_options():
     text = help_.text()
-    for command in COMMANDS:
-        assert f"  {command.name:<10}{command.help}\n" in text
+    for command in commands():
+        assert f"  {command.name:<12}{command.help}\n" in text
     for option in GLOBAL:
         for name in option.names:
             assert ("--" if len(name) > 1 else "-") + name in text
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
+@pytest.mark.parametrize("command", commands(), ids=[command.name for command in commands()])
 def test_one_command(command: Command):
     text = help_.text(command.name)
     flat = " ".join(text.split())

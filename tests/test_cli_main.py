@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.cli.table import BY_NAME, COMMANDS
+from pyrunc.cli.table import ROWS, commands
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PROGRAM = "import sys; sys.path.insert(0, {!r}); from pyrunc.cli.main import main; sys.exit(main(sys.argv[1:]))"
 NOBODY = 65534
-BY_ID = [command.name for command in COMMANDS if command.positional == ("ID",) and command.name not in ("create", "run")]
+MAKES = ("create", "run", "restore")
+BY_ID = [command.name for command in commands() if command.positional == ("ID",) and command.name not in MAKES]
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +94,7 @@ def test_the_log_gets_what_standard_error_gets(pyrunc: Run, tmp_path: Path):
 def test_refusals_in_one_line(pyrunc: Run, argv: list[str], said: str):
     done = pyrunc(*argv)
     assert (done.returncode, done.stdout) == (1, "")
-    name = next((word for word in argv if word in BY_NAME), "")
+    name = next((word for word in argv if word in ROWS), "")
     assert done.stderr.startswith(f"pyrunc {name} failed: {said}" if name else f"pyrunc: {said}")
     assert done.stderr.count("\n") == 1
 

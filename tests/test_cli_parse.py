@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
-from pyrunc.cli.table import BY_NAME, COMMANDS, GLOBAL, HELP, PS_OPTION, Command, Option
+from pyrunc.cli.table import GLOBAL, HELP, PS_OPTION, ROWS, Command, Option, commands
 from pyrunc.errors import UsageError
 
+COMMANDS = commands()
 EACH = [(command, option) for command in COMMANDS for option in (*command.options, HELP)]
 
 
@@ -112,29 +113,66 @@ def test_lines(argv: list[str], options: dict, arguments: tuple, rest: tuple):
     found = parse(*argv)
     assert (found.command, found.options, found.positional, found.rest) == (argv[0], options, arguments, rest)
 
+SHIM = ["--root", "R", "--log", "B/log.json", "--log-format", "json"]
 
-SHIM = "--root /run/moby --log /b/log.json --log-format json"  # what containerd's shim puts first
+
+@pytest.mark.parametrize(
+    ("words", "options", "rest"),
+    [
+        ("create --bundle B --pid-file F ID", {"bundle": "B", "pid_file": "F"}, ()),
+        ("create --bundle B --pid-file F --console-socket S ID", {"bundle": "B", "pid_file": "F", "console_socket": "S"}, ()),
+        (
+            "create --bundle B --pid-file F --no-pivot --no-new-keyring ID",
+            {"bundle": "B", "pid_file": "F", "no_pivot": True, "no_new_keyring": True},
+            (),
+        ),
+        ("start ID", {}, ()),
+        ("exec --process P --detach --pid-file F ID", {"process": "P", "detach": True, "pid_file": "F"}, ()),
+        (
+            "exec --process P --console-socket S --detach --pid-file F ID",
+            {"process": "P", "console_socket": "S", "detach": True, "pid_file": "F"},
+            (),
+        ),
+        ("kill ID 15", {}, ("15",)),
+        ("kill --all ID 9", {"all": True}, ("9",)),
+        ("pause ID", {}, ()),
+        ("resume ID", {}, ()),
+        ("ps --format json ID", {"format": "json"}, ()),
+        ("update --resources - ID", {"resources": "-"}, ()),
+        ("delete ID", {}, ()),
+        ("delete --force ID", {"force": True}, ()),
+    ],
+)
+@pytest.mark.parametrize("systemd", [False, True])
+def test_what_containerd_says(words: str, options: dict, rest: tuple, systemd: bool):
+    """Collected by integration/engines/recorder.py from containerd 1.6's shim, for ctr and the CRI."""
+    general = {"root": "R", "log": "B/log.json", "log_format": "json", **({"systemd_cgroup": True} if systemd else {})}
+    found = parse(*SHIM, *(["--systemd-cgroup"] if systemd else []), *words.split())
+    assert (found.general, found.options, found.positional) == (general, options, ("ID", *rest))
+
+
+MOBY = "--root /run/moby --log /b/log.json --log-format json"  # what containerd's shim puts first
 DOCKER = {
-    f"{SHIM} create --bundle /b --pid-file /b/init.pid ID": {"bundle": "/b", "pid_file": "/b/init.pid"},
-    f"--debug {SHIM} create --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock ID": {
+    f"{MOBY} create --bundle /b --pid-file /b/init.pid ID": {"bundle": "/b", "pid_file": "/b/init.pid"},
+    f"--debug {MOBY} create --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock ID": {
         "bundle": "/b", "pid_file": "/b/init.pid", "console_socket": "/tmp/pty.sock",
     },
-    f"{SHIM} --systemd-cgroup create --bundle /b --pid-file /b/init.pid --no-pivot --no-new-keyring ID": {
+    f"{MOBY} --systemd-cgroup create --bundle /b --pid-file /b/init.pid --no-pivot --no-new-keyring ID": {
         "bundle": "/b", "pid_file": "/b/init.pid", "no_pivot": True, "no_new_keyring": True,
     },
-    f"{SHIM} start ID": {},
-    f"{SHIM} exec --process /tmp/p --detach --pid-file /b/1 ID": {"process": "/tmp/p", "detach": True, "pid_file": "/b/1"},
-    f"{SHIM} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
+    f"{MOBY} start ID": {},
+    f"{MOBY} exec --process /tmp/p --detach --pid-file /b/1 ID": {"process": "/tmp/p", "detach": True, "pid_file": "/b/1"},
+    f"{MOBY} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
         "process": "/tmp/p", "console_socket": "/tmp/s", "detach": True, "pid_file": "/b/1.pid",
     },
-    f"{SHIM} update --resources - ID": {"resources": "-"},
-    f"{SHIM} ps --format json ID": {"format": "json"},
-    f"{SHIM} pause ID": {},
-    f"{SHIM} resume ID": {},
-    f"{SHIM} kill ID 9": {},
-    f"{SHIM} kill --all ID 9": {"all": True},
-    f"{SHIM} delete --force ID": {"force": True},
-    f"{SHIM} delete ID": {},
+    f"{MOBY} update --resources - ID": {"resources": "-"},
+    f"{MOBY} ps --format json ID": {"format": "json"},
+    f"{MOBY} pause ID": {},
+    f"{MOBY} resume ID": {},
+    f"{MOBY} kill ID 9": {},
+    f"{MOBY} kill --all ID 9": {"all": True},
+    f"{MOBY} delete --force ID": {"force": True},
+    f"{MOBY} delete ID": {},
 }
 
 
@@ -149,6 +187,42 @@ def test_what_docker_calls(line: str):
 
 def test_how_docker_asks_for_the_version():
     assert parse_general(["--version"])[0] == {"version": True}
+
+
+CREATE = "create --bundle B --pid-file F"
+
+
+@pytest.mark.parametrize(
+    ("line", "general", "options"),
+    [
+        (f"--log-format=json --log L {CREATE} box", {"log_format": "json", "log": "L"}, {"bundle": "B", "pid_file": "F"}),
+        (f"--systemd-cgroup --debug --log-format=json --log=L {CREATE} --console-socket S box", None, None),
+        (f"--log-format=json --log L {CREATE} --preserve-fds 1 box", None, {"bundle": "B", "pid_file": "F", "preserve_fds": 1}),
+        (
+            "--log-format=json --log L exec --pid-file F --process P --detach --tty --console-socket S box",
+            None,
+            {"pid_file": "F", "process": "P", "detach": True, "tty": True, "console_socket": "S"},
+        ),
+        ("--systemd-cgroup exec --pid-file F --process P --detach --preserve-fds 2 box", {"systemd_cgroup": True}, None),
+        ("--debug start box", {"debug": True}, {}),
+        ("kill box 37", {}, {}),
+        ("pause box", {}, {}),
+        ("resume box", {}, {}),
+        ("delete --force box", {}, {"force": True}),
+        ("update --resources=R box", {}, {"resources": "R"}),
+        (f"--debug {CREATE} --console-socket S buildah-buildah1", {"debug": True}, None),
+        ("state buildah-buildah1", {}, {}),
+        ("delete buildah-buildah1", {}, {}),
+    ],
+)
+def test_what_podman_conmon_and_buildah_write(line: str, general: dict | None, options: dict | None):
+    """As collected from Podman 4.3, conmon 2.1 and buildah 1.28 (integration/engines); None: only that it is understood."""
+    found = parse(*line.split())
+    assert found.command in line.split()
+    assert found.positional[0] in ("box", "buildah-buildah1")
+    assert found.rest == ()
+    assert general in (None, found.general)
+    assert options in (None, found.options)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +266,7 @@ def test_asking_for_help(argv: list[str], about: str):
 
 def test_the_table_is_consistent():
     """No two options of a command share a name or a key, and what may be missing stands last."""
-    assert len(BY_NAME) == len(COMMANDS)
+    assert [command.name for command in COMMANDS] == list(ROWS)
     for options in (GLOBAL, *((*command.options, HELP) for command in COMMANDS)):
         names = [name for option in options for name in option.names]
         assert len(names) == len(set(names))
@@ -204,7 +278,7 @@ def test_the_table_is_consistent():
 
 
 WORDS = st.one_of(
-    st.sampled_from([*BY_NAME, "--", "-", "", "box", "help", "--fly", "-x=1"]),
+    st.sampled_from([*ROWS, "--", "-", "", "box", "help", "--fly", "-x=1"]),
     st.sampled_from([f"--{name}" for command in COMMANDS for option in command.options for name in option.names]),
     st.text(max_size=4),
 )

@@ -61,6 +61,9 @@ def test_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     [
         SAVED,
         SAVED.replace(pid=7, start=8, annotations={"a": "b\n"}, joins=("pid", "user"), hooks=("poststop",)),
+        SAVED.replace(annotations={"": "", "tab\t": "\\t", "line\u2028": "\x00\x85\r", "\u00e9\\": "\udc80"}),
+        SAVED.replace(bundle="/b\n\\n \u00fc"),
+        SAVED.replace(own_pid_namespace=False, unit="a-b.scope", listener=("/run/agent", ""), resctrl_owns=("/a b",)),
         SAVED.replace(places=(Place("/sys/fs/cgroup/box", "/sys/fs/cgroup", ("",)), Place("/a", "/", ("cpu", "cpuacct")))),
     ],
 )
@@ -68,7 +71,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, saved: Saved):
     save(str(tmp_path), SAVED)
     save(str(tmp_path), saved)
     assert load(str(tmp_path)) == saved
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
 def test_what_is_no_container(tmp_path: Path):
@@ -76,9 +79,13 @@ def test_what_is_no_container(tmp_path: Path):
     for path in ("absent", "file", "."):
         with pytest.raises(StateError, match="container does not exist"):
             load(str(tmp_path / path))
-    (tmp_path / "state.json").write_text('{"id": ')
-    with pytest.raises(ConfigError, match=r"state\.json: invalid JSON"):
-        load(str(tmp_path))
+    save(str(tmp_path), SAVED)
+    whole = (tmp_path / "state").read_bytes()
+    cut = (b"", b"id", whole[:-1], whole[: whole.index(b"bundle")])
+    for damaged in (*cut, whole + b"surplus\t1\n", b"\xff" + whole, whole.replace(b"pid\t", b"pid\tx")):
+        (tmp_path / "state").write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"/state is damaged"):
+            load(str(tmp_path))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
@@ -89,6 +96,32 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     with pytest.raises(OSError):
         write_file(str(path), b"new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("text", [b"a", b"a longer one than before"])
+def test_what_a_killed_writer_left_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes):
+    path = tmp_path / "file"
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr("posix.rename", lambda *_: os._exit(9))
+        write_file(str(path), b"never seen")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert [entry.name for entry in tmp_path.iterdir()] == [".file"]
+    write_file(str(path), text)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"file": text}
+
+
+def test_a_draft_is_no_way_to_another_file(tmp_path: Path):
+    """What stands at the draft's name may be somebody's link."""
+    other = tmp_path / "other"
+    other.write_bytes(b"precious")
+    (tmp_path / ".file").symlink_to(other)
+    write_file(str(tmp_path / "file"), b"new")
+    os.link(other, tmp_path / ".file")
+    write_file(str(tmp_path / "file"), b"newer")
+    assert other.read_bytes() == b"precious"
+    assert not (tmp_path / "file").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"newer"
 
 
 STATES = (CREATING, CREATED, RUNNING, PAUSED, STOPPED)

@@ -1,4 +1,4 @@
-"""What a plan says to a security module; none of our machines has SELinux, so nothing else can look."""
+"""What a plan says to a security module; integration/test_labels.py looks what comes of it."""
 
 from __future__ import annotations
 

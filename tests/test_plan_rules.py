@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pyrunc.oci.process import Process
 from pyrunc.plan.op import Plan, Slot, barriers
 from pyrunc.plan.text import render
 from pyrunc.record import Record
-from pyrunc.run.calls import KERNEL, STEPS
+from pyrunc.run import calls
 from tests.machines import MACHINES
 from tests.planned import CASES, EVERY, JOINS, Case, case_id, plan
 from tests.samples import CONFIGS, each, name
@@ -82,14 +83,17 @@ def check(made: Plan, document: dict) -> None:
 
 
 def check_calls(made: Plan) -> None:
-    """Every call is in the executor's tables, and takes what it is given."""
+    """Every call is in the executor's tables, bound before the fork, and takes what it is given."""
+    for module in calls.RARE.values():
+        sys.modules.pop(f"pyrunc.run.{module}", None)
+    calls.load(made)
     for op in (*made.host, *made.child):
         if op.call in PROTOCOL:
             continue
-        if op.call in KERNEL:
-            function, args = KERNEL[op.call], op.args
+        if op.call in calls.KERNEL:
+            function, args = calls.KERNEL[op.call], op.args
         else:
-            function, args = STEPS[op.call], (CONTEXT, *op.args)
+            function, args = calls.step(op.call), (CONTEXT, *op.args)
         try:
             inspect.signature(function).bind(*args)
         except ValueError:

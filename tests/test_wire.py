@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,27 @@ def test_a_descriptor_goes_along(ends, tmp_path):
     frame = wire.receive(host)
     assert frame.name == "console"
     assert os.pread(frame.fd, 9, 0) == b"sent"
+    assert not os.get_inheritable(frame.fd)
     os.close(frame.fd)
+
+
+def test_a_signal_in_between_ends_no_wait(ends):
+    host, child = ends
+    before = signal.signal(signal.SIGALRM, lambda *_: wire.send_moved(child, 7))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert wire.receive(host) == Frame(wire.MOVED, pid=7)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_one_that_nobody_has_is_closed():
+    host, child = wire.pair()
+    fd = host.fileno()
+    del host
+    with pytest.raises(OSError):
+        os.fstat(fd)
+    assert wire.receive(child) is None
 
 
 def test_the_end_of_the_wire(ends):
@@ -67,7 +88,7 @@ def test_both_ends_are_closed_on_exec(ends):
 
 @given(index=st.integers(0, 1 << 20), number=st.integers(0, 200), text=st.text(max_size=200))
 def test_failures_come_as_they_were_sent(index: int, number: int, text: str):
-    frame = wire.parse(wire.fail(index, number, text), [])
+    frame = wire.parse(wire.fail(index, number, text))
     assert (frame.index, frame.errno) == (index, number)
     assert frame.text == text.encode("utf-8", "replace").decode()
 
@@ -86,4 +107,4 @@ def test_a_long_text_is_cut_between_letters(letter: str, before: str, ends):
 
 @pytest.mark.parametrize("data", [b"", b"X", b"\0"])
 def test_what_is_no_frame(data: bytes):
-    assert wire.parse(data, []) is None
+    assert wire.parse(data) is None

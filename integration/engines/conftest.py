@@ -9,6 +9,7 @@ import pytest
 
 from integration.engines import image as images
 from integration.engines.place import Place
+from integration.engines.podman import FOREVER, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the tar of an image with busybox, called images.NAME."""
     return images.archive(tmp_path_factory.mktemp("image") / "image.tar")
+
+
+@pytest.fixture(scope="module")
+def podman_engine(place: Place, binary: str, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Return Podman with both images, for all tests of a module; nothing may be left of their containers."""
+    made = Engine("podman", place, binary)
+    pause = images.archive(tmp_path_factory.mktemp("pause") / "pause.tar", images.PAUSE, Entrypoint=list(FOREVER), Cmd=[])
+    for archive in (image, pause):
+        made("load", "--input", archive)
+    yield made
+    made("pod", "rm", "--all", "--force", "--time=0")
+    made("rm", "--all", "--force", "--time=0", "--volumes")
+    made.check()
+
+
+@pytest.fixture
+def podman(podman_engine: Engine) -> Iterator[Engine]:
+    """Return Podman for one test; what it names is removed after it."""
+    yield podman_engine
+    podman_engine.remove_used()
 
 
 def need(*programs: str) -> None:

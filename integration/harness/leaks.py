@@ -17,11 +17,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 SECONDS = 5
 
 
-def cgroup_directories(name: str) -> list[str]:
-    """Return every cgroup directory called NAME, in whatever hierarchy."""
+def cgroup_directories(*wanted: str) -> list[str]:
+    """Return every cgroup directory with one of the names WANTED, in whatever hierarchy."""
     found = []
     for directory, names, _ in os.walk(CGROUPS):
-        found += [f"{directory}/{each}" for each in names if each == name]
+        found += [f"{directory}/{each}" for each in names if each in wanted]
     return found
 
 

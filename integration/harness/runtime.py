@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from integration.looking import SCRATCH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 SECONDS = 60
+WAIT = 100 if SCRATCH.is_mount() else 20  # in the virtual machine, and here
 _NUMBERS = itertools.count()
 # crun refuses version 1 with a unified hierarchy beside it: it gets a mount namespace without that.
 WITHOUT_UNIFIED = ("unshare", "-m", "--propagation", "private", "sh", "-c")
@@ -158,7 +161,7 @@ class Runtime:
 
 
 def wait_for(
-    true: Callable[[], object], found: Callable[[], object] | str, seconds: float = 20, *, what: str = ""
+    true: Callable[[], object], found: Callable[[], object] | str, seconds: float = WAIT, *, what: str = ""
 ) -> None:
     """Wait until TRUE() is; fail with WHAT was waited for (or FOUND, if that is a text) and what FOUND() is."""
     end = time.monotonic() + seconds

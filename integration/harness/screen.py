@@ -11,6 +11,8 @@ import subprocess
 import termios
 import time
 
+from integration.harness.runtime import WAIT
+
 
 class Screen:
     """A terminal of ours that a command is started on."""
@@ -26,7 +28,7 @@ class Screen:
     def size(self, rows, columns):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
-    def read_until(self, wanted, seconds=20):
+    def read_until(self, wanted, seconds=WAIT):
         end = time.monotonic() + seconds
         while wanted not in self.text:
             assert time.monotonic() < end, f"waited for {wanted!r}, read {self.text!r}"
@@ -38,7 +40,7 @@ class Screen:
         os.write(self.master, text.encode())
 
     def close(self):
-        status = self.process.wait(20)
+        status = self.process.wait(WAIT)
         assert termios.tcgetattr(self.slave) == self.before, "the terminal was not put back"
         while select.select([self.master], [], [], 0.1)[0]:
             self.text += os.read(self.master, 4096).decode()

@@ -71,10 +71,14 @@ def _current(items: "list[Item]") -> bool:
     """Return whether every source file is still the one that was compiled."""
     stat = posix.stat
     try:
-        for _, path, time, size, _, _ in items:
-            found = stat(HERE + path)
-            if found.st_mtime_ns != time or found.st_size != size:
-                return False
+        here = posix.open(HERE, posix.O_PATH | posix.O_CLOEXEC)  # so that no look goes all the way from the root
+        try:
+            for _, path, time, size, _, _ in items:
+                found = stat(path, dir_fd=here)
+                if found.st_mtime_ns != time or found.st_size != size:
+                    return False
+        finally:
+            posix.close(here)
     except OSError:
         return False
     return True
@@ -89,7 +93,7 @@ def _run(items: "list[Item]") -> bool:
         if name in modules:
             continue
         module = modules[name] = kind(name)
-        path = HERE + path
+        path = f"{HERE}/{path}"
         module.__file__ = path
         module.__package__ = name if package else name.rpartition(".")[0]
         if package:

@@ -56,7 +56,7 @@ def _keep(path: str, modules: list[ModuleType]) -> None:
         found = posix.stat(source)
         with open(source, "rb") as file:
             code = lean(file.read(), source)
-        place = source.removeprefix(HERE)
+        place = source.removeprefix(f"{HERE}/")
         items.append((module.__name__, place, found.st_mtime_ns, found.st_size, hasattr(module, "__path__"), code))
     body = marshal.dumps(items)
     data = MAGIC_NUMBER + (len(body) + 8).to_bytes(4, "little") + body

@@ -34,14 +34,12 @@ class Record:
     """
 
     _fields: tuple[str, ...] = ()
-    _names: frozenset[str] = frozenset()
     _defaults: dict[str, object] = {}  # noqa: RUF012 - shared on purpose, never written
 
     def __init_subclass__(cls) -> None:
         """Read the fields off the annotations, inherited ones first."""
         own = [name for name in cls.__dict__.get("__annotations__", ()) if name[0] != "_"]
         cls._fields = cls._fields + tuple(name for name in own if name not in cls._fields)
-        cls._names = frozenset(cls._fields)
         cls._defaults = {**cls._defaults, **{n: cls.__dict__[n] for n in own if n in cls.__dict__}}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,7 +50,7 @@ class Record:
         if args:
             values.update(zip(fields, args, strict=False))
         values.update(kwargs)
-        if values.keys() != self._names or len(args) > len(fields):
+        if len(values) != len(fields) or len(args) > len(fields) or not all(map(fields.__contains__, kwargs)):
             missing = [name for name in fields if name not in values]
             surplus = [name for name in values if name not in fields]
             raise TypeError(f"{type(self).__name__}: missing {missing}, unknown {surplus}")

@@ -1,4 +1,4 @@
-"""The cgroup directories of a container: make, limit, join, look, freeze, kill, remove (cgroups(7)).
+"""The cgroup directories of a container: make, limit, join, look, kill, remove (cgroups(7)).
 
 Parents that are made on the way carry a mark, so that whoever removes the last
 container below them can remove them too, and nobody removes what pyrunc did not
@@ -12,8 +12,9 @@ import errno
 import posix
 from time import monotonic, sleep
 
-from pyrunc.errors import OpError, StateError, UnsupportedError
-from pyrunc.host.cgroups import read
+from pyrunc.cgroup.freezer import is_frozen, set_frozen
+from pyrunc.errors import OpError, StateError
+from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,17 +22,8 @@ if TYPE_CHECKING:
 
 MARK = 0o1000
 PROCS = "cgroup.procs"
-REMOVE_SECONDS, FREEZE_SECONDS = 10.0, 5.0
+REMOVE_SECONDS = 10.0
 SIGKILL = 9
-
-
-def write(path: str, text: str) -> None:
-    """Write TEXT to kernel file PATH in one write(2)."""
-    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-    try:
-        posix.write(fd, text.encode())
-    finally:
-        posix.close(fd)
 
 
 def make(places: tuple[Place, ...], *, enable: bool = True) -> None:
@@ -163,57 +155,6 @@ def _remove_parents(directory: str, mount: str) -> None:
                 return
             raise
         directory = directory.rpartition("/")[0]
-
-
-def _freezer(places: tuple[Place, ...]) -> tuple[str, bool] | None:
-    """Return the directory that freezes, and whether it is of version 2."""
-    for place in places:
-        if "freezer" in place.controllers:
-            return place.directory, False
-    return next(((p.directory, True) for p in places if "" in p.controllers), None)
-
-
-def is_frozen(places: tuple[Place, ...]) -> bool:
-    """Return whether the container is frozen, by its own cgroup's setting."""
-    found = _freezer(places)
-    if found is None:
-        return False
-    directory, v2 = found
-    try:
-        text = read(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.self_freezing")
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV):
-            return False  # the cgroup, or a freezer in it, is not there
-        raise
-    return text.strip() == "1"
-
-
-def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
-    """Freeze or thaw, and wait until it is so.
-
-    Raises UnsupportedError without a freezer, OpError if the kernel does not
-    get there within five seconds (a process in uninterruptible sleep, say).
-    """
-    found = _freezer(places)
-    if found is None:
-        raise UnsupportedError("this host has no freezer")
-    directory, v2 = found
-    deadline = monotonic() + FREEZE_SECONDS
-    while True:
-        if v2:
-            write(f"{directory}/cgroup.freeze", "1" if frozen else "0")
-            done = f"frozen {int(frozen)}" in read(f"{directory}/cgroup.events")
-        else:
-            # On version 1 a fork can slip through: writing again catches it.
-            write(f"{directory}/freezer.state", "FROZEN" if frozen else "THAWED")
-            done = read(f"{directory}/freezer.state").strip() == ("FROZEN" if frozen else "THAWED")
-        if done:
-            return
-        if monotonic() > deadline:
-            if frozen:
-                write(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.state", "0" if v2 else "THAWED")
-            raise OpError(f"cgroup {directory} did not {'freeze' if frozen else 'thaw'} within {FREEZE_SECONDS:g} s")
-        sleep(0.001)
 
 
 def signal_all(places: tuple[Place, ...], number: int) -> None:

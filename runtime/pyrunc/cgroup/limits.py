@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.cgroup.fs import write
 from pyrunc.errors import OpError, PyruncError, UnsupportedError
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

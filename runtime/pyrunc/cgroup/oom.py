@@ -5,8 +5,7 @@ from __future__ import annotations
 import posix
 from select import POLLIN, POLLPRI
 
-from pyrunc.cgroup.fs import write
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

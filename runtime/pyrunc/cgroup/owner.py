@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read
 
 LIST = "/sys/kernel/cgroup/delegate"
 # What the specification says to give away on kernels without that list.

@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.cgroup.fs import write
 from pyrunc.errors import ConfigError, OpError
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read, write
 
 TASKS, SCHEMATA = "tasks", "schemata"
 AT = "/linux/intelRdt"

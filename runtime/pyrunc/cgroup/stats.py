@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

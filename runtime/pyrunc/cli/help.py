@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from pyrunc import __version__
-from pyrunc.cli.table import BY_NAME, COMMANDS, GLOBAL, HELP, Command, Option
+from pyrunc.cli.table import GLOBAL, HELP, ROWS, Command, Option, commands
 from pyrunc.errors import UsageError
 from pyrunc.oci import OCI_VERSION
 
@@ -44,10 +44,10 @@ def parser(command: Command) -> argparse.ArgumentParser:
 def text(command: str = "") -> str:
     """Return the help of COMMAND, or of everything.  Raises UsageError if there is no such command."""
     if command:
-        if command not in BY_NAME:
+        if command not in ROWS:
             raise UsageError(f'unknown command "{command}"', hint="pyrunc --help lists the commands")
-        return parser(BY_NAME[command]).format_help()
-    rows = "\n".join(f"  {c.name:<10}{c.help}" for c in COMMANDS)
+        return parser(ROWS[command]()).format_help()
+    rows = "\n".join(f"  {c.name:<12}{c.help}" for c in commands())
     made = argparse.ArgumentParser(
         prog="pyrunc",
         usage="pyrunc [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.cli.table import BY_NAME, GLOBAL, HELP, PS_OPTION, Command, Option
+from pyrunc.cli.table import GLOBAL, HELP, PS_OPTION, ROWS, Command, Option
 from pyrunc.errors import UsageError
 from pyrunc.record import Record
 
@@ -39,11 +39,11 @@ def parse_command(argv: list[str], place: int, general: dict[str, Any]) -> Argum
     or that there is no command.  Raises UsageError with what to write instead.
     """
     name, *after = argv[place:] or ["help"]
-    if name == "help":
+    if name in ("help", "h"):
         return _help(after[0] if after else "", general)
-    command = BY_NAME.get(name)
-    if command is None:
+    if name not in ROWS:
         raise UsageError(f'unknown command "{name}"', hint="pyrunc --help lists the commands")
+    command = ROWS[name]()
     values: dict[str, Any] = {}
     positional, rest = _arguments(command, argv, place + 1, values)
     if values.get("help"):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+from errno import ENOMEM, ESRCH
+from select import POLLIN, poll
 
 from pyrunc.container import io, store
-from pyrunc.container.create import FILE_MAX
-from pyrunc.container.saved import Saved, load, write_file
+from pyrunc.container.create import read_document
+from pyrunc.container.saved import Saved, load
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import PAUSED, alive, guard, status_of
-from pyrunc.errors import ConfigError, StateError, UsageError
+from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.linux import fs, process
 from pyrunc.oci import check
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Plan
 
 
+DYING_MS = 200
+STOPPED = "cannot exec in a stopped container: container not running"
+
+
 def exec_(options: ExecOptions) -> int:
     """Run a process in container options.id; return its exit status, or 0 if it is detached.
 
@@ -47,7 +53,7 @@ def exec_(options: ExecOptions) -> int:
     if "mount" not in saved.joins:
         slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
-        raise StateError("cannot exec in a stopped container: container not running")
+        raise StateError(STOPPED)
     config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
     added = _process(options, config.process, saved)
     known = facts.probe()
@@ -77,8 +83,13 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
         context = Context(slots, state, _committer(options), io.taker(options.console_socket))
-        executor.run(plan, context)
-        executor.await_exec(plan, context)
+        try:
+            executor.run(plan, context)
+            executor.await_exec(plan, context)
+        except OpError as error:
+            if _is_running(saved, slots["init"], error):
+                raise
+            raise StateError(STOPPED) from error
         if options.detach:
             return 0
         from pyrunc.run import supervise
@@ -92,17 +103,27 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
         pthread_sigmask(SIG_SETMASK, before)
 
 
+def _is_running(saved: Saved, init: int, error: OpError) -> bool:
+    """Return whether the container, with its init behind pidfd INIT, still runs: ERROR may be its end, in other words.
+
+    An init on its way out lets nobody in any more, before it counts as ended.
+    """
+    if error.errno in (0, ESRCH, ENOMEM):
+        watch = poll()
+        watch.register(init, POLLIN)
+        watch.poll(DYING_MS)
+    return alive(saved)
+
+
 def _committer(options: ExecOptions) -> Callable[[int], None]:
     """Return what to do once the process is ready: write its pid, send its pidfd."""
 
     def commit(pid: int) -> None:
         """Tell the caller about process PID."""
         if options.pid_file:
-            write_file(options.pid_file, str(pid).encode())
+            io.write_pid_file(options.pid_file, pid)
         if options.pidfd_socket:
-            pidfd = posix.pidfd_open(pid)
-            io.send_descriptor(options.pidfd_socket, pidfd, b"pidfd")
-            posix.close(pidfd)
+            io.send_pidfd(options.pidfd_socket, pid, b"setns")
 
     return commit
 
@@ -110,13 +131,9 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
 def _read(path: str) -> bytes:
     """Return the contents of PATH.  Raises ConfigError if it cannot be read."""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        return read_document(path)
     except OSError as error:
-        raise ConfigError(f"open {path}: {(error.strerror or '').lower()}") from None
-    try:
-        return posix.read(fd, FILE_MAX)
-    finally:
-        posix.close(fd)
+        raise ConfigError(f"cannot read the process: open {path}: {(error.strerror or '').lower()}") from None
 
 
 def _process(options: ExecOptions, base: Process | None, saved: Saved) -> Process:
@@ -145,6 +162,8 @@ def _process(options: ExecOptions, base: Process | None, saved: Saved) -> Proces
         apparmorProfile=options.apparmor or base.apparmorProfile,
         selinuxLabel=options.process_label or base.selinuxLabel,
     )
+    if changed.cwd[:1] != "/":
+        raise UsageError(f"--cwd {changed.cwd}: not an absolute path", hint="it is a path inside the container")
     check.process(changed, "")
     return changed
 
@@ -171,25 +190,44 @@ def _user(text: str, base: Process, saved: Saved) -> tuple[int, int]:
     return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
 
 
-def _places(saved: Saved, asked: str) -> tuple[Place, ...]:
-    """Return the container's cgroups, or for ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
+def _places(saved: Saved, asked: tuple[str, ...]) -> tuple[Place, ...]:
+    """Return the container's cgroups, or for what is ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
     if not asked:
         return saved.places
-    names, colon, path = asked.rpartition(":")
-    wanted = names.split(",") if colon else []
-    parts = [part for part in path.split("/") if part]
-    if ".." in parts or "." in parts:
-        raise UsageError(f'--cgroup "{asked}" leads out of the container\'s cgroup', hint="name one below it")
-    places = []
-    for place in saved.places:
-        if wanted and not set(wanted) & set(place.controllers):
-            places.append(place)
-            continue
-        directory = "/".join((place.directory, *parts))
-        try:
-            posix.stat(f"{directory}/cgroup.procs")
-        except OSError as error:
-            reason = (error.strerror or "").lower()
-            raise UsageError(f"--cgroup {asked}: {directory}: {reason}", hint="make the cgroup first") from None
-        places.append(place.replace(directory=directory))
-    return tuple(places)
+    wanted = _wanted(asked)
+    known = {controller for place in saved.places for controller in place.controllers}
+    for controller in wanted:
+        if controller and controller not in known:
+            hint = "a path alone, on version 2" if known == {""} else f"one of {', '.join(sorted(filter(None, known)))}"
+            raise UsageError(f'--cgroup: the container has no cgroup of "{controller}"', hint=hint)
+    return tuple(_below(place, wanted) for place in saved.places)
+
+
+def _wanted(asked: tuple[str, ...]) -> dict[str, str]:
+    """Return the paths ASKED for by controller; "" stands for all of them."""
+    wanted: dict[str, str] = {}
+    for word in asked:
+        names, colon, path = word.rpartition(":")
+        if not colon and len(asked) > 1:
+            raise UsageError(f"invalid --cgroup argument: {word} (missing <controller>: prefix)")
+        for name in names.split(","):
+            if colon and not name:
+                raise UsageError(f"invalid --cgroup argument: {word} (empty <controller> prefix)")
+            if name in wanted:
+                raise UsageError(f"invalid --cgroup argument(s): controller {name} specified multiple times")
+            wanted[name] = path
+        if {"..", "."} & set(path.split("/")):
+            raise UsageError(f'--cgroup "{word}" leads out of the container\'s cgroup', hint="name one below it")
+    return wanted
+
+
+def _below(place: Place, wanted: dict[str, str]) -> Place:
+    """Return PLACE, or the cgroup below it that is WANTED for one of its controllers."""
+    path = next((wanted[name] for name in ("", *place.controllers) if name in wanted), "")
+    directory = "/".join((place.directory, *filter(None, path.split("/"))))
+    try:
+        posix.stat(f"{directory}/cgroup.procs")
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(f"--cgroup {path}: {directory}: {reason}", hint="make the cgroup first") from None
+    return place.replace(directory=directory)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import posix
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack
 from fcntl import F_GETFD, fcntl
 
-from pyrunc.errors import UsageError
+from pyrunc.container.saved import write_file
+from pyrunc.errors import OpError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ def check_console(*, terminal: bool, socket: str, detached: bool) -> None:
         raise UsageError("cannot use console socket if pyrunc will not detach or allocate tty", hint=hint)
 
 
+def write_pid_file(path: str, pid: int) -> None:
+    """Write PID to PATH, without a newline.  Raises OpError if that cannot be."""
+    try:
+        write_file(path, str(pid).encode())
+    except OSError as error:
+        raise OpError(f"cannot write {path}: {(error.strerror or '').lower()}", errno=error.errno or 0) from None
+
+
 def check_preserved(count: int) -> None:
     """Raise UsageError unless descriptors 3 to 2+COUNT are open."""
     for fd in range(3, 3 + count):
@@ -35,6 +43,8 @@ def check_preserved(count: int) -> None:
 
 def send_descriptor(path: str, fd: int, name: bytes) -> None:
     """Send descriptor FD, called NAME, to the Unix socket at PATH.  Raises UsageError if nobody listens."""
+    from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
+
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
     try:
         sock.connect(path)
@@ -43,6 +53,15 @@ def send_descriptor(path: str, fd: int, name: bytes) -> None:
         raise UsageError(f"cannot send a descriptor to socket {path}: {(error.strerror or '').lower()}") from None
     finally:
         sock.close()
+
+
+def send_pidfd(path: str, pid: int, kind: bytes) -> None:
+    """Send a pidfd of process PID to the Unix socket at PATH; KIND is runc's word, `standard` for an init, `setns` for exec."""
+    pidfd = posix.pidfd_open(pid)
+    try:
+        send_descriptor(path, pidfd, kind)
+    finally:
+        posix.close(pidfd)
 
 
 def taker(console_socket: str) -> Callable[[int], None]:

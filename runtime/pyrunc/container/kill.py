@@ -6,7 +6,7 @@ import errno
 import posix
 from _signal import pidfd_send_signal
 
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import freezer
 from pyrunc.container import store
 from pyrunc.container.saved import Saved, load
 from pyrunc.container.status import alive, guard, status_of
@@ -43,14 +43,16 @@ def send(saved: Saved, number: int, *, everything: bool) -> None:
     the end of the rest: SIGKILL then reaches all of its cgroup.
     """
     if everything or (number == SIGKILL and not saved.own_pid_namespace):
+        from pyrunc.cgroup import fs
+
         fs.signal_all(saved.places, number)
         if not everything and alive(saved):
             _one(saved, number)
     else:
         _one(saved, number)
-    if number == SIGKILL and fs.is_frozen(saved.places):
+    if number == SIGKILL and freezer.is_frozen(saved.places):
         try:
-            fs.set_frozen(saved.places, frozen=False)  # on version 1 a frozen process cannot even die
+            freezer.set_frozen(saved.places, frozen=False)  # on version 1 a frozen process cannot even die
         except FileNotFoundError:
             return  # its cgroup is gone: somebody else has deleted it meanwhile
 

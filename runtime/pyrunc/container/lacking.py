@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.errors import UnsupportedError
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read
 from pyrunc.plan.namespaces import FILES
 
 TYPE_CHECKING = False

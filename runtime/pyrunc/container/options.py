@@ -1,4 +1,4 @@
-"""What a caller may ask of create, run and exec; one record each, no defaults from the environment."""
+"""What a caller may ask of create, run, restore and exec; one record each, no defaults from the environment."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class CreateOptions(Record):
     bundle: str = ""
     console_socket: str = ""
     pid_file: str = ""
+    pidfd_socket: str = ""
     no_pivot: bool = False
     no_new_keyring: bool = False
     preserve_fds: int = 0
@@ -64,6 +65,6 @@ class ExecOptions(Record):
     caps: tuple[str, ...] = ()
     preserve_fds: int = 0
     ignore_paused: bool = False
-    cgroup: str = ""
+    cgroup: tuple[str, ...] = ()
     pidfd_socket: str = ""
     log: Log = Log()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import freezer
 from pyrunc.container import store
 from pyrunc.container.saved import load
 from pyrunc.container.status import guard, status_of
@@ -27,6 +27,6 @@ def _change(root: str, container: str, verb: str, *, frozen: bool) -> None:
     try:
         saved = load(directory)
         guard(verb, saved, status_of(directory, saved))
-        fs.set_frozen(saved.places, frozen=frozen)
+        freezer.set_frozen(saved.places, frozen=frozen)
     finally:
         posix.close(lock)

@@ -42,9 +42,10 @@ def run(options: RunOptions) -> int:
             return 0
         from pyrunc.run import supervise
 
-        status = supervise.supervise(made.context.slots["child"], made.context.slots.get("master", -1))
-        if not options.keep:
-            delete.delete(options.root, options.id, force=True, log=options.log)
-        return status
+        try:
+            return supervise.supervise(made.context.slots["child"], made.context.slots.get("master", -1))
+        finally:
+            if not options.keep:
+                delete.delete(options.root, options.id, force=True, log=options.log)
     finally:
         pthread_sigmask(SIG_SETMASK, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.cgroup.fs import is_frozen
+from pyrunc.cgroup.freezer import is_frozen
 from pyrunc.errors import StateError
 from pyrunc.record import Record
 from pyrunc.run.fifos import FIFO
@@ -34,6 +34,7 @@ ALLOWED = {
     "delete": ((STOPPED,), "cannot delete container {id} that is not stopped: {status}"),
     "update": ((CREATED, RUNNING, PAUSED), "container not running"),
     "events": ((CREATED, RUNNING, PAUSED), "container with id {id} is not running"),
+    "checkpoint": ((RUNNING, PAUSED), "container cannot be checkpointed in {status} state"),
     "ps": ((CREATED, RUNNING, PAUSED, STOPPED), "container not running"),
 }
 SPECIAL = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.cgroup import devices, fs, knobs, limits
+from pyrunc.cgroup import devices, freezer, fs, knobs, limits
 from pyrunc.cgroup.knobs import Write
 from pyrunc.container import store
 from pyrunc.container.merge import merged
 from pyrunc.container.saved import load, write_file
 from pyrunc.container.status import PAUSED, guard, status_of
 from pyrunc.errors import OpError
-from pyrunc.host.cgroups import read
+from pyrunc.host.files import read
 from pyrunc.jsonio import dumps, loads
 from pyrunc.oci.resources import resources
 
@@ -58,7 +58,7 @@ def _config(path: str) -> Any:
     """Return the configuration that the container was made from, and updated."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
-        return loads(posix.read(fd, store.CONFIG_MAX), path)
+        return loads(posix.read(fd, posix.fstat(fd).st_size), path)
     finally:
         posix.close(fd)
 
@@ -130,9 +130,9 @@ def _with_devices(places: tuple[Place, ...], changes: list[Write], rules: tuple[
     lines = [Write("devices", file, line, at) for file, line, at in devices.v1_change(present, rules)]
     stop = not stopped and any(line.value == "a" for line in lines)
     if stop:
-        fs.set_frozen(places, frozen=True)
+        freezer.set_frozen(places, frozen=True)
     try:
         limits.update(places, changes + lines)
     finally:
         if stop:
-            fs.set_frozen(places, frozen=False)
+            freezer.set_frozen(places, frozen=False)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import posix
-
 from pyrunc.record import Record
-
-FILE_MAX = 1 << 20
 
 
 class Hierarchy(Record):
@@ -74,15 +70,3 @@ def _below(path: str, root: str) -> str:
     if root != "/" and (path + "/").startswith(root + "/"):
         return path[len(root) :] or "/"
     return path
-
-
-def read(path: str) -> str:
-    """Return the text of small kernel file PATH."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        parts = []
-        while part := posix.read(fd, FILE_MAX):
-            parts.append(part)
-        return str(b"".join(parts), "utf-8", "surrogateescape")
-    finally:
-        posix.close(fd)

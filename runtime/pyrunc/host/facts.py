@@ -5,7 +5,8 @@ from __future__ import annotations
 import posix
 
 from pyrunc.host import cgroups
-from pyrunc.host.cgroups import Cgroups, read
+from pyrunc.host.cgroups import Cgroups
+from pyrunc.host.files import read
 from pyrunc.linux.process import capget
 from pyrunc.record import Record
 

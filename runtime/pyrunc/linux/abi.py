@@ -36,6 +36,10 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "ioprio_set": (251, 30),
     "set_mempolicy": (238, 237),
     "unshare": (272, 97),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "sendmsg": (46, 211),
+    "recvmsg": (47, 212),
     "signalfd4": (289, 74),
     "prlimit64": (302, 261),
     "setns": (308, 268),
@@ -118,6 +122,11 @@ _after_fork_parent = _bind(_Void, "PyOS_AfterFork_Parent", 0)
 _get_errno = _ctypes.get_errno
 _strerror = posix.strerror
 _FILL = (0, 0, 0, 0, 0, 0)
+
+
+def path_bytes(path: str) -> bytes:
+    """Return PATH as the kernel gets it; one from the command line need not be UTF-8."""
+    return path.encode("utf-8", "surrogateescape")
 
 
 def failure(number: int) -> OSError:

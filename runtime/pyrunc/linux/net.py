@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from _socket import AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, socket
 from _struct import pack, unpack_from
 from fcntl import ioctl
+
+from pyrunc.linux.socket import internet
 
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
@@ -13,7 +14,7 @@ IFF_UP = 0x1
 
 def bring_up(name: str) -> None:
     """Set IFF_UP on interface NAME of this network namespace."""
-    control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+    control = internet()
     try:
         request = pack("16sh22x", name.encode(), 0)
         (flags,) = unpack_from("h", ioctl(control.fileno(), SIOCGIFFLAGS, request), 16)

@@ -12,6 +12,7 @@ from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
 from pyrunc.plan.namespaces import has, is_new, mapping_lines
 from pyrunc.plan.op import CHILD, Op, Slot
+from pyrunc.plan.rare import idmapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 OWN = Slot("idmap-own")
 JOINED = Slot("ns-user")  # which namespaces.host opens
-
-
-def wanted(mount: Mount) -> bool:
-    """Return whether MOUNT is to be idmapped; mappings alone ask for it too."""
-    return bool(mount.uidMappings or mount.gidMappings or "idmap" in mount.options or "ridmap" in mount.options)
 
 
 def check(config: Config, facts: HostFacts, mount: Mount, options: mountopts.Options, at: str) -> None:
@@ -48,15 +44,15 @@ def check(config: Config, facts: HostFacts, mount: Mount, options: mountopts.Opt
     pointer = f"{at}/uidMappings" if mount.uidMappings else f"{at}/options/{_index(mount)}"
     if options.bind:
         return
-    if mount.type == "tmpfs" and not facts.idmaps_tmpfs:
-        hint = "tmpfs can since Linux 6.3"
-        raise UnsupportedError("this kernel cannot idmap a tmpfs", pointer=pointer, hint=hint)
     if has(config.linux, "user") or mount.type in ("cgroup", "cgroup2"):
         raise UnsupportedError(
             f"a new {mount.type} cannot be idmapped" + (" in a user namespace" if has(config.linux, "user") else ""),
             pointer=pointer,
             hint="only bind mounts can; a new file system has the ids of the container's user namespace anyway",
         )
+    if mount.type == "tmpfs" and not facts.idmaps_tmpfs:
+        hint = "tmpfs can since Linux 6.3"
+        raise UnsupportedError("this kernel cannot idmap a tmpfs", pointer=pointer, hint=hint)
 
 
 def _index(mount: Mount) -> int:
@@ -86,7 +82,7 @@ def namespaces(config: Config) -> list[Op]:
     ops: list[Op] = []
     done: set[Slot] = {JOINED}
     for index, mount in enumerate(config.mounts):
-        slot = _slot(config, index) if wanted(mount) else JOINED
+        slot = _slot(config, index) if idmapped(mount) else JOINED
         if slot in done:
             continue
         done.add(slot)
@@ -101,8 +97,7 @@ def namespaces(config: Config) -> list[Op]:
 
 def apply(config: Config, mount: Mount, options: mountopts.Options, index: int, doing: str) -> Iterator[Op]:
     """Yield the op that gives the detached MOUNT, number INDEX, its mapping."""
-    if wanted(mount):
-        flags = m.AT_EMPTY_PATH | (m.AT_RECURSIVE if "ridmap" in options.ours else 0)
-        at = f"/mounts/{index}/uidMappings" if mount.uidMappings else f"/mounts/{index}/options/{_index(mount)}"
-        args = (Slot(f"mount{index}"), "", flags, m.MOUNT_ATTR_IDMAP, 0, 0, _slot(config, index))
-        yield Op("mount_setattr", args, at, doing=doing)
+    flags = m.AT_EMPTY_PATH | (m.AT_RECURSIVE if "ridmap" in options.ours else 0)
+    at = f"/mounts/{index}/uidMappings" if mount.uidMappings else f"/mounts/{index}/options/{_index(mount)}"
+    args = (Slot(f"mount{index}"), "", flags, m.MOUNT_ATTR_IDMAP, 0, 0, _slot(config, index))
+    yield Op("mount_setattr", args, at, doing=doing)

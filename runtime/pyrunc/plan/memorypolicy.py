@@ -24,10 +24,8 @@ MAY_BALANCE = ("MPOL_BIND", "MPOL_PREFERRED_MANY")
 EXCLUSIVE = ("MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES")
 
 
-def child(policy: MemoryPolicy | None) -> Iterator[Op]:
+def child(policy: MemoryPolicy) -> Iterator[Op]:
     """Yield the op that sets the policy, which execve(2) keeps.  Every process of the container gets it."""
-    if policy is None:
-        return
     _check(policy)
     mode = MODE[policy.mode]
     for name in policy.flags:

@@ -53,7 +53,7 @@ SUPERBLOCK = {
 }
 # What undoes them.
 SUPERBLOCK_UNDONE = {"async": "sync", "nomand": "mand", "nolazytime": "lazytime", "noiversion": "iversion"}
-# Words that are a default anyway, and what mount(8) keeps for itself.
+# Words that are a default anyway, and what mount(8) keeps for itself.  So is an empty one, which buildah writes.
 NOTHING = frozenset(("defaults", "loud", "silent"))
 BIND = frozenset(("bind", "rbind"))
 # What the runtime does itself.
@@ -131,7 +131,7 @@ def parse(options: tuple[str, ...]) -> Options:
             superblock = [word for word in superblock if word != SUPERBLOCK_UNDONE[option]]
         elif option in OURS:
             ours.add(option)
-        elif option not in NOTHING:
+        elif option and option not in NOTHING:
             data.append((option, index))
     return Options(
         bind=bind,

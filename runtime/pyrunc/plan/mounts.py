@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroupfs, idmap, mountopts, newfs
+from pyrunc.plan import cgroupfs, mountopts, newfs, rare
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import CHILD, ROOT, Op, Slot, barrier
 
@@ -38,22 +38,32 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         at = f"/mounts/{index}"
         options = mountopts.of(mount)
         _refuse(mount, options, facts, at)
-        if idmap.wanted(mount):
-            idmap.check(config, facts, mount, options, at)
-        if "remount" in options.ours:
-            yield from newfs.change(mount, options, index)
-        elif options.bind:
-            yield from _bind(config, request, mount, options, index)
-        elif cgroupfs.wanted(mount, facts):
-            yield from cgroupfs.mounts(config, facts, request, mount, options, index)
-        else:
-            yield from newfs.new(config, mount, options, index)
+        rare.check_idmap(config, facts, mount, options, at)
+        opened = {f"mount{index}"} if _opener(config, options) in (HOST, INSIDE) else set()
+        for op in _one(config, facts, request, mount, options, index):
+            yield op
+            opened.add(op.into)
+        # Descriptors of ours must not limit how many mounts there are.
+        yield Op("close", tuple(Slot(slot) for slot in sorted(opened - {""})))
+
+
+def _one(
+    config: Config, facts: HostFacts, request: Request, mount: Mount, options: mountopts.Options, index: int
+) -> Iterator[Op]:
+    """Return the ops that make MOUNT, number INDEX."""
+    if "remount" in options.ours:
+        return newfs.change(mount, options, index)
+    if options.bind:
+        return _bind(config, request, mount, options, index)
+    if cgroupfs.wanted(mount, facts):
+        return cgroupfs.mounts(config, facts, request, mount, options, index)
+    return newfs.new(config, mount, options, index)
 
 
 def host(config: Config, request: Request) -> Iterator[Op]:
     """Yield the ops that open, before the fork, what is to stay a peer of the host's mount."""
     if not has(config.linux, "user"):
-        yield from idmap.namespaces(config)
+        yield from rare.idmap_namespaces(config)
     for index, mount in enumerate(config.mounts):
         options = mountopts.of(mount)
         if _opener(config, options) == HOST:
@@ -73,8 +83,8 @@ def inside(config: Config, request: Request) -> list[Op]:
         if _opener(config, options) == INSIDE:
             tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), newfs.describe(mount)
             ops.append(Op("open_tree_inside", args, f"/mounts/{index}/source", tree, doing))
-            ops += [*idmap.apply(config, mount, options, index, doing), Op("give", (tree,))]
-    return barrier("sources", *idmap.namespaces(config), *ops, Op("leave_inside")) if ops else []
+            ops += [*rare.idmap(config, mount, options, index, doing), Op("give", (tree,))]
+    return barrier("sources", *rare.idmap_namespaces(config), *ops, Op("leave_inside")) if ops else []
 
 
 def receive(config: Config) -> Iterator[Op]:
@@ -94,7 +104,7 @@ def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str)
     if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
         pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
         raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
-    if "remount" in options.ours and idmap.wanted(mount):
+    if "remount" in options.ours and rare.idmapped(mount):
         pointer = f"{at}/options/{mount.options.index('remount')}"
         raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
     words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
@@ -142,7 +152,7 @@ def _bind(
     if _opener(config, options) == CHILDS:
         yield Op("open_tree", (m.AT_FDCWD, *_source(request, mount, options)), f"{at}/source", tree, doing)
     if _opener(config, options) != INSIDE:
-        yield from idmap.apply(config, mount, options, index, doing)
+        yield from rare.idmap(config, mount, options, index, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
     yield from newfs.attributes(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)

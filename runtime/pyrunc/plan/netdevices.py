@@ -12,8 +12,6 @@ from pyrunc.plan.op import CHILD, Op, barrier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pyrunc.oci.linux import Linux
 
 AT = "/linux/netDevices"
@@ -22,9 +20,7 @@ TEMPLATE = "%d"  # in a name: the first number that is free
 
 
 def host(linux: Linux) -> list[Op]:
-    """Return the host's side of barrier network, if there is anything to move: what has a fixed name first."""
-    if not linux.netDevices:
-        return []
+    """Return the host's side of barrier network: what has a fixed name is moved first."""
     _check(linux)
     ops = [
         Op("move_device", (CHILD, name, device.name or name), f"{AT}/{escape(name)}", doing="error moving network device")
@@ -33,15 +29,9 @@ def host(linux: Linux) -> list[Op]:
     return barrier("network", *ops)
 
 
-def child(linux: Linux) -> Iterator[Op]:
-    """Yield the child's side of barrier network."""
-    if linux.netDevices:
-        yield Op("barrier", ("network",))
-
-
-def kinds(linux: Linux) -> frozenset[str]:
-    """Return the types of the namespaces that must not be the host's own, for the devices to go anywhere."""
-    return frozenset(("network",)) if linux.netDevices else frozenset()
+def child() -> list[Op]:
+    """Return the child's side of barrier network."""
+    return [Op("barrier", ("network",))]
 
 
 def _check(linux: Linux) -> None:

@@ -9,17 +9,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyrunc.oci.linux import Linux
+    from pyrunc.oci.linux import Personality
 
 # personality(2), include/uapi/linux/personality.h
 DOMAINS = {"LINUX": 0x0000, "LINUX32": 0x0008}
 
 
-def child(linux: Linux) -> Iterator[Op]:
+def child(asked: Personality) -> Iterator[Op]:
     """Yield the op that sets it: execve(2) hands it on, and so does fork(2)."""
-    asked = linux.personality
-    if asked is None:
-        return
     if asked.flags:
         hint = "remove them: the specification names none"
         raise UnsupportedError("personality flags are not supported", pointer="/linux/personality/flags/0", hint=hint)

@@ -22,14 +22,12 @@ MONITORS = "mon_groups"
 class Groups(Record):
     """The directories that a container's processes join, in order, and those that go with the container."""
 
-    joins: tuple[str, ...] = ()
-    owns: tuple[str, ...] = ()
+    joins: tuple[str, ...]
+    owns: tuple[str, ...]
 
 
-def groups(wanted: IntelRdt | None, facts: HostFacts, container: str) -> Groups:
+def groups(wanted: IntelRdt, facts: HostFacts, container: str) -> Groups:
     """Return the directories of CONTAINER.  Raises UnsupportedError without resctrl, ConfigError for a name that is none."""
-    if wanted is None:
-        return Groups()
     if not facts.resctrl:
         hint = "remove it, or mount resctrl, on a processor and a kernel that have it"
         raise UnsupportedError("there is no resctrl file system on this host", pointer=AT, hint=hint)
@@ -45,10 +43,8 @@ def groups(wanted: IntelRdt | None, facts: HostFacts, container: str) -> Groups:
     return Groups((where, monitor), (monitor, *own))
 
 
-def make(wanted: IntelRdt | None, facts: HostFacts, container: str) -> Iterator[Op]:
+def make(wanted: IntelRdt, facts: HostFacts, container: str) -> Iterator[Op]:
     """Yield the ops that make the directories, or check those that are there."""
-    if wanted is None:
-        return
     where, doing = groups(wanted, facts, container), "error making resctrl group"
     writes = tuple(_writes(wanted))
     if not wanted.closID:
@@ -61,8 +57,6 @@ def make(wanted: IntelRdt | None, facts: HostFacts, container: str) -> Iterator[
 
 def join(directories: tuple[str, ...]) -> list[Op]:
     """Return the op by which the host moves the waiting process into DIRECTORIES."""
-    if not directories:
-        return []
     return [Op("join_resctrl", (directories, CHILD), AT, doing="error joining resctrl group")]
 
 

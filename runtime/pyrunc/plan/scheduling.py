@@ -1,14 +1,13 @@
-"""/process/scheduler, ioPriority and execCPUAffinity: when and where a process runs (config.md, "Linux Process").
+"""/process/scheduler and ioPriority: when a process runs (config.md, "Linux Process").
 
-An affinity is always its own to take; what else there is the host sets while the
-process waits: it has CAP_SYS_NICE on the host, which root of a user namespace has not.
+The host sets them while the process waits: it has CAP_SYS_NICE on the host, which
+root of a user namespace has not.
 """
 
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError
 from pyrunc.linux import sched
-from pyrunc.oci.lists import NUMBER_MAX, mask
 from pyrunc.oci.process import IO_CLASSES, POLICIES, SCHEDULER_FLAGS
 from pyrunc.plan.op import CHILD, Op
 
@@ -16,9 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyrunc.oci.process import ExecCPUAffinity, Process, Scheduler
+    from pyrunc.oci.process import Process, Scheduler
 
-ALL_CPUS = mask(f"0-{NUMBER_MAX}")
 POLICY: dict[str, int] = {name: getattr(sched, name) for name in POLICIES}
 FLAG: dict[str, int] = {name: getattr(sched, name) for name in SCHEDULER_FLAGS}
 IO_CLASS: dict[str, int] = {name: getattr(sched, name) for name in IO_CLASSES}
@@ -26,37 +24,6 @@ KEEPING = ("SCHED_FLAG_KEEP_POLICY", "SCHED_FLAG_KEEP_PARAMS")
 DEADLINE_ONLY = ("SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN")
 REALTIME, NICE = ("SCHED_FIFO", "SCHED_RR"), ("SCHED_OTHER", "SCHED_BATCH")
 TIMES = ("runtime", "deadline", "period")
-
-
-def child() -> Iterator[Op]:
-    """Yield the op by which an init that is in its cgroup may run on every processor.
-
-    The caller's affinity is none of the container's: it gets all that its cpuset
-    allows (the kernel cuts the mask down to that).
-    """
-    yield Op("sched_setaffinity", (0, ALL_CPUS))
-
-
-def child_exec(affinity: ExecCPUAffinity | None, at: str) -> Iterator[Op]:
-    """Yield the op by which the new process of exec keeps to some processors, before it joins the cgroup."""
-    if affinity is not None and affinity.initial:
-        yield _affinity(affinity.initial, f"{at}/execCPUAffinity/initial")
-
-
-def joined_exec(affinity: ExecCPUAffinity | None, at: str) -> Iterator[Op]:
-    """Yield the op for its affinity once it is in the cgroup.
-
-    With an `initial` one and no `final` one, the specification leaves it to the kernel.
-    """
-    if affinity is not None and affinity.final:
-        yield _affinity(affinity.final, f"{at}/execCPUAffinity/final")
-    elif affinity is None or not affinity.initial:
-        yield from child()
-
-
-def _affinity(cpus: str, at: str) -> Op:
-    """Return the op by which a process takes an affinity."""
-    return Op("sched_setaffinity", (0, mask(cpus)), at, doing="error setting CPU affinity")
 
 
 def host(process: Process, at: str) -> Iterator[Op]:

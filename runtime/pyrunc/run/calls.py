@@ -1,18 +1,20 @@
 """The executor's table: what each name in a plan does.
 
 KERNEL are plain system calls, which take just their arguments; STEPS take the
-Context first, because they keep something there or need several calls.
+Context first, because they keep something there or need several calls.  RARE are
+steps, too, of which a file is imported only when a plan has them.
 """
 
 from __future__ import annotations
 
 import posix
+import sys
 
 from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run import copyup, files, filters, groups, hooks, identity, idmap, inside, program, start, tty
+from pyrunc.run import files, filters, groups, hooks, identity, program, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrunc.oci.hooks import Hook
+    from pyrunc.plan.op import Plan
     from pyrunc.run.context import Context
 
 FD_MAX = 0xFFFFFFFF
@@ -107,18 +110,6 @@ def _hand_over_terminal(context: Context) -> None:
     context.terminal(context.slots["master"])
 
 
-def _move_device(context: Context, pid: int, name: str, new: str) -> None:
-    """Move network device NAME into the network namespace of process PID, as NEW."""
-    if context.devices is None:
-        from pyrunc.run import netdevices
-
-        slots = context.slots
-        for slot, who in (("own-net", "thread-self"), ("net", str(pid))):
-            slots[slot] = posix.open(f"/proc/{who}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
-        context.devices = netdevices.Moved(slots["own-net"], slots["net"])
-    context.devices.move(name, new)
-
-
 KERNEL: dict[str, Callable[..., Any]] = {
     "bring_up": net.bring_up,
     "chdir": posix.chdir,
@@ -160,21 +151,19 @@ STEPS: dict[str, Callable[..., Any]] = {
     "announce_exec": start.announce_exec,
     "capset": identity.capset,
     "choose_program": program.choose_program,
+    "close": files.close,
     "close_others": _close_others,
     "commit": _commit,
-    "copy_up": copyup.copy_up,
     "drop_bounding": identity.drop_bounding,
     "enter_cwd": identity.enter_cwd,
     "exec_program": program.exec_program,
     "hand_over_terminal": _hand_over_terminal,
     "join_keyring": identity.join_keyring,
     "load_filter": filters.load_filter,
-    "make_user_namespace": idmap.make_user_namespace,
     "make_node": files.make_node,
     "make_readonly": files.make_readonly,
     "mask": files.mask,
     "mount_on": files.mount_on,
-    "move_device": _move_device,
     "mount_point": files.mount_point,
     "move_to_root": files.move_to_root,
     "open_directory": files.open_directory,
@@ -195,8 +184,28 @@ STEPS: dict[str, Callable[..., Any]] = {
     "wait_for_start": start.wait_for_start,
     "write_at": files.write_at,
     **groups.STEPS,
-    **inside.STEPS,
 }
+# Name of a step -> the module of this package that has a function of that name.
+RARE = {
+    "copy_up": "copyup",
+    "leave_inside": "inside",
+    "make_user_namespace": "idmap",
+    "move_device": "netdevices",
+    "open_tree_inside": "inside",
+}
+
+
+def load(plan: Plan) -> None:
+    """Import what the rare steps of PLAN need; past the fork nothing can be."""
+    for op in (*plan.host, *plan.child):
+        if op.call in RARE:
+            __import__(f"pyrunc.run.{RARE[op.call]}")
+
+
+def step(name: str) -> Callable[..., Any]:
+    """Return the function of step NAME, which `load` has seen to."""
+    found = STEPS.get(name)
+    return found or getattr(sys.modules[f"pyrunc.run.{RARE[name]}"], name)
 
 
 def perform(op: Op, context: Context) -> None:
@@ -204,6 +213,6 @@ def perform(op: Op, context: Context) -> None:
     slots = context.slots
     args = [slots[arg] if arg.__class__ is Slot else arg for arg in op.args]
     plain = KERNEL.get(op.call)
-    value = plain(*args) if plain is not None else STEPS[op.call](context, *args)
+    value = plain(*args) if plain is not None else step(op.call)(context, *args)
     if op.into:
         slots[op.into] = value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from collections.abc import Callable
     from typing import Any
 
+    from pyrunc.linux.socket import Socket
     from pyrunc.run.filters import Filter
     from pyrunc.run.inside import Inside
     from pyrunc.run.listener import Listener
@@ -47,7 +47,7 @@ class Context:
         self.commit = commit
         self.terminal = terminal
         self.private = private
-        self.sock: socket | None = None
+        self.sock: Socket | None = None
         self.made: set[int] = set()
         self.empty_attached = False
         self.owns_cgroups = False

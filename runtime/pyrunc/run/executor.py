@@ -21,16 +21,15 @@ from _signal import (
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
 from pyrunc.run import wire
-from pyrunc.run.calls import perform
+from pyrunc.run.calls import load, perform
 from pyrunc.run.context import CALLERS
-from pyrunc.run.inside import leave_inside
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from typing import NoReturn
 
+    from pyrunc.linux.socket import Socket
     from pyrunc.plan.op import Op, Plan
     from pyrunc.run.context import Context
 
@@ -41,6 +40,7 @@ def run(plan: Plan, context: Context) -> int:
     Raises OpError (and what hooks and steps raise) after the child is gone.
     """
     context.own_inode = _own_inode()
+    load(plan)
     try:
         for op in plan.host:
             try:
@@ -48,13 +48,13 @@ def run(plan: Plan, context: Context) -> int:
             except OSError as error:
                 from pyrunc.run.story import tell
 
-                raise tell(op, error.errno or 0, "", child=False) from error
+                raise tell(plan, op, error.errno or 0, "", child=False) from error
             except OpError as error:
                 if error.pointer or not op.at:
                     raise
                 from pyrunc.run.story import tell
 
-                raise tell(op, 0, str(error), child=False) from error
+                raise tell(plan, op, 0, str(error), child=False) from error
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
         try:
@@ -137,7 +137,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
         if frame.kind == wire.FAIL:
             from pyrunc.run.story import tell
 
-            raise tell(plan.child[frame.index], frame.errno, frame.text, child=True)
+            raise tell(plan, plan.child[frame.index], frame.errno, frame.text, child=True)
         if frame.kind == wire.MOVED:
             posix.waitpid(context.slots["child"], 0)
             context.slots["child"] = frame.pid
@@ -166,7 +166,8 @@ def _kill(context: Context) -> None:
 
 def _close(context: Context) -> None:
     """Close what the host's column opened; the socket and the master stay the caller's."""
-    leave_inside(context)
+    if context.inside is not None:
+        context.inside.leave()
     if context.devices is not None:
         context.devices.close()
     for name, value in context.slots.items():
@@ -180,7 +181,7 @@ def _own_inode() -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _child(plan: Plan, context: Context, host: socket, sock: socket) -> NoReturn:
+def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn:
     """Be the new process: seal, reset signals, do every op.  Leaves by execve or _exit only."""
     index = 0
     try:
@@ -213,7 +214,7 @@ def _child(plan: Plan, context: Context, host: socket, sock: socket) -> NoReturn
     posix._exit(1)
 
 
-def _respawn(op: Op, sock: socket) -> None:
+def _respawn(op: Op, sock: Socket) -> None:
     """Fork again, as a sibling, into the namespaces that only a child enters; the first half leaves."""
     pid = process.clone3(int(str(op.args[0])) | process.CLONE_PARENT)
     if pid:
@@ -221,7 +222,7 @@ def _respawn(op: Op, sock: socket) -> None:
         posix._exit(0)
 
 
-def _report(context: Context, sock: socket, index: int, errno: int, text: str) -> None:
+def _report(context: Context, sock: Socket, index: int, errno: int, text: str) -> None:
     """Send the failure of op INDEX to whoever is there: `create`, or later `start`.
 
     INDEX counts from the plan's end: `start` makes the plan again without knowing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.cgroup import fs, limits
+from pyrunc.host.files import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def join_cgroup(_: Context, *doors: int) -> None:
 
 def move_to_cgroup(_: Context, directory: str, pid: int) -> None:
     """Move process PID into the cgroup at DIRECTORY."""
-    fs.write(f"{directory}/{fs.PROCS}", str(pid))
+    write(f"{directory}/{fs.PROCS}", str(pid))
 
 
 def attach_device_program(_: Context, directory: str, program: bytes) -> None:

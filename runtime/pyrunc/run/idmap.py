@@ -16,9 +16,9 @@ from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from typing import NoReturn
 
+    from pyrunc.linux.socket import Socket
     from pyrunc.run.context import Context
 
 
@@ -46,11 +46,11 @@ def make_user_namespace(_: Context, uid_map: str, gid_map: str) -> int:
         posix.waitpid(pid, 0)
 
 
-def _wait(sock: socket, others: socket) -> NoReturn:
+def _wait(sock: Socket, others: Socket) -> NoReturn:
     """Be the helper: stay until the other end is closed, by whoever made it or by its death."""
     try:
         seal()
         others.close()
-        sock.recv(1)
+        sock.receive(1)
     finally:
         posix._exit(0)

@@ -4,15 +4,18 @@ A source of a bind mount may lie where root of a user namespace cannot reach,
 so the host's root opens it; but where the kernel has copied the host's mounts
 for that namespace, and has locked their flags (mount_namespaces(7)), so that
 nothing inside can undo them.  Entering a mount namespace changes a process for
-good, so it is a process of its own, which ends with the barrier.
+good, so it is a process of its own, which ends with the barrier.  It may hang
+in a file system that nobody answers for (FUSE): whoever gives up kills it.
 """
 
 from __future__ import annotations
 
 import posix
-from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
+from _signal import SIG_BLOCK, SIG_SETMASK, SIGKILL, pthread_sigmask, valid_signals
 from _struct import pack, unpack_from
+from select import POLLIN, poll
 
+from pyrunc.errors import OpError
 from pyrunc.linux import mount, process
 from pyrunc.linux.abi import failure
 from pyrunc.run import wire
@@ -20,10 +23,9 @@ from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
-    from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
+    from pyrunc.linux.socket import Socket
     from pyrunc.run.context import Context
 
 
@@ -34,37 +36,51 @@ class Inside:
         """Start it, for the mount namespace of process PID.  Raises OSError if that cannot be entered."""
         self.sock, other = wire.pair()
         target = posix.pidfd_open(pid)
+        parent = posix.getpid()
         before = pthread_sigmask(SIG_BLOCK, valid_signals())
         try:
             self.pid = process.clone3(0)
             if self.pid == 0:
-                _serve(other, self.sock, target)
+                _serve(other, self.sock, target, parent)
         finally:
             pthread_sigmask(SIG_SETMASK, before)
             posix.close(target)
             other.close()
 
-    def open_tree(self, path: str, flags: int) -> int:
-        """Return a descriptor of the detached copy of the mount at PATH.  Raises OSError."""
+    def open_tree(self, path: str, flags: int, container: Socket) -> int:
+        """Return a descriptor of the detached copy of the mount at PATH.
+
+        Raises OSError, and OpError if the new process, which waits at the
+        other end of CONTAINER, has died: `delete --force` wants us to give up.
+        """
         self.sock.send(pack("=I", flags) + path.encode())
+        watch = poll()
+        watch.register(self.sock, POLLIN)
+        watch.register(container, POLLIN)
+        if all(fd != self.sock.fileno() for fd, _ in watch.poll()):
+            raise OpError(f"the container's init was killed while {path} was being opened")
         frame = wire.receive(self.sock)
         if frame is None or frame.kind == wire.FAIL:
             raise failure(frame.errno if frame is not None else 5)
         return frame.fd
 
     def leave(self) -> None:
-        """Let it end, and wait for that."""
+        """End it, whatever it is at, and wait for that."""
         self.sock.close()
+        posix.kill(self.pid, SIGKILL)
         posix.waitpid(self.pid, 0)
 
 
-def _serve(sock: socket, others: socket, target: int) -> NoReturn:
-    """Be the helper: enter the mount namespace behind TARGET, open what is asked for, until nobody asks."""
+def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
+    """Be the helper: enter the mount namespace behind TARGET, open what is asked for, until PARENT asks no more."""
     seal()
+    process.prctl(process.PR_SET_PDEATHSIG, SIGKILL)
+    if posix.getppid() != parent:
+        posix._exit(1)
     others.close()
     entered = False
     try:
-        while request := sock.recv(wire.FRAME_MAX):
+        while request := sock.receive(wire.FRAME_MAX)[0]:
             try:
                 if not entered:
                     process.setns(target, process.CLONE_NEWNS)
@@ -83,7 +99,9 @@ def open_tree_inside(context: Context, pid: int, path: str, flags: int) -> int:
     """Open PATH in the mount namespace of process PID."""
     if context.inside is None:
         context.inside = Inside(pid)
-    return context.inside.open_tree(path, flags)
+    if context.sock is None:
+        raise OpError("there is no new process to open it for")
+    return context.inside.open_tree(path, flags, context.sock)
 
 
 def leave_inside(context: Context) -> None:
@@ -91,6 +109,3 @@ def leave_inside(context: Context) -> None:
     if context.inside is not None:
         context.inside.leave()
         context.inside = None
-
-
-STEPS: dict[str, Callable[..., Any]] = {"leave_inside": leave_inside, "open_tree_inside": open_tree_inside}

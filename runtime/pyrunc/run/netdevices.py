@@ -8,6 +8,7 @@ it (config-linux.md, "Network Devices").
 from __future__ import annotations
 
 import errno
+import posix
 from itertools import count
 
 from pyrunc.errors import OpError
@@ -17,6 +18,8 @@ from pyrunc.plan.netdevices import TEMPLATE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
+
+    from pyrunc.run.context import Context
 
 # What is the address's own, beside what the kernel works out again: NODAD, HOMEADDRESS, MANAGETEMPADDR, NOPREFIXROUTE.
 KEPT_FLAGS = 0x02 | 0x10 | 0x100 | 0x200
@@ -68,6 +71,16 @@ class Moved:
         """Be done: what has been moved stays."""
         self.here.close()
         self.there.close()
+
+
+def move_device(context: Context, pid: int, name: str, new: str) -> None:
+    """Move network device NAME into the network namespace of process PID, as NEW."""
+    if context.devices is None:
+        slots = context.slots
+        for slot, who in (("own-net", "thread-self"), ("net", str(pid))):
+            slots[slot] = posix.open(f"/proc/{who}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+        context.devices = Moved(slots["own-net"], slots["net"])
+    context.devices.move(name, new)
 
 
 def _find(sock: socket, name: str) -> rt.Link | None:

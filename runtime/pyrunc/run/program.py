@@ -18,7 +18,7 @@ from pyrunc.errors import OpError
 from pyrunc.linux import fs
 from pyrunc.linux import process as p
 from pyrunc.plan.process import BY_DESCRIPTOR, BY_NAME, BY_PATH
-from pyrunc.run import rootpath, users
+from pyrunc.run import rootpath, users, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +31,9 @@ SCRIPTS_MAX = 5  # as deep as execve(2) goes
 PT_INTERP, EHDR_SIZE = 3, 64
 # Elf64 and Elf32: format of an offset, where e_phoff and e_phentsize are, sizeof(Phdr), where p_offset is.
 LAYOUTS = (("=Q", 32, 54, 56, 8), ("=I", 28, 42, 32, 4))
-ANY_EXECUTE = 0o111
+ANY_EXECUTE = why.ANY_EXECUTE
 # What an errno of execve(2) means beyond its name.
 WHY = {
-    errno.ENOEXEC: ": neither a program for this machine nor a script that begins with #!",
     errno.ENOENT: ": the program, or the interpreter that it names, is gone",
 }
 
@@ -43,7 +42,8 @@ class Program:
     """A program that PATH leads to, ready to be executed once its user is known to be allowed to.
 
     `fd` is what execveat(2) gets, `path` its name from the root, `checked` all
-    files that the user must be allowed to execute: scripts, then the program.
+    files that the user must be allowed to execute: scripts, then the program,
+    which begins with `head`.
     `parent` and `name` are its directory and its name there, for kernels that
     execute by these.  A program that cannot work has the `error` to raise when
     it is chosen.
@@ -54,6 +54,7 @@ class Program:
         self.fd = -1
         self.path = path
         self.checked = [path]
+        self.head = b""
         self.image: p.Image | None = None
         self.parent, self.name = -1, ""
         self.error: OpError | None = None
@@ -97,7 +98,7 @@ def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], 
         found.checked.append(_absolute(cwd, path))
     else:
         raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
-    found.fd, found.path = fd, found.checked[-1]
+    found.fd, found.path, found.head = fd, found.checked[-1], head
     _refuse_ourselves(context, fd, path)
     for interpreter in _elf_interpreters(fd, head):
         loader = _open_interpreter(root, cwd, interpreter, path)
@@ -213,8 +214,7 @@ def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
 def choose_program(context: Context, how: str) -> None:
     """Choose the first program that the user, who this process is by now, may execute; HOW is that of `exec_program`."""
     for found in context.programs:
-        denied = next((path for path in found.checked if not _may_execute(path)), None)
-        if denied is None:
+        if all(map(_may_execute, found.checked)):
             if found.error is not None:
                 raise found.error
             if how == BY_NAME:
@@ -222,8 +222,9 @@ def choose_program(context: Context, how: str) -> None:
             context.program = found
             return
     first = context.programs[0].checked
-    why = "" if len(context.programs) > 1 or denied == first[0] else f': its interpreter "{denied}" may not be executed'
-    raise OpError(f'exec: "{first[0]}": permission denied{why}', errno=errno.EACCES)
+    closed = next(path for path in first if not _may_execute(path))
+    which = "" if closed == first[0] else f': its interpreter "{closed}" may not be executed'
+    raise OpError(f'exec: "{first[0]}": permission denied{which}{why.forbidden(closed)}', errno=errno.EACCES)
 
 
 def _may_execute(path: str) -> bool:
@@ -262,6 +263,8 @@ def exec_program(context: Context, how: str, final: tuple[int, int, int] | None)
             p.execveat(program.parent, program.name, program.image, p.AT_SYMLINK_NOFOLLOW)
     except OSError as error:
         reason = (error.strerror or "").lower() + WHY.get(error.errno or 0, "")
+        if error.errno == errno.ENOEXEC:
+            reason += f": {why.unloadable(program.head)}"
         raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
 
 

@@ -9,7 +9,7 @@ import errno as codes
 import posix
 
 from pyrunc.errors import HookError, OpError
-from pyrunc.linux.mount import MOUNT_ATTR_IDMAP
+from pyrunc.linux.mount import AT_RECURSIVE, MOUNT_ATTR_IDMAP
 from pyrunc.plan import text
 
 TYPE_CHECKING = False
@@ -34,7 +34,6 @@ HINTS = {
     ("open_namespace", codes.ENOENT): "the process or file behind this path is gone",
     ("open_tree_inside", codes.ENOENT): "the source does not exist on the host",
     ("open_tree_inside", codes.EINVAL): "a user namespace shows a tree with mounts below it only whole: use rbind",
-    ("idmap", codes.EINVAL): "the source's file system has no idmapped mounts on this kernel",
     ("idmap", codes.EPERM): "the source is idmapped already, or belongs to a user namespace",
     ("make_user_namespace", codes.EINVAL): "the mapping is not allowed: it overlaps, or has too many lines",
     ("make_user_namespace", codes.EPERM): "the mapping is not allowed: it has ids that this process may not map",
@@ -68,8 +67,8 @@ HINTS = {
 }
 
 
-def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError:
-    """Return the error for OP, which failed with ERRNO and DETAIL."""
+def tell(plan: Plan, op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError:
+    """Return the error for OP of PLAN, which failed with ERRNO and DETAIL."""
     reason = posix.strerror(errno).lower() if errno else ""
     if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
         reason, shown = detail, ""
@@ -81,7 +80,30 @@ def tell(op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError
     message = ": ".join(part for part in parts if part)
     if op.call == "run_hook":
         return HookError(message, pointer=op.at)
-    return OpError(message, errno=errno, pointer=op.at, hint=HINTS.get((_subject(op), errno), ""))
+    subject = _subject(op)
+    hint = _no_idmap(plan, op) if (subject, errno) == ("idmap", codes.EINVAL) else HINTS.get((subject, errno), "")
+    return OpError(message, errno=errno, pointer=op.at, hint=hint)
+
+
+def _no_idmap(plan: Plan, op: Op) -> str:
+    """Return the hint for OP of PLAN, which is to idmap a mount of a file system that has no such thing."""
+    trees = ("open_tree", "open_tree_inside")
+    sources = [str(each.args[1]) for each in (*plan.host, *plan.child) if each.call in trees and each.into == op.args[0]]
+    found = file_system(sources[0]) if sources else ""
+    text = f"the source is on {found}, which" if found else "this file system"
+    if isinstance(op.args[2], int) and op.args[2] & AT_RECURSIVE:
+        text += ", or one that is mounted below it,"
+    return f"{text} has no idmapped mounts on this kernel"
+
+
+def file_system(path: str) -> str:
+    """Return the type of the file system that PATH is on, as mount(8) calls it; "" if that cannot be found (proc(5))."""
+    from pyrunc.host import mounted
+
+    try:
+        return mounted.of(path).type
+    except (OSError, StopIteration):
+        return ""
 
 
 def _subject(op: Op) -> str:

@@ -5,110 +5,101 @@ Loaded only for `run` and `exec` with a terminal.
 
 from __future__ import annotations
 
-import errno
 import posix
 import termios
 from _signal import SIGWINCH, valid_signals
 from _struct import unpack_from
 from fcntl import ioctl
-from select import POLLHUP, POLLIN, poll
+from select import POLLIN, poll
 
 from pyrunc.linux.process import signalfd
-from pyrunc.run.supervise import pass_on, reap
+from pyrunc.run.flow import Flow
+from pyrunc.run.supervise import OURS, pass_on, reap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-CHUNK = 65536
 SIGINFO_SIZE = 128  # struct signalfd_siginfo
 STDIN, STDOUT = 0, 1
+END_OF_FILE = b"\x04"  # ^D
 
 
 class Relay:
-    """Copies between our standard streams and `master` until the process behind it has ended."""
+    """Copies between our standard streams and `master` until the process behind it has ended.
+
+    A stream of ours that is gone does not end the container: as with runc it
+    goes on without.
+    """
 
     def __init__(self, master: int) -> None:
         """Take over MASTER, which is closed at the end."""
         self.master = master
         self.saved: list[object] | None = None
         self.signals = signalfd(sum(1 << number - 1 for number in valid_signals()))
-        self.watch = poll()
 
     def __enter__(self) -> Self:
         """Make our terminal, if we have one, raw."""
         if posix.isatty(STDIN):
             self.saved = termios.tcgetattr(STDIN)
             _make_raw(STDIN)
-        for fd in (STDIN, self.master, self.signals):
-            self.watch.register(fd, POLLIN)
+        posix.set_blocking(self.master, False)
+        # A raw terminal ends only by being gone, which is nothing that its user has typed.
+        self.typed = Flow(STDIN, self.master, END_OF_FILE if self.saved is None else b"")
+        self.shown = Flow(self.master, STDOUT)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Put our terminal back as it was."""
-        if self.saved is not None:
-            termios.tcsetattr(STDIN, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
-        posix.close(self.master)
-        posix.close(self.signals)
+        try:
+            if self.saved is not None:
+                termios.tcsetattr(STDIN, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
+        except termios.error:
+            pass  # it is gone
+        finally:
+            posix.close(self.master)
+            posix.close(self.signals)
 
     def supervise(self, pid: int) -> int:
         """Copy, pass signals on to PID, and return its status once it has ended and all is shown."""
         status = reap(pid)
         while status is None:
-            for fd, event in self.watch.poll():
-                if fd == self.signals:
-                    self._signal(pid)
-                elif fd == self.master:
-                    self._output(event)
+            for number in self._wait(self.typed, self.shown):
+                if number == SIGWINCH:
+                    _copy_size(self.master)
                 else:
-                    self._input()
+                    pass_on(pid, number)
             status = reap(pid)
-        posix.set_blocking(self.master, False)
-        while self._output(POLLIN):
-            continue
+        self._finish()
         return status
 
-    def _signal(self, pid: int) -> None:
-        """Deal with one signal that has come in."""
-        (number,) = unpack_from("=I", posix.read(self.signals, SIGINFO_SIZE))
-        if number == SIGWINCH:
-            _copy_size(self.master)
-        else:
-            pass_on(pid, number)
+    def _wait(self, *flows: Flow) -> list[int]:
+        """Wait until something can be done for one of FLOWS, and do it; return the signals that came."""
+        wanted: dict[int, int] = {self.signals: POLLIN}
+        for fd, event in (flow.wanted() for flow in flows):
+            if fd >= 0:
+                wanted[fd] = wanted.get(fd, 0) | event
+        watch = poll()
+        for fd, events in wanted.items():
+            watch.register(fd, events)
+        ready = {fd for fd, _ in watch.poll()}
+        for flow in flows:
+            if flow.wanted()[0] in ready:
+                flow.step()
+        if self.signals not in ready:
+            return []
+        return [unpack_from("=I", posix.read(self.signals, SIGINFO_SIZE))[0]]
 
-    def _output(self, event: int) -> bool:
-        """Copy what the container wrote; return whether there was anything."""
-        try:
-            data = posix.read(self.master, CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            data = b""  # nobody holds the other end
-        if not data:
-            if event & POLLHUP:
-                self._forget(self.master)
-            return False
-        while data:
-            data = data[posix.write(STDOUT, data) :]
-        return True
-
-    def _input(self) -> None:
-        """Copy what we were given; at its end, say so as a terminal does, with ^D."""
-        data = posix.read(STDIN, CHUNK)
-        if not data:
-            self._forget(STDIN)
-            data = b"\x04"
-        while data:
-            data = data[posix.write(self.master, data) :]
-
-    def _forget(self, fd: int) -> None:
-        """Watch FD no longer."""
-        try:
-            self.watch.unregister(fd)
-        except KeyError:
-            return
+    def _finish(self) -> None:
+        """Show what is left, unless a signal says that nobody wants to see it."""
+        self.typed.ended = True
+        while True:
+            while self.shown.pending:
+                if any(number not in OURS for number in self._wait(self.shown)):
+                    return
+            self.shown.step()
+            if not self.shown.pending:
+                return
 
 
 def prepare(master: int) -> None:
@@ -120,7 +111,11 @@ def prepare(master: int) -> None:
 def _copy_size(master: int) -> None:
     """Give the container's terminal the size of ours, if we have one."""
     if posix.isatty(STDIN):
-        ioctl(master, termios.TIOCSWINSZ, ioctl(STDIN, termios.TIOCGWINSZ, bytes(8)))
+        try:
+            size = ioctl(STDIN, termios.TIOCGWINSZ, bytes(8))
+        except OSError:
+            return  # it has just gone
+        ioctl(master, termios.TIOCSWINSZ, size)
 
 
 def _clear_onlcr(fd: int) -> None:

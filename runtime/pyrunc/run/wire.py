@@ -13,15 +13,18 @@ socket is close-on-exec.
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
 from _struct import calcsize, pack, unpack_from
 
+from pyrunc.linux.socket import socketpair
 from pyrunc.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.linux.socket import Socket
 
 AT, GIVE, GO, FAIL, MOVED = b"A", b"D", b"G", b"F", b"P"
 FRAME_MAX = 4096
 _PLACE = "=ii"
-_FD = "i"
 
 
 class Frame(Record):
@@ -36,28 +39,25 @@ class Frame(Record):
     pid: int = 0
 
 
-def pair() -> tuple[socket, socket]:
+def pair() -> tuple[Socket, Socket]:
     """Return both ends, close-on-exec."""
-    host, child = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-    return host, child
+    return socketpair()
 
 
-def send_at(sock: socket, name: str, fd: int = -1) -> None:
+def send_at(sock: Socket, name: str, fd: int = -1) -> None:
     """Say that this side waits at barrier NAME; pass descriptor FD along."""
-    sock.sendmsg([AT + name.encode()], _rights(fd))
+    if fd < 0:
+        sock.send(AT + name.encode())
+    else:
+        sock.send_descriptor(AT + name.encode(), fd)
 
 
-def send_give(sock: socket, name: str, fd: int) -> None:
+def send_give(sock: Socket, name: str, fd: int) -> None:
     """Give the other side descriptor FD for its slot NAME."""
-    sock.sendmsg([GIVE + name.encode()], _rights(fd))
+    sock.send_descriptor(GIVE + name.encode(), fd)
 
 
-def _rights(fd: int) -> list[tuple[int, int, bytes]]:
-    """Return the ancillary data that passes FD along, if there is one (unix(7))."""
-    return [(SOL_SOCKET, SCM_RIGHTS, pack(_FD, fd))] if fd >= 0 else []
-
-
-def send_go(sock: socket) -> None:
+def send_go(sock: Socket) -> None:
     """Let the other side go on."""
     sock.send(GO)
 
@@ -67,25 +67,24 @@ def fail(index: int, errno: int, text: str) -> bytes:
     return FAIL + pack(_PLACE, index, errno) + text.encode("utf-8", "replace")[: FRAME_MAX - 64]
 
 
-def send_moved(sock: socket, pid: int) -> None:
+def send_moved(sock: Socket, pid: int) -> None:
     """Say that process PID goes on instead of this one."""
     sock.send(MOVED + pack("=i", pid))
 
 
-def receive(sock: socket) -> Frame | None:
+def receive(sock: Socket) -> Frame | None:
     """Wait for a frame; None at end of file."""
     try:
-        data, ancillary, _, _ = sock.recvmsg(FRAME_MAX, CMSG_LEN(calcsize(_FD)))
+        data, fd = sock.receive(FRAME_MAX)
     except ConnectionResetError:
         return None
-    return parse(data, ancillary)
+    return parse(data, fd)
 
 
-def parse(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> Frame | None:
-    """Return the frame that DATA is; None if it is none."""
+def parse(data: bytes, fd: int = -1) -> Frame | None:
+    """Return the frame that DATA is, with descriptor FD; None if it is none."""
     kind = data[:1]
     if kind in (AT, GIVE):
-        fd: int = unpack_from(_FD, ancillary[0][2])[0] if ancillary else -1
         return Frame(kind, name=str(data[1:], "utf-8"), fd=fd)
     if kind == FAIL:
         index, errno = unpack_from(_PLACE, data, 1)

@@ -11,7 +11,8 @@ from pyrunc.errors import UsageError
 def command(call: Call) -> int:
     """Send the signal."""
     container, *given = call.positional
-    number = signals.number(given[0]) if given else _annotated(stop_signal(call.root, container))
+    # An empty word stands for none, as with runc.
+    number = signals.number(given[0]) if any(given) else _annotated(stop_signal(call.root, container))
     kill(call.root, container, number, everything=bool(call.options.get("all")))
     return 0
 

@@ -1,0 +1,66 @@
+"""Whether a container stands still, and making it stand still (cgroups(7), cgroup-v1/freezer-subsystem.rst)."""
+
+from __future__ import annotations
+
+import errno
+from time import monotonic, sleep
+
+from pyrunc.errors import OpError, UnsupportedError
+from pyrunc.host.files import read, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.cgroup.paths import Place
+
+FREEZE_SECONDS = 5.0
+
+
+def of(places: tuple[Place, ...]) -> tuple[str, bool] | None:
+    """Return the directory that freezes, and whether it is of version 2."""
+    for place in places:
+        if "freezer" in place.controllers:
+            return place.directory, False
+    return next(((p.directory, True) for p in places if "" in p.controllers), None)
+
+
+def is_frozen(places: tuple[Place, ...]) -> bool:
+    """Return whether the container is frozen, by its own cgroup's setting."""
+    found = of(places)
+    if found is None:
+        return False
+    directory, v2 = found
+    try:
+        text = read(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.self_freezing")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return False  # the cgroup, or a freezer in it, is not there
+        raise
+    return text.strip() == "1"
+
+
+def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
+    """Freeze or thaw, and wait until it is so.
+
+    Raises UnsupportedError without a freezer, OpError if the kernel does not
+    get there within five seconds (a process in uninterruptible sleep, say).
+    """
+    found = of(places)
+    if found is None:
+        raise UnsupportedError("this host has no freezer")
+    directory, v2 = found
+    deadline = monotonic() + FREEZE_SECONDS
+    while True:
+        if v2:
+            write(f"{directory}/cgroup.freeze", "1" if frozen else "0")
+            done = f"frozen {int(frozen)}" in read(f"{directory}/cgroup.events")
+        else:
+            # On version 1 a fork can slip through: writing again catches it.
+            write(f"{directory}/freezer.state", "FROZEN" if frozen else "THAWED")
+            done = read(f"{directory}/freezer.state").strip() == ("FROZEN" if frozen else "THAWED")
+        if done:
+            return
+        if monotonic() > deadline:
+            if frozen:
+                write(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.state", "0" if v2 else "THAWED")
+            raise OpError(f"cgroup {directory} did not {'freeze' if frozen else 'thaw'} within {FREEZE_SECONDS:g} s")
+        sleep(0.001)

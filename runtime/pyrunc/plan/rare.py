@@ -1,0 +1,129 @@
+"""What few containers ask for: nothing of it is loaded unless the config has it.
+
+A module costs every `create` its time, and the waiting init its memory.  So the
+sequences in build.py and mounts.py come here, and from here the subject's own
+file is imported, where there is something to plan.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.config import Config
+    from pyrunc.oci.linux import Linux
+    from pyrunc.oci.mounts import Mount
+    from pyrunc.oci.process import Process
+    from pyrunc.plan.mountopts import Options
+    from pyrunc.plan.op import Op
+
+
+def resctrl_groups(config: Config, facts: HostFacts, container: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the groups of resctrl that CONTAINER joins, and those that go with it (plan/rdt.py)."""
+    if config.linux.intelRdt is None:
+        return (), ()
+    from pyrunc.plan import rdt
+
+    groups = rdt.groups(config.linux.intelRdt, facts, container)
+    return groups.joins, groups.owns
+
+
+def make_resctrl(linux: Linux, facts: HostFacts, container: str) -> Iterable[Op]:
+    """Return the ops that make the groups of resctrl (plan/rdt.py)."""
+    if linux.intelRdt is None:
+        return ()
+    from pyrunc.plan import rdt
+
+    return rdt.make(linux.intelRdt, facts, container)
+
+
+def join_resctrl(groups: tuple[str, ...]) -> Iterable[Op]:
+    """Return the ops that move the process into GROUPS of resctrl (plan/rdt.py)."""
+    if not groups:
+        return ()
+    from pyrunc.plan import rdt
+
+    return rdt.join(groups)
+
+
+def network_kinds(linux: Linux) -> frozenset[str]:
+    """Return the types of namespaces that moving network devices must not find the host's own."""
+    return frozenset(("network",)) if linux.netDevices else frozenset()
+
+
+def move_devices(linux: Linux) -> Iterable[Op]:
+    """Return the host's side of barrier network, if there are devices to move (plan/netdevices.py)."""
+    if not linux.netDevices:
+        return ()
+    from pyrunc.plan import netdevices
+
+    return netdevices.host(linux)
+
+
+def await_devices(linux: Linux) -> Iterable[Op]:
+    """Return the child's side of barrier network (plan/netdevices.py)."""
+    if not linux.netDevices:
+        return ()
+    from pyrunc.plan import netdevices
+
+    return netdevices.child()
+
+
+def personality(linux: Linux) -> Iterable[Op]:
+    """Return the ops of /linux/personality (plan/personality.py)."""
+    if linux.personality is None:
+        return ()
+    from pyrunc.plan import personality
+
+    return personality.child(linux.personality)
+
+
+def memory_policy(linux: Linux) -> Iterable[Op]:
+    """Return the ops of /linux/memoryPolicy (plan/memorypolicy.py)."""
+    if linux.memoryPolicy is None:
+        return ()
+    from pyrunc.plan import memorypolicy
+
+    return memorypolicy.child(linux.memoryPolicy)
+
+
+def scheduling(process: Process, at: str) -> Iterable[Op]:
+    """Return the host's ops for scheduler and I/O priority of PROCESS (plan/scheduling.py)."""
+    if process.scheduler is None and process.ioPriority is None:
+        return ()
+    from pyrunc.plan import scheduling
+
+    return scheduling.host(process, at)
+
+
+def idmapped(mount: Mount) -> bool:
+    """Return whether MOUNT is to be idmapped; mappings alone ask for it too."""
+    return bool(mount.uidMappings or mount.gidMappings or "idmap" in mount.options or "ridmap" in mount.options)
+
+
+def check_idmap(config: Config, facts: HostFacts, mount: Mount, options: Options, at: str) -> None:
+    """Refuse an idmapped MOUNT that cannot be (plan/idmap.py)."""
+    if idmapped(mount):
+        from pyrunc.plan import idmap
+
+        idmap.check(config, facts, mount, options, at)
+
+
+def idmap_namespaces(config: Config) -> Iterable[Op]:
+    """Return the host's ops that open the user namespaces of idmapped mounts (plan/idmap.py)."""
+    if not any(map(idmapped, config.mounts)):
+        return ()
+    from pyrunc.plan import idmap
+
+    return idmap.namespaces(config)
+
+
+def idmap(config: Config, mount: Mount, options: Options, index: int, doing: str) -> Iterable[Op]:
+    """Return the op that gives the detached MOUNT, number INDEX, its mapping (plan/idmap.py)."""
+    if not idmapped(mount):
+        return ()
+    from pyrunc.plan import idmap
+
+    return idmap.apply(config, mount, options, index, doing)

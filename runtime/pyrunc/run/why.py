@@ -1,0 +1,36 @@
+"""What an errno of execve(2) leaves unsaid: which of its many causes it was.  Asked for after the fork, so it imports nothing."""
+
+from __future__ import annotations
+
+import posix
+from _struct import unpack_from
+
+ELF, E_MACHINE = b"\x7fELF", 18  # elf(5)
+MACHINES = {3: "x86", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86-64", 183: "arm64", 243: "riscv"}
+MACHINES |= {258: "loongarch"}
+ANY_EXECUTE = 0o111
+
+
+def unloadable(head: bytes) -> str:
+    """Return what is wrong with a file that begins with HEAD, which the kernel has called no program (ENOEXEC)."""
+    if not head:
+        return "the file is empty"
+    if not head.startswith(ELF) or len(head) < E_MACHINE + 2:
+        return "neither a program for this machine nor a script that begins with #!"
+    order = ">" if head[5] == 2 else "<"
+    machine = unpack_from(f"{order}H", head, E_MACHINE)[0]
+    here = posix.uname().machine
+    made = MACHINES.get(machine, f"machine {machine}")
+    return f"it is made for {made}, and this machine is {here}: another architecture, or a damaged file"
+
+
+def forbidden(path: str) -> str:
+    """Return why this process may not execute the file at PATH, with a colon before it; empty if that cannot be told."""
+    try:
+        if posix.statvfs(path).f_flag & posix.ST_NOEXEC:
+            return ": it is on a mount with noexec"
+        if not posix.stat(path).st_mode & ANY_EXECUTE:
+            return ": nobody may execute it: chmod +x"
+    except OSError:
+        pass  # a directory on the way is closed
+    return ""
