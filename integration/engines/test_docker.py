@@ -114,6 +114,16 @@ def test_run_gives_output_and_status(docker):
     assert (done.stdout, done.stderr, done.returncode) == ("out\n", "error\n", 7)
 
 
+@pytest.mark.parametrize("number", ["HUP", "SIGUSR2", "12", "RTMIN+1"])
+def test_kill_with_a_signal(docker, number):
+    command = f"trap 'exit 11' {'35' if '+' in number else number.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
+    name = docker.start_container(command=command)
+    docker.wait_logged(name, "ready")
+    docker("kill", "--signal", number, name)
+    docker.wait_inspected(name, ".State.Status", "exited")
+    assert docker.ended(name) == 11
+
+
 def test_kill_ends_a_container(docker):
     name = docker.start_container()
     docker("kill", name)
@@ -315,15 +325,6 @@ def test_the_signal_to_stop_with(docker):
     docker.wait_logged(name, "ready")
     docker("stop", name)
     assert docker.ended(name) == 9
-
-
-@pytest.mark.parametrize("number", ["HUP", "SIGUSR2", "12", "RTMIN+1"])
-def test_kill_with_a_signal(docker, number):
-    command = f"trap 'exit 11' {'35' if '+' in number else number.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
-    name = docker.start_container(command=command)
-    docker.wait_logged(name, "ready")
-    docker("kill", "--signal", number, name)
-    assert docker.ended(name) == 11
 
 
 def test_restart(docker):
