@@ -224,7 +224,7 @@ def lingering(ordinary):
     ordinary.become()
     yield ordinary
     ordinary.runtime.close()
-    subprocess.run(["systemctl", "stop", unit], check=True)
+    subprocess.run(["systemctl", "stop", unit, f"user-runtime-dir@{UID}.service"], check=True)
 
 
 def users(scope, *properties):
