@@ -8,7 +8,7 @@ import sys
 from pyrunc.cli.output import write
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
 from pyrunc.cli.table import ROWS
-from pyrunc.errors import PyruncError, UnsupportedError, UsageError
+from pyrunc.errors import PyruncError, UsageError
 from pyrunc.log import Log
 
 TYPE_CHECKING = False
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = "/run/pyrunc"
 FAILED = 1
+MAKING = ("create", "run")  # what makes the root directory
 EXEC_FAILED = 255  # runc's: a status of 1 would be taken for the program's own
 INTERRUPTED = 130
 STANDARD_STREAMS = (0, 1, 2)
+# One line, and nothing in it that a terminal obeys: a message quotes what hooks and images say.
+SHOWN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))} | {10: "\\n", 9: "\\t"}
 
 
 class Call(Arguments):
-    """Arguments, with what every command needs: the root directory and the log."""
+    """Arguments, with what every command needs: the root directory, the log, and --rootless (None: auto)."""
 
     root: str = DEFAULT_ROOT
     log: Log = Log()
+    rootless: bool | None = None
 
 
 def main(argv: list[str]) -> int:
@@ -51,6 +55,8 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         _trace(log)
         return _fail(name, f"{error.filename or _where(error)}: {(error.strerror or str(error)).lower()}", log)
+    except MemoryError:
+        return _fail(name, "there is not enough memory (see ulimit -v, and the limits of our own cgroup)", log)
     except Exception as error:  # noqa: BLE001 - a traceback is no message
         _trace(log)
         hint = "please report it" if log.debugging else "please report it, with what --debug adds"
@@ -58,12 +64,16 @@ def main(argv: list[str]) -> int:
 
 
 def _open_streams() -> None:
-    """Give standard streams that the caller has closed to /dev/null, before another file takes their number."""
+    """Open what the caller has closed of the standard streams as /dev/null, before another file takes the number.
+
+    For the container too: its first open file must not become its standard output.
+    """
     for fd in STANDARD_STREAMS:
         try:
             posix.fstat(fd)
         except OSError:
             posix.open("/dev/null", posix.O_RDWR)  # the lowest free number: FD
+            posix.set_inheritable(fd, True)
 
 
 def _command(name: str) -> Callable[[Call], int]:
@@ -74,16 +84,29 @@ def _command(name: str) -> Callable[[Call], int]:
 
 
 def _call(arguments: Arguments, log: Log) -> Call:
-    """Return ARGUMENTS with the root directory and the LOG; refuse what only later versions can do."""
+    """Return ARGUMENTS with the root directory and the LOG."""
     general = arguments.general
-    root = general.get("root", DEFAULT_ROOT)
+    default = _default_root()
+    root = general.get("root", default)
     if not root:
-        raise UsageError("--root is empty", hint=f"leave it out for {DEFAULT_ROOT}")
+        raise UsageError("--root is empty", hint=f"leave it out for {default}")
     if root[0] != "/":
         root = f"{posix.getcwd()}/{root}"
-    if general.get("rootless") == "true" and arguments.command in ("create", "run", "exec"):
-        raise UnsupportedError("--rootless true is not supported yet", hint="run pyrunc as root")
-    return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log)
+    if default != DEFAULT_ROOT and "root" not in general and arguments.command in MAKING:
+        from pyrunc.cli import users
+
+        users.keep(root)
+    rootless = {"true": True, "false": False}.get(general.get("rootless", ""))
+    return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log, rootless=rootless)
+
+
+def _default_root() -> str:
+    """Return where state is kept if nobody says where: for an ordinary user in $XDG_RUNTIME_DIR, as with runc."""
+    if posix.geteuid() == 0 and b"XDG_RUNTIME_DIR" not in posix.environ:
+        return DEFAULT_ROOT
+    from pyrunc.cli import users
+
+    return users.root(DEFAULT_ROOT)
 
 
 def _log(general: dict[str, Any]) -> Log:
@@ -110,7 +133,7 @@ def _tell(general: dict[str, Any], command: str) -> int:
 def _fail(name: str, message: str, log: Log) -> int:
     """Tell about a failure, in the log and on standard error; return the exit status."""
     text = f"pyrunc {name} failed: {message}" if name else f"pyrunc: {message}"
-    text = text.replace("\n", "\\n")
+    text = text.translate(SHOWN)
     try:
         log.error(text)
     except OSError as error:

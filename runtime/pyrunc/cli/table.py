@@ -48,14 +48,14 @@ def _flag(help: str, *names: str) -> Option:  # noqa: A002 - argparse's own word
 PS_OPTION = "PS-OPTION"  # what follows the id is for ps(1), dashes and all
 HELP = _flag("show help", "help", "h")
 GLOBAL = (
-    Option(("root",), "directory for the state of containers (default: /run/pyrunc)", "DIR"),
+    Option(("root",), "directory for the state of containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
     Option(("log",), "append log lines to FILE; errors go to standard error too", "FILE"),
     Option(("log-format",), "format of log lines (default: text)", "FORMAT", choices=("text", "json")),
     _flag("log debug lines too", "debug"),
     _flag("let systemd make the cgroups, as a scope named by cgroupsPath slice:prefix:name", "systemd-cgroup"),
     Option(
         ("rootless",),
-        "tolerate cgroups that may not be written (default: auto; true: not in this version)",
+        "tolerate cgroups that may not be written, where no limit and no cgroupsPath asks for them (default: auto)",
         "MODE",
         choices=("auto", "true", "false"),
     ),
@@ -113,8 +113,29 @@ def _limits() -> tuple[Option, ...]:
         Option(("kernel-memory",), "ignored: kernels do not limit it any more", "SIZE"),
         Option(("kernel-memory-tcp",), "memory for TCP buffers (version 1)", "SIZE"),
         Option(("pids-limit",), "number of processes and threads; -1 is unlimited", "N"),
-        Option(("l3-cache-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
-        Option(("mem-bw-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
+        Option(("l3-cache-schema",), "parts of the cache to use, such as L3:0=7f0;1=1f (resctrl)", "SCHEMA"),
+        Option(("mem-bw-schema",), "percentage of memory bandwidth, such as MB:0=20;1=70 (resctrl)", "SCHEMA"),
+    )
+
+
+def _criu() -> tuple[Option, ...]:
+    """Return the options that checkpoint and restore share."""
+    return (
+        Option(("image-path",), "directory of the image (default: ./checkpoint)", "DIR"),
+        Option(("work-path",), "directory for CRIU's logs (default: that of the image)", "DIR"),
+        _flag("allow open TCP connections", "tcp-established"),
+        _flag("allow Unix sockets whose other end is outside", "ext-unix-sk"),
+        _flag("allow a terminal that belongs to the caller", "shell-job"),
+        _flag("allow file locks", "file-locks"),
+        Option(
+            ("manage-cgroups-mode",),
+            "what CRIU does about cgroups (default: soft)",
+            "MODE",
+            choices=("soft", "full", "strict", "ignore", "none"),
+        ),
+        Option(("empty-ns",), "bring this namespace back empty: network, which always is", "NAMESPACE", repeat=True),
+        _flag("drop pages from the image that are in a later one, or restored", "auto-dedup"),
+        _flag("move memory only when it is needed, by userfaultfd(2)", "lazy-pages"),
     )
 
 
@@ -210,6 +231,37 @@ ROWS: dict[str, Callable[[], Command]] = {
     ),
     "pause": lambda: Command("pause", "suspend a container", example="pyrunc pause web"),
     "resume": lambda: Command("resume", "resume a paused container", example="pyrunc resume web"),
+    "checkpoint": lambda: Command(
+        "checkpoint",
+        "save a running container to files, and delete it",
+        options=(
+            *_criu(),
+            Option(("parent-path",), "an earlier image, relative to --image-path", "DIR"),
+            _flag("let the container go on", "leave-running"),
+            _flag("save its memory only, and let it go on", "pre-dump"),
+            Option(("page-server",), "send memory to this page server; with --lazy-pages, be one", "ADDRESS:PORT"),
+            Option(("status-fd",), "write a zero byte to FD when lazy pages can be fetched", "FD"),
+            _flag("leave out TCP connections that are not established yet", "tcp-skip-in-flight", "skip-in-flight"),
+            _flag("allow files that were deleted while open, by links to them", "link-remap"),
+        ),
+        example="pyrunc checkpoint --image-path /image web",
+    ),
+    "restore": lambda: Command(
+        "restore",
+        "bring a container back that was saved by checkpoint",
+        options=(
+            *_criu(),
+            _bundle(),
+            Option(("console-socket",), "send the terminal's master to this socket", "SOCKET"),
+            Option(("pid-file",), "write the pid of the init to FILE", "FILE"),
+            _flag("return as soon as it runs", "detach", "d"),
+            _flag("do not adopt orphaned processes", "no-subreaper"),
+            _flag("taken, but CRIU always uses pivot_root(2)", "no-pivot"),
+            Option(("lsm-profile",), "give it this profile instead of the saved one", "TYPE:NAME"),
+            Option(("lsm-mount-context",), "give its mounts this SELinux context", "CONTEXT"),
+        ),
+        example="pyrunc restore --image-path /image -b /bundle web",
+    ),
     "spec": lambda: Command(
         "spec",
         "write a config.json to start from",

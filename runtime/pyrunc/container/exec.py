@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+from errno import ENOMEM, ESRCH
+from select import POLLIN, poll
 
 from pyrunc.container import io, store
-from pyrunc.container.create import FILE_MAX
-from pyrunc.container.saved import Saved, load, write_file
+from pyrunc.container.create import read_document
+from pyrunc.container.saved import Saved, load
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import PAUSED, alive, guard, status_of
-from pyrunc.errors import ConfigError, StateError, UsageError
+from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
+from pyrunc.host.files import read
 from pyrunc.linux import fs, process
 from pyrunc.oci import check
 from pyrunc.oci import config as oci
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Plan
 
 
+DYING_MS = 200
+STOPPED = "cannot exec in a stopped container: container not running"
+
+
 def exec_(options: ExecOptions) -> int:
     """Run a process in container options.id; return its exit status, or 0 if it is detached.
 
@@ -47,7 +54,7 @@ def exec_(options: ExecOptions) -> int:
     if "mount" not in saved.joins:
         slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
-        raise StateError("cannot exec in a stopped container: container not running")
+        raise StateError(STOPPED)
     config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
     added = _process(options, config.process, saved)
     known = facts.probe()
@@ -64,12 +71,14 @@ def exec_(options: ExecOptions) -> int:
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
     places, groups = _places(saved, options.cgroup), saved.resctrl_joins
-    plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups)
+    unit = saved.unit if saved.user_unit and not options.cgroup else ""
+    plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
     return _carry_out(options, saved, plan, slots)
 
 
 def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, int]) -> int:
     """Run PLAN in the container whose init is behind pidfd SLOTS["init"]."""
+    enters = any(op.call == "setns" for op in plan.host)
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
     before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
@@ -77,19 +86,36 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
         context = Context(slots, state, _committer(options), io.taker(options.console_socket))
-        executor.run(plan, context)
-        executor.await_exec(plan, context)
+        try:
+            executor.run(plan, context)
+            executor.await_exec(plan, context)
+        except OpError as error:
+            if _is_running(saved, slots["init"], error):
+                raise
+            raise StateError(STOPPED) from error
         if options.detach:
             return 0
         from pyrunc.run import supervise
 
         return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
     finally:
-        # The plan may have aimed our children at the container's pid namespace.
-        process.setns(own, process.CLONE_NEWPID)
+        if enters:  # the plan has aimed our children at the container's pid namespace
+            process.setns(own, process.CLONE_NEWPID)
         posix.close(own)
         posix.close(slots["init"])
         pthread_sigmask(SIG_SETMASK, before)
+
+
+def _is_running(saved: Saved, init: int, error: OpError) -> bool:
+    """Return whether the container, with its init behind pidfd INIT, still runs: ERROR may be its end, in other words.
+
+    An init on its way out lets nobody in any more, before it counts as ended.
+    """
+    if error.errno in (0, ESRCH, ENOMEM):
+        watch = poll()
+        watch.register(init, POLLIN)
+        watch.poll(DYING_MS)
+    return alive(saved)
 
 
 def _committer(options: ExecOptions) -> Callable[[int], None]:
@@ -98,7 +124,7 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
     def commit(pid: int) -> None:
         """Tell the caller about process PID."""
         if options.pid_file:
-            write_file(options.pid_file, str(pid).encode())
+            io.write_pid_file(options.pid_file, pid)
         if options.pidfd_socket:
             io.send_pidfd(options.pidfd_socket, pid, b"setns")
 
@@ -108,13 +134,9 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
 def _read(path: str) -> bytes:
     """Return the contents of PATH.  Raises ConfigError if it cannot be read."""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        return read_document(path)
     except OSError as error:
-        raise ConfigError(f"open {path}: {(error.strerror or '').lower()}") from None
-    try:
-        return posix.read(fd, FILE_MAX)
-    finally:
-        posix.close(fd)
+        raise ConfigError(f"cannot read the process: open {path}: {(error.strerror or '').lower()}") from None
 
 
 def _process(options: ExecOptions, base: Process | None, saved: Saved) -> Process:
@@ -143,6 +165,8 @@ def _process(options: ExecOptions, base: Process | None, saved: Saved) -> Proces
         apparmorProfile=options.apparmor or base.apparmorProfile,
         selinuxLabel=options.process_label or base.selinuxLabel,
     )
+    if changed.cwd[:1] != "/":
+        raise UsageError(f"--cwd {changed.cwd}: not an absolute path", hint="it is a path inside the container")
     check.process(changed, "")
     return changed
 
@@ -169,10 +193,25 @@ def _user(text: str, base: Process, saved: Saved) -> tuple[int, int]:
     return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
 
 
+def _present(place: Place, init: int) -> Place:
+    """Return PLACE, or, where that has handed its controllers down, the cgroup that process INIT has gone to.
+
+    A cgroup of version 2 cannot have both (cgroups(7), "no internal processes"):
+    a systemd inside moves itself below at once.
+    """
+    if place.controllers != ("",) or not read(f"{place.directory}/cgroup.subtree_control").strip():
+        return place
+    for line in read(f"/proc/{init}/cgroup").splitlines():
+        number, _, path = line.split(":", 2)
+        if number == "0" and f"{place.mount}{path}".startswith(f"{place.directory}/"):
+            return place.replace(directory=f"{place.mount}{path}")
+    return place
+
+
 def _places(saved: Saved, asked: tuple[str, ...]) -> tuple[Place, ...]:
     """Return the container's cgroups, or for what is ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
     if not asked:
-        return saved.places
+        return tuple(_present(place, saved.pid) for place in saved.places)
     wanted = _wanted(asked)
     known = {controller for place in saved.places for controller in place.controllers}
     for controller in wanted:

@@ -48,7 +48,7 @@ def features() -> dict[str, object]:
         "linux": {
             "namespaces": sorted(linux.NAMESPACES),
             "capabilities": known_capabilities(),
-            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": {
                 "enabled": True,
                 "actions": sorted(seccomp.ACTIONS),
@@ -65,9 +65,10 @@ def features() -> dict[str, object]:
             "netDevices": {"enabled": True},
         },
         # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json").
-        "potentiallyUnsafeConfigAnnotations": [annotated.PREFIX],
+        "potentiallyUnsafeConfigAnnotations": ["org.criu.config", annotated.PREFIX],
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),
+            "org.opencontainers.runc.checkpoint.enabled": "true",  # runc's name: whoever asks, asks for that
             "org.pyrunc.version": __version__,
         },
     }
