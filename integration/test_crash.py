@@ -162,7 +162,7 @@ def crossings(crashes: Crashes) -> list[tuple[str, Call, Call, Call]]:
     calls = crashes.victim.calls(*crashes.create)
     crashes.runtime("delete", "--force", crashes.name)
     waits = {name: next(call for call in calls if call.name == "recvmsg" and f'"A{name}"' in call.line) for name in names}
-    goes = [call for call in calls if call.name == "sendto" and '"G"' in call.line]
+    goes = [call for call in calls if call.name == "write" and '"G"' in call.line]
     assert len(goes) == len(names)
     before = [calls[calls.index(go) - 1] for go in goes]
     return [(name, waits[name], go, last) for name, go, last in zip(names, goes, before, strict=True)]

@@ -162,7 +162,7 @@ def test_a_process_that_joins_cannot_be_caught(runtime, bundle, tmp_path):
 @pytest.mark.slow_vm
 def test_a_process_that_is_created_in_a_shared_pid_namespace_cannot_be_caught(runtime, bundle, tmp_path):
     mine = interpreter(runtime)
-    name = trapped(runtime, lie_in_wait(bundle(), mine, 4), tmp_path / "out")
+    name = trapped(runtime, lie_in_wait(bundle(), mine, 12), tmp_path / "out")
     pid = runtime.pid(name)
     end = time.monotonic() + 3
     while time.monotonic() < end:

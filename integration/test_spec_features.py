@@ -185,5 +185,5 @@ def test_every_word_of_seccomp_is_understood(runtime, bundle, features, which):
 def test_annotations_that_change_what_the_host_does(runtime):
     """CVE-2024-3154: with systemd, an annotation becomes a property of the unit."""
     document = json.loads(runtime("features").stdout)
-    assert document["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property."]
+    assert document["potentiallyUnsafeConfigAnnotations"] == ["org.criu.config", "org.systemd.property."]
     assert document["linux"]["cgroup"]["systemd"] is True

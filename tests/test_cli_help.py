@@ -13,7 +13,7 @@ from pyrunc.errors import UsageError
 def test_all_commands_and_general_options():
     text = help_.text()
     for command in commands():
-        assert f"  {command.name:<10}{command.help}\n" in text
+        assert f"  {command.name:<12}{command.help}\n" in text
     for option in GLOBAL:
         for name in option.names:
             assert ("--" if len(name) > 1 else "-") + name in text

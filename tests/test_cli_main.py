@@ -17,7 +17,8 @@ from pyrunc.cli.table import ROWS, commands
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PROGRAM = "import sys; sys.path.insert(0, {!r}); from pyrunc.cli.main import main; sys.exit(main(sys.argv[1:]))"
 NOBODY = 65534
-BY_ID = [command.name for command in commands() if command.positional == ("ID",) and command.name not in ("create", "run")]
+MAKES = ("create", "run", "restore")
+BY_ID = [command.name for command in commands() if command.positional == ("ID",) and command.name not in MAKES]
 
 
 @pytest.fixture(scope="session")

@@ -151,30 +151,28 @@ def test_what_containerd_says(words: str, options: dict, rest: tuple, systemd: b
     assert (found.general, found.options, found.positional) == (general, options, ("ID", *rest))
 
 
-SHIM = "--root /run/moby --log /b/log.json --log-format json"  # what containerd's shim puts first
+MOBY = "--root /run/moby --log /b/log.json --log-format json"  # what containerd's shim puts first
 DOCKER = {
-    f"{SHIM} create --bundle /b --pid-file /b/init.pid ID": {"bundle": "/b", "pid_file": "/b/init.pid"},
-    f"--debug {SHIM} create --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock ID": {
+    f"{MOBY} create --bundle /b --pid-file /b/init.pid ID": {"bundle": "/b", "pid_file": "/b/init.pid"},
+    f"--debug {MOBY} create --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock ID": {
         "bundle": "/b", "pid_file": "/b/init.pid", "console_socket": "/tmp/pty.sock",
     },
-    f"{SHIM} --systemd-cgroup create --bundle /b --pid-file /b/init.pid --no-pivot --no-new-keyring ID": {
+    f"{MOBY} --systemd-cgroup create --bundle /b --pid-file /b/init.pid --no-pivot --no-new-keyring ID": {
         "bundle": "/b", "pid_file": "/b/init.pid", "no_pivot": True, "no_new_keyring": True,
     },
-    f"{SHIM} start ID": {},
-    f"{SHIM} exec --process /tmp/p --detach --pid-file /b/1.pid ID": {
-        "process": "/tmp/p", "detach": True, "pid_file": "/b/1.pid",
-    },
-    f"{SHIM} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
+    f"{MOBY} start ID": {},
+    f"{MOBY} exec --process /tmp/p --detach --pid-file /b/1 ID": {"process": "/tmp/p", "detach": True, "pid_file": "/b/1"},
+    f"{MOBY} exec --process /tmp/p --console-socket /tmp/s --detach --pid-file /b/1.pid ID": {
         "process": "/tmp/p", "console_socket": "/tmp/s", "detach": True, "pid_file": "/b/1.pid",
     },
-    f"{SHIM} update --resources - ID": {"resources": "-"},
-    f"{SHIM} ps --format json ID": {"format": "json"},
-    f"{SHIM} pause ID": {},
-    f"{SHIM} resume ID": {},
-    f"{SHIM} kill ID 9": {},
-    f"{SHIM} kill --all ID 9": {"all": True},
-    f"{SHIM} delete --force ID": {"force": True},
-    f"{SHIM} delete ID": {},
+    f"{MOBY} update --resources - ID": {"resources": "-"},
+    f"{MOBY} ps --format json ID": {"format": "json"},
+    f"{MOBY} pause ID": {},
+    f"{MOBY} resume ID": {},
+    f"{MOBY} kill ID 9": {},
+    f"{MOBY} kill --all ID 9": {"all": True},
+    f"{MOBY} delete --force ID": {"force": True},
+    f"{MOBY} delete ID": {},
 }
 
 
@@ -189,6 +187,42 @@ def test_what_docker_calls(line: str):
 
 def test_how_docker_asks_for_the_version():
     assert parse_general(["--version"])[0] == {"version": True}
+
+
+CREATE = "create --bundle B --pid-file F"
+
+
+@pytest.mark.parametrize(
+    ("line", "general", "options"),
+    [
+        (f"--log-format=json --log L {CREATE} box", {"log_format": "json", "log": "L"}, {"bundle": "B", "pid_file": "F"}),
+        (f"--systemd-cgroup --debug --log-format=json --log=L {CREATE} --console-socket S box", None, None),
+        (f"--log-format=json --log L {CREATE} --preserve-fds 1 box", None, {"bundle": "B", "pid_file": "F", "preserve_fds": 1}),
+        (
+            "--log-format=json --log L exec --pid-file F --process P --detach --tty --console-socket S box",
+            None,
+            {"pid_file": "F", "process": "P", "detach": True, "tty": True, "console_socket": "S"},
+        ),
+        ("--systemd-cgroup exec --pid-file F --process P --detach --preserve-fds 2 box", {"systemd_cgroup": True}, None),
+        ("--debug start box", {"debug": True}, {}),
+        ("kill box 37", {}, {}),
+        ("pause box", {}, {}),
+        ("resume box", {}, {}),
+        ("delete --force box", {}, {"force": True}),
+        ("update --resources=R box", {}, {"resources": "R"}),
+        (f"--debug {CREATE} --console-socket S buildah-buildah1", {"debug": True}, None),
+        ("state buildah-buildah1", {}, {}),
+        ("delete buildah-buildah1", {}, {}),
+    ],
+)
+def test_what_podman_conmon_and_buildah_write(line: str, general: dict | None, options: dict | None):
+    """As collected from Podman 4.3, conmon 2.1 and buildah 1.28 (integration/engines); None: only that it is understood."""
+    found = parse(*line.split())
+    assert found.command in line.split()
+    assert found.positional[0] in ("box", "buildah-buildah1")
+    assert found.rest == ()
+    assert general in (None, found.general)
+    assert options in (None, found.options)
 
 
 @pytest.mark.parametrize(

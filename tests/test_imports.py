@@ -21,6 +21,7 @@ C_MODULES |= {"marshal", "posix", "select", "sys", "termios", "time"}
 OTHERS = {"__future__"}  # which every module of ours names in its first line
 
 HOT = ("create", "run", "start", "state", "kill", "delete", "exec", "pause", "resume", "update", "events")
+RARE = ("checkpoint", "restore")  # what only these need, no other may load
 # What must not be there even so: the slow half of a library whose C half is above.
 HEAVY = {"argparse", "collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "json"}
 HEAVY |= {"jsonschema", "logging", "os", "pathlib", "prctl", "psutil", "pyseccomp", "re", "signal", "socket"}
@@ -44,11 +45,20 @@ def loaded(code: str, *, ours: bool = False) -> set[str]:
     return {name for name in done.stdout.splitlines()[-1].split() if (name.partition(".")[0] == "pyrunc") is ours}
 
 
-@pytest.mark.parametrize("command", HOT)
+@pytest.mark.parametrize("command", [*HOT, *RARE])
 def test_hot_commands_import_almost_nothing(command: str):
     """Importing the file of a command is all the importing there is: the seal sees to the rest."""
     found = loaded(f"import pyrunc.cli.main, pyrunc.cli.commands.{command}")
     assert found - C_MODULES - OTHERS == set()
+
+
+@pytest.mark.parametrize("command", HOT)
+def test_no_other_command_loads_what_is_for_criu(command: str):
+    code = f"""
+import pyrunc.cli.main, pyrunc.cli.commands.{command}
+assert not [name for name in sys.modules if name.startswith(("pyrunc.criu", "pyrunc.host.mounted"))]
+"""
+    assert loaded(code) is not None
 
 
 @pytest.mark.parametrize("command", ["start", "state", "kill", "delete"])

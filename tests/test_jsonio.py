@@ -68,7 +68,7 @@ def test_no_string_holds_nul(text: str):
 @pytest.mark.parametrize("text", ["[" + "9" * 5000 + "]", "[-" + "1" * 5000 + "]"])
 def test_numbers_of_thousands_of_digits(text: str):
     found = message(text)
-    assert found.startswith("config.json: invalid JSON: ")
+    assert found == "config.json: a number has more than 4300 digits"
     assert len(found) < 300
 
 

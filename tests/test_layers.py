@@ -17,6 +17,7 @@ LAYERS = (
     {"cgroup", "seccomp"},
     {"plan"},
     {"run"},
+    {"criu"},
     {"container", "install"},
     {"cli"},
     {"image"},

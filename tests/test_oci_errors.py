@@ -54,7 +54,7 @@ TYPES = [  # pointer, value put there, what the message says
     ("/process/terminal", 1, "expected true or false, found 1"),
     ("/process/terminal", "true", 'expected true or false, found "true"'),
     ("/process/env/0", "A", 'environment entry "A" has no "="'),
-    ("/process/env/0", "=A", 'environment entry "=A" has no "="'),
+    ("/process/env/0", "=A", 'environment entry "=A" has no name before the "="'),
     ("/process/user/uid", -1, "expected an integer from 0 to 4294967294, found -1"),
     ("/process/user/uid", 4294967295, "expected an integer from 0 to 4294967294, found 4294967295"),
     ("/process/user/uid", True, "expected an integer, found true"),

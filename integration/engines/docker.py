@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from integration.engines.place import EMULATED
 from integration.engines.recorder import Recorder
 from integration.harness.leaks import CGROUPS
 from integration.harness.runtime import wait_for
@@ -25,7 +26,6 @@ CLIENT = "/usr/bin/docker"  # Debian's; another one may come first in PATH
 IMAGE = "pyrunc-test"
 FOREVER = ("sleep", "1000000")
 SYSTEMD = Path("/run/systemd/system").is_dir()
-EMULATED = Path("/scratch").is_mount()  # in the virtual machine, which takes its time
 SECONDS = 300 if EMULATED else 30
 TIMEOUT = 2 * SECONDS
 # What engines and shims share with all of the machine, and so with another Docker on it.
@@ -78,9 +78,7 @@ class Docker:
 
     def start(self) -> None:
         """Start the daemon, which starts a containerd of its own."""
-        hidden = "mountpoint -q $1 || { mkdir -p $1 && mount -t tmpfs -o mode=711 pyrunc-test $1; }"
-        for path in SHARED:
-            self.place.run("sh", "-ec", hidden, "sh", path)
+        self.place.hide(*SHARED)
         self.configure()
         command = ("dockerd", "--config-file", self.directory / "daemon.json")
         self.daemon = self.place.daemon(*command, ready=lambda: self("version", check=False).returncode == 0)

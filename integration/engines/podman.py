@@ -1,7 +1,7 @@
 """Podman and buildah with the runtime under test: their configuration, and how tests run them.
 
 Both read containers.conf and storage.conf from a directory of the test's, so the commands are those that users type.  The
-runtime named there is a wrapper that writes down each argument vector and becomes the runtime: proof that it was used.
+runtime named there is a recorder, whose record proves that it was used.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 
 from integration.engines import documented
 from integration.engines.image import NAME, PAUSE
+from integration.engines.recorder import Recorder
 from integration.harness.leaks import CGROUPS
 from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, fields, unified
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 SYSTEMD = Path("/run/systemd/system").is_dir()
+SHARED = "libpod_parent"  # the cgroup that all of a Podman's containers are in, and that it leaves
 FOREVER = ("sleep", "1000000")
 SECONDS = 20
-SEPARATOR = "\x1f"  # of the words in a line of the wrapper's log
 # /run, /dev/shm and /var/tmp of their own, where engines and runtimes keep what they share with all of the machine; but for what
 # the machine itself has to be asked by.
 PRIVATE = """
@@ -70,12 +71,6 @@ driver = "overlay"
 graphroot = "{directory}/root"
 runroot = "{directory}/runroot"
 """
-WRAPPER = r"""#!/bin/sh
-line=
-for word; do line="$line$word{separator}"; done
-printf '%s\n' "$line" >>{log}
-exec {binary} "$@"
-"""
 _NUMBERS = itertools.count()
 # Of Podman 4.3.
 DEFAULT_CAPABILITIES = """
@@ -94,13 +89,10 @@ class Engine:
         """Write the configuration; take what would be the machine's out of the way."""
         self.program, self.place, self.directory = program, place, place.directory
         self.name = Path(binary).name
-        self.log = self.directory / "argv"
-        self.log.touch()
-        self.wrapper = self.directory / "bin" / self.name
-        self.wrapper.parent.mkdir()
-        self.wrapper.write_text(WRAPPER.format(separator=SEPARATOR, log=self.log, binary=binary))
-        self.wrapper.chmod(0o755)
-        self.shared = shared_cgroups()
+        self.recorder = Recorder(binary, self.directory)
+        self.argvs = self.recorder.argvs
+        self.wrapper = self.recorder.path
+        self.shared = cgroups_called(SHARED)
         place.run("sh", "-ec", PRIVATE, self.directory / "private-run")
         values = {"directory": self.directory, "name": self.name, "pause": PAUSE, "wrapper": self.wrapper}
         values["manager"] = "systemd" if SYSTEMD else "cgroupfs"
@@ -204,7 +196,7 @@ class Engine:
         (etc / "containers.conf.d/pyrunc.conf").write_text(drop_in.replace(documented.PATH, str(self.wrapper)))
         self.place.run("mount", "--bind", etc, "/etc/containers")
         environment = {name: value for name, value in self.environment.items() if name != "CONTAINERS_CONF"}
-        named = self.directory / "bin/pyrunc"
+        named = self.wrapper.parent / "pyrunc"
         if not named.exists():
             named.symlink_to(self.wrapper)
         environment["PATH"] = f"{named.parent}:{environment['PATH']}"
@@ -219,10 +211,6 @@ class Engine:
             self.place.run("umount", "/etc/containers")
 
     # What was done
-
-    def argvs(self) -> list[list[str]]:
-        """Return what the runtime has been called with, in order."""
-        return [line.split(SEPARATOR)[:-1] for line in self.log.read_text().split("\n")[:-1]]
 
     def ids(self) -> set[str]:
         """Return the ids of all containers that the runtime was told to create."""
@@ -241,9 +229,7 @@ class Engine:
     def check(self) -> None:
         """Fail for what is left, and take away the cgroups that Podman's containers share."""
         wait_for(lambda: not self.left(), self.left, SECONDS, what="all of the containers to go")
-        for parent in shared_cgroups() - self.shared:
-            for path in sorted(parent.glob("**/"), reverse=True):
-                path.rmdir()
+        remove_cgroups(cgroups_called(SHARED) - self.shared)
 
 
 def bits(*names: str) -> int:
@@ -261,6 +247,13 @@ def without_network(options: tuple[str | Path, ...]) -> list[str]:
     return [] if any(str(word).startswith(("--network", "--pod")) for word in options) else ["--network=none"]
 
 
-def shared_cgroups() -> set[Path]:
-    """Return the cgroups that all containers of a Podman share, and that it leaves."""
-    return {*CGROUPS.glob("libpod_parent"), *CGROUPS.glob("*/libpod_parent")}
+def cgroups_called(name: str) -> set[Path]:
+    """Return the cgroups NAME at the top of each hierarchy."""
+    return {*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")}
+
+
+def remove_cgroups(found: set[Path]) -> None:
+    """Remove the cgroups FOUND, and those below them, all of them empty."""
+    for top in found:
+        for path in sorted(top.glob("**/"), reverse=True):
+            path.rmdir()

@@ -13,6 +13,7 @@ from integration.engines.podman import Engine
 from integration.looking import fields
 
 need("buildah")
+pytestmark = pytest.mark.slow_vm
 
 
 @pytest.fixture(scope="module")

@@ -157,23 +157,30 @@ def test_the_image_decides_who_and_where_and_what(box):
     assert box.says(of=APP, do=("pwd",)) == "/data\n"
 
 
+# ctr sets the size after the start, and again whenever it is told of a change.
+SIZED = 'until [ "$(stty size 2>/dev/null)" = "{}" ]; do sleep 0.1; done; stty size; '
+
+
 def test_terminal(box, screen):
-    words = box.creation("--tty")
-    shown = screen("run", "--rm", *words, *command("sleep 0.5; tty; stty size; test -c /dev/console && echo console; exit 4"))
+    line = "tty; " + SIZED.format("30 100") + "test -c /dev/console && echo console; exit 4"
+    shown = screen("run", "--rm", *box.creation("--tty"), *command(line))
     shown.read_until("console")
     assert shown.close() == 4
     assert shown.text.replace("\r", "") == "/dev/pts/0\n30 100\nconsole\n"  # ctr adds one to each
 
 
 def test_terminal_with_input_and_resize(box, screen):
-    shown = screen("run", "--rm", *box.creation("--tty"), *command("stty -echo; echo ready; read line; echo got $line; stty size"))
+    line = "stty -echo; echo ready; read line; echo got $line; " + SIZED.format("50 120")
+    shown = screen("run", "--rm", *box.creation("--tty"), *command(line))
     shown.read_until("ready")
     shown.size(50, 120)
-    os.kill(shown.process.pid, signal.SIGWINCH)
-    time.sleep(0.5)
     shown.write("word\n")
-    shown.read_until("50 120")
-    assert "got word" in shown.text
+    for _ in range(WAIT):  # until ctr listens to the signal
+        os.kill(shown.process.pid, signal.SIGWINCH)
+        with contextlib.suppress(AssertionError):
+            shown.read_until("50 120", 1)
+            break
+    assert shown.text.replace("\r", "") == "ready\ngot word\n50 120\n"
     assert shown.close() == 0
 
 
@@ -186,11 +193,15 @@ def test_ctrl_c_on_the_terminal(box, screen):
 
 
 def test_ctr_passes_its_signals_on(box, started):
-    run = started("run", "--rm", *box.creation(), *command("trap 'echo caught; exit 6' TERM; sleep 0.7; echo ready; while :; do sleep 0.1; done"))
+    run = started("run", "--rm", *box.creation(), *command("trap 'echo caught; exit 6' WINCH; echo ready; while :; do sleep 0.1; done"))
     assert run.stdout.readline() == "ready\n"
-    run.send_signal(signal.SIGTERM)
-    assert run.stdout.readline() == "caught\n"
-    assert run.wait(WAIT) == 6
+
+    def ended():
+        run.send_signal(signal.SIGWINCH)  # which ctr ignores until it listens
+        return run.poll() is not None
+
+    wait_for(ended, "ctr to end")
+    assert (run.stdout.read(), run.returncode) == ("caught\n", 6)
 
 
 def test_detach_with_a_pid_file(box, tmp_path):
@@ -263,7 +274,8 @@ def test_exec_reads_standard_input(box):
 
 def test_exec_with_a_terminal(box, screen):
     name = box.start()
-    shown = screen("task", "exec", "--exec-id", "tty", "--tty", name, *command("sleep 0.5; tty; stty size; exit 6"))
+    line = "tty; " + SIZED.format("30 100") + "exit 6"
+    shown = screen("task", "exec", "--exec-id", "tty", "--tty", name, *command(line))
     shown.read_until("30 100")
     assert shown.close() == 6
     assert shown.text.replace("\r", "") == "/dev/pts/0\n30 100\n"

@@ -22,7 +22,8 @@ import pytest
 
 from integration.engines import image as images
 from integration.engines.conftest import need
-from integration.engines.docker import CLIENT, EMULATED, FOREVER, IMAGE, SECONDS, SYSTEMD, Docker
+from integration.engines.docker import CLIENT, FOREVER, IMAGE, SECONDS, SYSTEMD, Docker
+from integration.engines.place import EMULATED
 from integration.harness.runtime import wait_for
 from integration.harness.screen import Screen
 from integration.looking import FIRST, cgroup_of, fields, namespace, status_outside, unified
@@ -111,6 +112,16 @@ def test_exec_runs_a_command(docker, sleeper):
 def test_run_gives_output_and_status(docker):
     done = docker.run("echo out; echo error >&2; exit 7", check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("out\n", "error\n", 7)
+
+
+@pytest.mark.parametrize("number", ["HUP", "SIGUSR2", "12", "RTMIN+1"])
+def test_kill_with_a_signal(docker, number):
+    command = f"trap 'exit 11' {'35' if '+' in number else number.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
+    name = docker.start_container(command=command)
+    docker.wait_logged(name, "ready")
+    docker("kill", "--signal", number, name)
+    docker.wait_inspected(name, ".State.Status", "exited")
+    assert docker.ended(name) == 11
 
 
 def test_kill_ends_a_container(docker):
@@ -314,15 +325,6 @@ def test_the_signal_to_stop_with(docker):
     docker.wait_logged(name, "ready")
     docker("stop", name)
     assert docker.ended(name) == 9
-
-
-@pytest.mark.parametrize("number", ["HUP", "SIGUSR2", "12", "RTMIN+1"])
-def test_kill_with_a_signal(docker, number):
-    command = f"trap 'exit 11' {'35' if '+' in number else number.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
-    name = docker.start_container(command=command)
-    docker.wait_logged(name, "ready")
-    docker("kill", "--signal", number, name)
-    assert docker.ended(name) == 11
 
 
 def test_restart(docker):

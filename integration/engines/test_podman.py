@@ -23,6 +23,7 @@ from integration.engines.podman import DEFAULT_CAPABILITIES, FOREVER, bits, effe
 from integration.harness.runtime import wait_for
 
 need("podman", "conmon")
+pytestmark = pytest.mark.slow_vm
 SECONDS = 20
 
 

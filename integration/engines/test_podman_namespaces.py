@@ -13,6 +13,7 @@ from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, namespace, status_outside
 
 need("podman", "conmon")
+pytestmark = pytest.mark.slow_vm
 
 
 # Namespaces

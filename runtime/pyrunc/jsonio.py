@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 BLANK = " \t\n\r"
+BYTE_ORDER_MARK = "\ufeff"
+DIGITS_MAX = 4300  # of an integer, to Python
 
 
 class DuplicateKeyError(ValueError):
@@ -101,15 +103,20 @@ def _explain(text: bytes | str, name: str, error: Exception) -> ConfigError:
         return ConfigError(f'{name}: key "{error.args[0]}" stands twice in one object', hint="remove one")
     if isinstance(error, RecursionError):
         return ConfigError(f"{name}: nested too deeply", hint=hint)
+    string = text if isinstance(text, str) else str(text, "utf-8")
+    if string.startswith(BYTE_ORDER_MARK):
+        return ConfigError(f"{name}: begins with a byte order mark", hint="save it without: plain UTF-8")
     import json
 
     try:
-        json.loads(text, parse_constant=_constant)
+        json.loads(string, parse_constant=_constant)
     except json.JSONDecodeError as exact:
         place = f"line {exact.lineno} column {exact.colno}"
         return ConfigError(f"{name}: invalid JSON at {place}: {exact.msg}", hint=hint)
     except ValueError as exact:
         error = exact
+    if "integer string conversion" in str(error):
+        return ConfigError(f"{name}: a number has more than {DIGITS_MAX} digits", hint="no field takes one")
     return ConfigError(f"{name}: invalid JSON: {error}", hint=hint)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FREEZE_SECONDS = 5.0
 
 
-def _freezer(places: tuple[Place, ...]) -> tuple[str, bool] | None:
+def of(places: tuple[Place, ...]) -> tuple[str, bool] | None:
     """Return the directory that freezes, and whether it is of version 2."""
     for place in places:
         if "freezer" in place.controllers:
@@ -25,7 +25,7 @@ def _freezer(places: tuple[Place, ...]) -> tuple[str, bool] | None:
 
 def is_frozen(places: tuple[Place, ...]) -> bool:
     """Return whether the container is frozen, by its own cgroup's setting."""
-    found = _freezer(places)
+    found = of(places)
     if found is None:
         return False
     directory, v2 = found
@@ -44,7 +44,7 @@ def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
     Raises UnsupportedError without a freezer, OpError if the kernel does not
     get there within five seconds (a process in uninterruptible sleep, say).
     """
-    found = _freezer(places)
+    found = of(places)
     if found is None:
         raise UnsupportedError("this host has no freezer")
     directory, v2 = found

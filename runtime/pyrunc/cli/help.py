@@ -47,7 +47,7 @@ def text(command: str = "") -> str:
         if command not in ROWS:
             raise UsageError(f'unknown command "{command}"', hint="pyrunc --help lists the commands")
         return parser(ROWS[command]()).format_help()
-    rows = "\n".join(f"  {c.name:<10}{c.help}" for c in commands())
+    rows = "\n".join(f"  {c.name:<12}{c.help}" for c in commands())
     made = argparse.ArgumentParser(
         prog="pyrunc",
         usage="pyrunc [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]",

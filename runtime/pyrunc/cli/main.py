@@ -22,6 +22,8 @@ MAKING = ("create", "run")  # what makes the root directory
 EXEC_FAILED = 255  # runc's: a status of 1 would be taken for the program's own
 INTERRUPTED = 130
 STANDARD_STREAMS = (0, 1, 2)
+# One line, and nothing in it that a terminal obeys: a message quotes what hooks and images say.
+SHOWN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))} | {10: "\\n", 9: "\\t"}
 
 
 class Call(Arguments):
@@ -53,6 +55,8 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         _trace(log)
         return _fail(name, f"{error.filename or _where(error)}: {(error.strerror or str(error)).lower()}", log)
+    except MemoryError:
+        return _fail(name, "there is not enough memory (see ulimit -v, and the limits of our own cgroup)", log)
     except Exception as error:  # noqa: BLE001 - a traceback is no message
         _trace(log)
         hint = "please report it" if log.debugging else "please report it, with what --debug adds"
@@ -60,12 +64,16 @@ def main(argv: list[str]) -> int:
 
 
 def _open_streams() -> None:
-    """Give standard streams that the caller has closed to /dev/null, before another file takes their number."""
+    """Open what the caller has closed of the standard streams as /dev/null, before another file takes the number.
+
+    For the container too: its first open file must not become its standard output.
+    """
     for fd in STANDARD_STREAMS:
         try:
             posix.fstat(fd)
         except OSError:
             posix.open("/dev/null", posix.O_RDWR)  # the lowest free number: FD
+            posix.set_inheritable(fd, True)
 
 
 def _command(name: str) -> Callable[[Call], int]:
@@ -125,7 +133,7 @@ def _tell(general: dict[str, Any], command: str) -> int:
 def _fail(name: str, message: str, log: Log) -> int:
     """Tell about a failure, in the log and on standard error; return the exit status."""
     text = f"pyrunc {name} failed: {message}" if name else f"pyrunc: {message}"
-    text = text.replace("\n", "\\n")
+    text = text.translate(SHOWN)
     try:
         log.error(text)
     except OSError as error:

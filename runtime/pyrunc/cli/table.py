@@ -118,6 +118,27 @@ def _limits() -> tuple[Option, ...]:
     )
 
 
+def _criu() -> tuple[Option, ...]:
+    """Return the options that checkpoint and restore share."""
+    return (
+        Option(("image-path",), "directory of the image (default: ./checkpoint)", "DIR"),
+        Option(("work-path",), "directory for CRIU's logs (default: that of the image)", "DIR"),
+        _flag("allow open TCP connections", "tcp-established"),
+        _flag("allow Unix sockets whose other end is outside", "ext-unix-sk"),
+        _flag("allow a terminal that belongs to the caller", "shell-job"),
+        _flag("allow file locks", "file-locks"),
+        Option(
+            ("manage-cgroups-mode",),
+            "what CRIU does about cgroups (default: soft)",
+            "MODE",
+            choices=("soft", "full", "strict", "ignore", "none"),
+        ),
+        Option(("empty-ns",), "bring this namespace back empty: network, which always is", "NAMESPACE", repeat=True),
+        _flag("drop pages from the image that are in a later one, or restored", "auto-dedup"),
+        _flag("move memory only when it is needed, by userfaultfd(2)", "lazy-pages"),
+    )
+
+
 ROWS: dict[str, Callable[[], Command]] = {
     "create": lambda: Command(
         "create",
@@ -210,6 +231,37 @@ ROWS: dict[str, Callable[[], Command]] = {
     ),
     "pause": lambda: Command("pause", "suspend a container", example="pyrunc pause web"),
     "resume": lambda: Command("resume", "resume a paused container", example="pyrunc resume web"),
+    "checkpoint": lambda: Command(
+        "checkpoint",
+        "save a running container to files, and delete it",
+        options=(
+            *_criu(),
+            Option(("parent-path",), "an earlier image, relative to --image-path", "DIR"),
+            _flag("let the container go on", "leave-running"),
+            _flag("save its memory only, and let it go on", "pre-dump"),
+            Option(("page-server",), "send memory to this page server; with --lazy-pages, be one", "ADDRESS:PORT"),
+            Option(("status-fd",), "write a zero byte to FD when lazy pages can be fetched", "FD"),
+            _flag("leave out TCP connections that are not established yet", "tcp-skip-in-flight", "skip-in-flight"),
+            _flag("allow files that were deleted while open, by links to them", "link-remap"),
+        ),
+        example="pyrunc checkpoint --image-path /image web",
+    ),
+    "restore": lambda: Command(
+        "restore",
+        "bring a container back that was saved by checkpoint",
+        options=(
+            *_criu(),
+            _bundle(),
+            Option(("console-socket",), "send the terminal's master to this socket", "SOCKET"),
+            Option(("pid-file",), "write the pid of the init to FILE", "FILE"),
+            _flag("return as soon as it runs", "detach", "d"),
+            _flag("do not adopt orphaned processes", "no-subreaper"),
+            _flag("taken, but CRIU always uses pivot_root(2)", "no-pivot"),
+            Option(("lsm-profile",), "give it this profile instead of the saved one", "TYPE:NAME"),
+            Option(("lsm-mount-context",), "give its mounts this SELinux context", "CONTEXT"),
+        ),
+        example="pyrunc restore --image-path /image -b /bundle web",
+    ),
     "spec": lambda: Command(
         "spec",
         "write a config.json to start from",

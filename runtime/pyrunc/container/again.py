@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.container.create import FILE_MAX
+from pyrunc.container.create import read_document
 from pyrunc.errors import HookError, OpError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def failure(directory: str, saved: Saved, said: bytes) -> OpError | HookError:
     """Return the error for what the init of SAVED, in DIRECTORY, SAID instead of running its program."""
     frame = wire.parse(said) if said else None
-    with open(f"{directory}/config.json", "rb") as file:
-        config = oci.parse(file.read(FILE_MAX))
+    config = oci.parse(read_document(f"{directory}/config.json"))
     request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True, systemd=bool(saved.unit))
     plan = build.build(config, facts.probe(), request)
     if frame is None or frame.kind != wire.FAIL:

@@ -10,7 +10,7 @@ from pyrunc.container import hooks, io, store
 from pyrunc.container.saved import Saved, save, write_file
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import start_time
-from pyrunc.errors import ConfigError, HookError, OpError, PyruncError
+from pyrunc.errors import ConfigError, HookError, OpError, PyruncError, UsageError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
 from pyrunc.plan import build, cgroups, process, rare, seccomp
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Plan
 
-FILE_MAX = store.CONFIG_MAX
+FILE_MAX, CHUNK = store.CONFIG_MAX, 1 << 20
 SECCOMP_CACHE = ".seccomp"
 
 
@@ -45,16 +45,41 @@ def read_bundle(bundle: str) -> tuple[str, bytes]:
     path = bundle or "."
     absolute = path if path.startswith("/") else f"{posix.getcwd()}/{path}"
     absolute = _normal(absolute)
+    if not _is_text(absolute):
+        shown = absolute.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise UsageError(f"the bundle's path {shown} is not UTF-8", hint="the state of a container is, and has to name it")
     try:
-        fd = posix.open(f"{absolute}/{store.CONFIG}", posix.O_RDONLY | posix.O_CLOEXEC)
+        return absolute, read_document(f"{absolute}/{store.CONFIG}")
     except OSError as error:
         reason = (error.strerror or "").lower()
         hint = "a bundle is a directory with a config.json and a rootfs"
         raise ConfigError(f"cannot read the bundle: open {absolute}/{store.CONFIG}: {reason}", hint=hint) from None
+
+
+def read_document(path: str) -> bytes:
+    """Return all that is in file PATH, or comes out of it.
+
+    Raises OSError, and ConfigError for more than any document of ours needs.
+    """
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        return absolute, posix.read(fd, FILE_MAX)
+        text = posix.read(fd, CHUNK)
+        while part := posix.read(fd, CHUNK):
+            text += part
+            if len(text) > FILE_MAX:
+                raise ConfigError(f"{path} has more than {FILE_MAX >> 20} MiB", hint="is it the right file?")
+        return text
     finally:
         posix.close(fd)
+
+
+def _is_text(path: str) -> bool:
+    """Return whether PATH, which may come from the command line, was UTF-8 there."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _normal(path: str) -> str:
@@ -112,7 +137,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     known = options.facts or facts.probe()
     if asked.systemd and cgroups.rootless(known, asked):
         known = _with_manager(known)
-    saved = _first(config, known, asked)
+    saved = first(config, known, asked)
     for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
         options.log.warning(warning)
     plan = build.build(config, known, asked)
@@ -127,7 +152,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
-        _undo(options, config, directory, saved, error, context)
+        undo(options, config, directory, saved, error, context)
         posix.close(lock)
         raise
     return Made(directory, saved, plan, context), lock
@@ -151,7 +176,7 @@ def check_rootfs(path: str) -> None:
         raise ConfigError(f"cannot use the rootfs: {path} is not a directory", pointer="/root/path")
 
 
-def _first(config: Config, known: HostFacts, asked: Request) -> Saved:
+def first(config: Config, known: HostFacts, asked: Request) -> Saved:
     """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
     filters = config.linux.seccomp
     joins, owns = rare.resctrl_groups(config, known, asked.id)
@@ -188,13 +213,13 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
         """Remember the init; from here on the container is `created`."""
         try:
             save(directory, saved.replace(pid=pid, start=start_time(pid)))
-            if options.pid_file:
-                write_file(options.pid_file, str(pid).encode())
-            if options.pidfd_socket:
-                io.send_pidfd(options.pidfd_socket, pid, b"standard")
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None
+        if options.pid_file:
+            io.write_pid_file(options.pid_file, pid)
+        if options.pidfd_socket:
+            io.send_pidfd(options.pidfd_socket, pid, b"standard")
 
     slots = store.make_fifos(directory) if wait else {}
     if saved.listener:
@@ -202,7 +227,7 @@ def _context(options: CreateOptions, directory: str, saved: Saved, lock: int, *,
     return Context(slots, for_hooks(saved), commit, io.taker(options.console_socket), private=(lock,))
 
 
-def _undo(
+def undo(
     options: CreateOptions, config: Config, directory: str, saved: Saved, error: BaseException, context: Context | None
 ) -> None:
     """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""

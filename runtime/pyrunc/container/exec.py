@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+from errno import ENOMEM, ESRCH
+from select import POLLIN, poll
 
 from pyrunc.container import io, store
-from pyrunc.container.create import FILE_MAX
-from pyrunc.container.saved import Saved, load, write_file
+from pyrunc.container.create import read_document
+from pyrunc.container.saved import Saved, load
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import PAUSED, alive, guard, status_of
-from pyrunc.errors import ConfigError, StateError, UsageError
+from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
 from pyrunc.linux import fs, process
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Plan
 
 
+DYING_MS = 200
+STOPPED = "cannot exec in a stopped container: container not running"
+
+
 def exec_(options: ExecOptions) -> int:
     """Run a process in container options.id; return its exit status, or 0 if it is detached.
 
@@ -48,7 +54,7 @@ def exec_(options: ExecOptions) -> int:
     if "mount" not in saved.joins:
         slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
-        raise StateError("cannot exec in a stopped container: container not running")
+        raise StateError(STOPPED)
     config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
     added = _process(options, config.process, saved)
     known = facts.probe()
@@ -80,8 +86,13 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
         context = Context(slots, state, _committer(options), io.taker(options.console_socket))
-        executor.run(plan, context)
-        executor.await_exec(plan, context)
+        try:
+            executor.run(plan, context)
+            executor.await_exec(plan, context)
+        except OpError as error:
+            if _is_running(saved, slots["init"], error):
+                raise
+            raise StateError(STOPPED) from error
         if options.detach:
             return 0
         from pyrunc.run import supervise
@@ -95,13 +106,25 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
         pthread_sigmask(SIG_SETMASK, before)
 
 
+def _is_running(saved: Saved, init: int, error: OpError) -> bool:
+    """Return whether the container, with its init behind pidfd INIT, still runs: ERROR may be its end, in other words.
+
+    An init on its way out lets nobody in any more, before it counts as ended.
+    """
+    if error.errno in (0, ESRCH, ENOMEM):
+        watch = poll()
+        watch.register(init, POLLIN)
+        watch.poll(DYING_MS)
+    return alive(saved)
+
+
 def _committer(options: ExecOptions) -> Callable[[int], None]:
     """Return what to do once the process is ready: write its pid, send its pidfd."""
 
     def commit(pid: int) -> None:
         """Tell the caller about process PID."""
         if options.pid_file:
-            write_file(options.pid_file, str(pid).encode())
+            io.write_pid_file(options.pid_file, pid)
         if options.pidfd_socket:
             io.send_pidfd(options.pidfd_socket, pid, b"setns")
 
@@ -111,13 +134,9 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
 def _read(path: str) -> bytes:
     """Return the contents of PATH.  Raises ConfigError if it cannot be read."""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        return read_document(path)
     except OSError as error:
-        raise ConfigError(f"open {path}: {(error.strerror or '').lower()}") from None
-    try:
-        return posix.read(fd, FILE_MAX)
-    finally:
-        posix.close(fd)
+        raise ConfigError(f"cannot read the process: open {path}: {(error.strerror or '').lower()}") from None
 
 
 def _process(options: ExecOptions, base: Process | None, saved: Saved) -> Process:
@@ -146,6 +165,8 @@ def _process(options: ExecOptions, base: Process | None, saved: Saved) -> Proces
         apparmorProfile=options.apparmor or base.apparmorProfile,
         selinuxLabel=options.process_label or base.selinuxLabel,
     )
+    if changed.cwd[:1] != "/":
+        raise UsageError(f"--cwd {changed.cwd}: not an absolute path", hint="it is a path inside the container")
     check.process(changed, "")
     return changed
 

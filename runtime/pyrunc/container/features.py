@@ -65,9 +65,10 @@ def features() -> dict[str, object]:
             "netDevices": {"enabled": True},
         },
         # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json").
-        "potentiallyUnsafeConfigAnnotations": [annotated.PREFIX],
+        "potentiallyUnsafeConfigAnnotations": ["org.criu.config", annotated.PREFIX],
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),
+            "org.opencontainers.runc.checkpoint.enabled": "true",  # runc's name: whoever asks, asks for that
             "org.pyrunc.version": __version__,
         },
     }

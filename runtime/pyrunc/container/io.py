@@ -6,7 +6,8 @@ import posix
 from _struct import pack
 from fcntl import F_GETFD, fcntl
 
-from pyrunc.errors import UsageError
+from pyrunc.container.saved import write_file
+from pyrunc.errors import OpError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ def check_console(*, terminal: bool, socket: str, detached: bool) -> None:
     if socket and not (detached and terminal):
         hint = "leave --console-socket out, or detach with process.terminal true"
         raise UsageError("cannot use console socket if pyrunc will not detach or allocate tty", hint=hint)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Write PID to PATH, without a newline.  Raises OpError if that cannot be."""
+    try:
+        write_file(path, str(pid).encode())
+    except OSError as error:
+        raise OpError(f"cannot write {path}: {(error.strerror or '').lower()}", errno=error.errno or 0) from None
 
 
 def check_preserved(count: int) -> None:

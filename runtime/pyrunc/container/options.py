@@ -1,4 +1,4 @@
-"""What a caller may ask of create, run and exec; one record each, no defaults from the environment."""
+"""What a caller may ask of create, run, restore and exec; one record each, no defaults from the environment."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 STATE = "state"
-FILE_MAX = 1 << 24
 NUMBERS = ("owner", "pid", "start")
 TRUTHS = ("own_pid_namespace", "user_unit")
 LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener")
@@ -68,7 +67,7 @@ def load(directory: str) -> Saved:
     except (FileNotFoundError, NotADirectoryError):
         raise StateError("container does not exist") from None
     try:
-        text = posix.read(fd, FILE_MAX)
+        text = posix.read(fd, posix.fstat(fd).st_size)  # it never changes: another takes its name
     finally:
         posix.close(fd)
     try:

@@ -8,7 +8,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from time import monotonic, sleep
 
 from pyrunc.container.saved import STATE
-from pyrunc.errors import StateError, UsageError
+from pyrunc.errors import OpError, StateError, UsageError
 from pyrunc.run.fifos import FIFO, RESULT
 
 ID_MAX = 1024
@@ -19,6 +19,7 @@ CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 8
 CONFIG_MAX = 1 << 26
 LOCK_SECONDS = 10.0
+ELSEWHERE = "--root says where it is made"
 TAKEN, OTHER_ID = "container with given ID already exists", "delete it, or choose another id"
 
 
@@ -53,17 +54,14 @@ def reserve(root: str, container: str) -> tuple[str, int]:
     Raises StateError if the id is taken: whoever makes the directory has it.
     """
     path = directory(root, container)
-    made = ""
-    for part in root.strip("/").split("/"):
-        made = f"{made}/{part}"
-        try:
-            posix.mkdir(made, 0o700)
-        except FileExistsError:
-            continue
     try:
+        _make_parents(path)
         posix.mkdir(path, 0o711)
     except FileExistsError:
         raise StateError(TAKEN, hint=OTHER_ID) from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise OpError(f"cannot make the state directory {path}: {reason}", errno=error.errno or 0, hint=ELSEWHERE) from None
     try:
         held = lock_remains(path)
     except OSError:
@@ -72,6 +70,17 @@ def reserve(root: str, container: str) -> tuple[str, int]:
     if held < 0:
         raise StateError("container was deleted while it was being created")
     return path, held
+
+
+def _make_parents(path: str) -> None:
+    """Make what is missing of the directories that PATH is to be in."""
+    made = ""
+    for part in path.strip("/").split("/")[:-1]:
+        made = f"{made}/{part}"
+        try:
+            posix.mkdir(made, 0o700)
+        except FileExistsError:
+            continue
 
 
 def lock(path: str) -> int:

@@ -97,7 +97,7 @@ def _config(path: str) -> Any:
     """Return the JSON document in the file at PATH: the configuration that the container was made from, and updated."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
-        return loads(posix.read(fd, store.CONFIG_MAX), path)
+        return loads(posix.read(fd, posix.fstat(fd).st_size), path)
     finally:
         posix.close(fd)
 

@@ -124,6 +124,11 @@ _strerror = posix.strerror
 _FILL = (0, 0, 0, 0, 0, 0)
 
 
+def path_bytes(path: str) -> bytes:
+    """Return PATH as the kernel gets it; one from the command line need not be UTF-8."""
+    return path.encode("utf-8", "surrogateescape")
+
+
 def failure(number: int) -> OSError:
     """Return the OSError for errno NUMBER."""
     return OSError(number, _strerror(number))

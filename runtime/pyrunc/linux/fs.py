@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _struct import pack
 
-from pyrunc.linux.abi import NR, syscall
+from pyrunc.linux.abi import NR, path_bytes, syscall
 
 O_PATH = 0o10000000
 RESOLVE_NO_XDEV = 0x01
@@ -20,12 +20,12 @@ AT_EMPTY_PATH = 0x1000
 def openat2(dirfd: int, path: str | bytes, flags: int, mode: int, resolve: int) -> int:
     """openat2(2); returns a descriptor."""
     how = pack("=QQQ", flags, mode, resolve)
-    return syscall(NR["openat2"], dirfd, path if isinstance(path, bytes) else path.encode(), how, len(how))
+    return syscall(NR["openat2"], dirfd, path if isinstance(path, bytes) else path_bytes(path), how, len(how))
 
 
 def faccessat2(dirfd: int, path: str, mode: int, flags: int) -> None:
     """faccessat2(2)."""
-    syscall(NR["faccessat2"], dirfd, path.encode(), mode, flags)
+    syscall(NR["faccessat2"], dirfd, path_bytes(path), mode, flags)
 
 
 def close_range(first: int, last: int, flags: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _struct import pack, unpack
 
-from pyrunc.linux.abi import NR, Buffer, fork_syscall, syscall
+from pyrunc.linux.abi import NR, Buffer, fork_syscall, path_bytes, syscall
 
 # clone3(2), setns(2), unshare(2): include/uapi/linux/sched.h
 CLONE_NEWTIME = 0x80
@@ -158,9 +158,9 @@ class Image:
 
 def execveat(dirfd: int, path: str, image: Image, flags: int) -> None:
     """execveat(2); returns only by raising OSError."""
-    syscall(NR["execveat"], dirfd, path.encode(), image.argv.address, image.env.address, flags)
+    syscall(NR["execveat"], dirfd, path_bytes(path), image.argv.address, image.env.address, flags)
 
 
 def execve(path: str, image: Image) -> None:
     """execve(2); returns only by raising OSError."""
-    syscall(NR["execve"], path.encode(), image.argv.address, image.env.address)
+    syscall(NR["execve"], path_bytes(path), image.argv.address, image.env.address)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Settings that need a new namespace, with what they are.
 CLOCKS = ("monotonic", "boottime")
-HOSTNAME_MAX = 64
+HOSTNAME_MAX, GROUPS_MAX = 64, 65536  # sethostname(2), setgroups(2)
 
 
 def _namespaces(config: Config) -> Iterator[ConfigError]:
@@ -74,7 +74,11 @@ def process_errors(made: Process, at: str) -> Iterator[ConfigError]:
     for index, entry in enumerate(made.env):
         if "=" not in entry[1:]:
             hint = 'write it as "NAME=value"'
-            yield ConfigError(f'environment entry "{entry}" has no "="', pointer=f"{at}/env/{index}", hint=hint)
+            lacks = 'name before the "="' if entry[:1] == "=" else '"="'
+            yield ConfigError(f'environment entry "{entry}" has no {lacks}', pointer=f"{at}/env/{index}", hint=hint)
+    if len(made.user.additionalGids) > GROUPS_MAX:
+        text = f"more than {GROUPS_MAX} groups"
+        yield ConfigError(text, pointer=f"{at}/user/additionalGids/{GROUPS_MAX}", hint="the kernel takes no more")
     seen = set()
     for index, limit in enumerate(made.rlimits):
         where = f"{at}/rlimits/{index}"

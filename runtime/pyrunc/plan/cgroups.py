@@ -95,6 +95,15 @@ def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     ]
 
 
+def adopt(config: Config, facts: HostFacts, request: Request) -> list[Op]:
+    """Return the ops that make the cgroups for a process that is there already, the CHILD, and move it into all of them."""
+    if request.systemd:
+        return meet(config, facts, request)
+    where = places(config, facts, request)
+    moves = [Op("move_to_cgroup", (place.directory, CHILD), AT, doing="error joining cgroup") for place in where]
+    return [*make(config, facts, request), *delegate.host(config, facts, where), *moves]
+
+
 def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Iterator[Op]:
     """Yield the ops that set the limits."""
     unified = facts.cgroups.unified

@@ -25,9 +25,12 @@ def host(hooks: Hooks) -> list[Op]:
     """Return the host's side: prestart, then createRuntime, once the namespaces are there."""
     if not needed(hooks):
         return []
-    return barrier(
-        "hooks", *_run("prestart", hooks.prestart, "creating"), *_run("createRuntime", hooks.createRuntime, "creating")
-    )
+    return barrier("hooks", *runtime(hooks))
+
+
+def runtime(hooks: Hooks) -> list[Op]:
+    """Return the ops that run, in the runtime's namespaces, prestart and then createRuntime hooks."""
+    return [*_run("prestart", hooks.prestart, "creating"), *_run("createRuntime", hooks.createRuntime, "creating")]
 
 
 def create_container(hooks: Hooks) -> Iterator[Op]:

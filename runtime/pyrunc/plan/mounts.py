@@ -39,14 +39,25 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         options = mountopts.of(mount)
         _refuse(mount, options, facts, at)
         rare.check_idmap(config, facts, mount, options, at)
-        if "remount" in options.ours:
-            yield from newfs.change(mount, options, index)
-        elif options.bind:
-            yield from _bind(config, facts, request, mount, options, index)
-        elif cgroupfs.wanted(mount, facts):
-            yield from cgroupfs.mounts(config, facts, request, mount, options, index)
-        else:
-            yield from newfs.new(config, mount, options, index)
+        opened = {f"mount{index}"} if _opener(config, facts, options) in (HOST, INSIDE) else set()
+        for op in _one(config, facts, request, mount, options, index):
+            yield op
+            opened.add(op.into)
+        # Descriptors of ours must not limit how many mounts there are.
+        yield Op("close", tuple(Slot(slot) for slot in sorted(opened - {""})))
+
+
+def _one(
+    config: Config, facts: HostFacts, request: Request, mount: Mount, options: mountopts.Options, index: int
+) -> Iterator[Op]:
+    """Return the ops that make MOUNT, number INDEX."""
+    if "remount" in options.ours:
+        return newfs.change(mount, options, index)
+    if options.bind:
+        return _bind(config, facts, request, mount, options, index)
+    if cgroupfs.wanted(mount, facts):
+        return cgroupfs.mounts(config, facts, request, mount, options, index)
+    return newfs.new(config, mount, options, index)
 
 
 def host(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:

@@ -158,6 +158,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "announce_exec": start.announce_exec,
     "capset": identity.capset,
     "choose_program": program.choose_program,
+    "close": files.close,
     "close_others": _close_others,
     "commit": _commit,
     "drop_bounding": identity.drop_bounding,

@@ -32,10 +32,19 @@ def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
     """Resolve, or make, what will be mounted on."""
     fd = rootpath.mount_point(root, path, like, context.made)
     real = posix.readlink(f"/proc/self/fd/{fd}")[len(posix.readlink(f"/proc/self/fd/{root}").rstrip("/")) :]
+    if real in ("", "/"):
+        raise OpError(f'cannot mount on "{path}": it leads to the root, which is mounted already', errno=errno.EBUSY)
     inside = real.startswith("/proc/") and real[6:] not in PROC_FILES
     if inside or (real == "/proc" and like != "directory!" and path.strip("/") != "proc"):
         raise OpError(f'cannot mount on "{path}": it leads to {real}, inside /proc', errno=errno.EPERM)
     return fd
+
+
+def close(context: Context, *fds: int) -> None:
+    """Close FDS, which no later op needs."""
+    for fd in fds:
+        context.made.discard(fd)  # the number will be another file's
+        posix.close(fd)
 
 
 def open_mount(_: Context, root: int, path: str) -> int:

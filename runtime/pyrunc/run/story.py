@@ -9,7 +9,6 @@ import errno as codes
 import posix
 
 from pyrunc.errors import HookError, OpError
-from pyrunc.linux.fs import O_PATH
 from pyrunc.linux.mount import AT_RECURSIVE, MOUNT_ATTR_IDMAP
 from pyrunc.plan import text
 
@@ -99,17 +98,12 @@ def _no_idmap(plan: Plan, op: Op) -> str:
 
 def file_system(path: str) -> str:
     """Return the type of the file system that PATH is on, as mount(8) calls it; "" if that cannot be found (proc(5))."""
+    from pyrunc.host import mounted
+
     try:
-        fd = posix.open(path, O_PATH | posix.O_CLOEXEC)
-        try:
-            with open(f"/proc/self/fdinfo/{fd}") as info, open("/proc/self/mountinfo") as mounts:
-                number = next(line.split()[1] for line in info if line.startswith("mnt_id:"))
-                fields = next(line.split() for line in mounts if line.startswith(f"{number} "))
-        finally:
-            posix.close(fd)
+        return mounted.of(path).type
     except (OSError, StopIteration):
         return ""
-    return fields[fields.index("-") + 1]
 
 
 def _subject(op: Op) -> str:

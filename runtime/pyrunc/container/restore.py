@@ -1,0 +1,329 @@
+"""`restore`: bring a container back from what checkpoint has written, by CRIU, as our child."""
+
+from __future__ import annotations
+
+import posix
+from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, SIGKILL, pthread_sigmask, signal, valid_signals
+
+from pyrunc.cgroup import fs
+from pyrunc.container import create, delete, io, store
+from pyrunc.container.options import RunOptions
+from pyrunc.container.saved import save, write_file
+from pyrunc.container.state import for_hooks
+from pyrunc.container.status import start_time
+from pyrunc.criu import externals, messages, options, report, streams, verify
+from pyrunc.criu.options import CriuOptions
+from pyrunc.criu.protect import protect
+from pyrunc.criu.stage import Stage
+from pyrunc.criu.worker import Worker
+from pyrunc.errors import ConfigError, OpError
+from pyrunc.host import facts, mounted
+from pyrunc.host.files import read
+from pyrunc.linux import net, process
+from pyrunc.oci import config as oci
+from pyrunc.plan import cgroups, hooks, rare
+from pyrunc.plan.namespaces import FILES, is_new
+from pyrunc.plan.op import Plan
+from pyrunc.run.calls import load, perform
+from pyrunc.run.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.criu.externals import External
+    from pyrunc.oci.linux import Namespace
+    from pyrunc.plan.op import Op
+
+LOG = "restore.log"
+FIRST_FD = 4  # of the descriptors that CRIU gets from us: before it are our streams and its socket
+INHERITED = {"network": externals.NETWORK, "pid": externals.PID}
+
+
+class RestoreOptions(RunOptions):
+    """How to bring container `id` back; `criu` says what CRIU is told, the rest is as for run."""
+
+    criu: CriuOptions = CriuOptions()
+    lsm_profile: str = ""
+    lsm_mount_context: str = ""
+
+
+def restore(asked: RestoreOptions) -> int:
+    """Restore container asked.id and return its exit status, or 0 if it is detached.
+
+    Raises PyruncError if that fails; then nothing of it stays.
+    """
+    if not asked.detach:
+        signal(SIGCHLD, SIG_DFL)
+        if not asked.no_subreaper:
+            process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
+    # From here on signals wait: they belong to the container once it runs.
+    before = pthread_sigmask(SIG_BLOCK, () if asked.detach else valid_signals())
+    try:
+        pid, master = _Restoring(asked).run()
+        if asked.detach:
+            return 0
+        from pyrunc.run import supervise
+
+        status = supervise.supervise(pid, master)
+        if not asked.keep:
+            delete.delete(asked.root, asked.id, force=True, log=asked.log)
+        return status
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+
+
+class _Restoring:
+    """One restore, with all that its steps need of each other."""
+
+    def __init__(self, asked: RestoreOptions) -> None:
+        """Read and check whatever can be checked before anything is made."""
+        self.asked = asked
+        store.check_id(asked.id)
+        bundle, self.text = create.read_bundle(asked.bundle)
+        self.config = oci.parse(self.text)
+        user = self.config.process
+        if user is None:
+            raise ConfigError("process is missing", pointer="/process", hint="say what it was that ran")
+        io.check_console(terminal=user.terminal, socket=asked.console_socket, detached=asked.detach)
+        externals.refuse(self.config)
+        self.request = create.request(asked, bundle, self.config, wait=False)
+        create.check_rootfs(self.request.rootfs)
+        self.facts = asked.facts or facts.probe()
+        self.saved = create.first(self.config, self.facts, self.request)
+        self.told = options.common(asked.criu, self.config.annotations)
+        self.directory = ""
+        self.host = {row.device for row in mounted.rows()}
+        self.context = Context({}, for_hooks(self.saved), terminal=io.taker(asked.console_socket))
+        self.shown: tuple[verify.Shown, ...] = ()
+
+    def run(self) -> tuple[int, int]:
+        """Do it; return the pid of the init and the master of its terminal (-1: none, or handed over)."""
+        opened: list[int] = []
+        lock = -1
+        try:
+            opened.append(options.open_directory(options.images(self.asked.criu), "--image-path", make=False))
+            names = streams.read(opened[0], options.images(self.asked.criu))
+            if self.asked.criu.work:
+                opened.append(options.open_directory(options.logs(self.asked.criu), "--work-path", make=True))
+            self.told["inherit_fd"] = streams.inherited(names)
+            directories = tuple(opened)
+            store.refuse_taken(self.asked.root, self.asked.id)
+            fs.refuse_used(self.saved.places)
+            joined = self._open_namespaces()
+            opened += joined
+            self.directory, lock = store.reserve(self.asked.root, self.asked.id)
+            try:
+                write_file(f"{self.directory}/{store.CONFIG}", self.text)
+                save(self.directory, self.saved)
+                self._work(tuple(joined), directories)
+            except BaseException as error:
+                _end_children()
+                create.undo(self.asked, self.config, self.directory, self.saved, error, self.context)
+                raise
+        finally:
+            for fd in (*opened, *([lock] if lock >= 0 else [])):
+                posix.close(fd)
+        return self.context.slots["child"], self.context.slots.get("master", -1)
+
+    def _open_namespaces(self) -> list[int]:
+        """Open the namespaces that CRIU inherits, and tell it about all that are to be joined."""
+        opened: list[int] = []
+        self.told["join_ns"] = []
+        for index, namespace in enumerate(self.config.linux.namespaces):
+            if not namespace.path:
+                continue
+            fd = _open_namespace(namespace, index)
+            if namespace.type in INHERITED:
+                self.told["inherit_fd"].append({"key": INHERITED[namespace.type], "fd": FIRST_FD + len(opened)})
+                opened.append(fd)
+                continue
+            posix.close(fd)
+            if namespace.type == "cgroup":
+                pointer, hint = f"/linux/namespaces/{index}/path", "let it have one of its own"
+                raise ConfigError("CRIU cannot join a cgroup namespace", pointer=pointer, hint=hint)
+            name = FILES.get(namespace.type, namespace.type)
+            self.told["join_ns"].append({"ns": name, "ns_file": namespace.path})
+        return opened
+
+    def _work(self, joined: tuple[int, ...], directories: tuple[int, ...]) -> None:
+        """Let CRIU bring the processes back from DIRECTORIES (of the image, and maybe of logs) into namespaces JOINED."""
+        found = [*externals.mounts(self.config, self.facts, self.request.bundle, self.saved.places)]
+        found.append(externals.NULL_MASK)
+        stage = Stage(self.directory, self.request.rootfs, tuple(found), self.config.mounts)
+        worker = Worker(self.asked.criu.program, joined, process.CLONE_NEWNS, self._place, self._prepared(stage))
+        try:
+            worker.version()
+            self._look(found)
+            inside = [_seen_by(worker.pid, fd) for fd in directories]
+            request = {
+                **self.told,
+                "images_dir_fd": inside[0],
+                "work_dir_fd": inside[-1],
+                "log_file": LOG,
+                "root": stage.root,
+                "rst_sibling": True,
+                "evasive_devices": True,
+                "cg_root": _cgroup_roots(worker.pid),
+                "ext_mnt": [{"key": each.key, "val": _real(each)} for each in found],
+                "lsm_profile": self.asked.lsm_profile or None,
+                "lsm_mount_context": self.asked.lsm_mount_context or None,
+            }
+            answer = worker.ask(messages.RESTORE, request, notify=lambda *told: self._notified(worker.pid, *told))
+        except BaseException:
+            worker.end(at_once=True)
+            raise
+        for fd in inside:
+            posix.close(fd)
+        if worker.end() or not answer.get("success") or not self.saved.pid:
+            raise report.failed("restore the container", f"{options.logs(self.asked.criu)}/{LOG}", answer)
+        if self.asked.pid_file:
+            write_file(self.asked.pid_file, str(self.context.slots["child"]).encode())
+
+    def _prepared(self, stage: Stage) -> Callable[[], None]:
+        """Return what the process that is to be CRIU does first: set the STAGE up.
+
+        no_new_privs is inherited: CRIU before 3.19 does not bring it back, and an image could say otherwise.
+        """
+        user = self.config.process
+
+        def prepare() -> None:
+            """Do it."""
+            stage.build()
+            if user is not None and user.noNewPrivileges:
+                process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+
+        return prepare
+
+    def _place(self, pid: int) -> None:
+        """Move process PID, which is to be CRIU, and so all that it brings back, into the container's own groups."""
+        self.context.slots["child"] = pid
+        known, request = self.facts, self.request
+        self._perform(cgroups.adopt(self.config, known, request))
+        self._perform([*rare.make_resctrl(self.config.linux, known, request.id), *rare.join_resctrl(self.saved.resctrl_joins)])
+
+    def _notified(self, criu: int, step: str, pid: int, fd: int) -> None:
+        """Do our part of STEP, of process CRIU, for init PID, with the descriptor FD that came along."""
+        if step == "orphan-pts-master" and fd >= 0:
+            self.context.slots["master"] = fd
+            self.context.terminal(fd)
+            if self.asked.console_socket:
+                del self.context.slots["master"]  # handed over, and closed
+        elif fd >= 0:
+            posix.close(fd)
+        elif step == "setup-namespaces":
+            self.context.slots["child"] = pid
+            if is_new(self.config.linux, "network"):
+                _bring_loopback_up(pid)
+            self._perform(hooks.runtime(self.config.hooks))
+        elif step == "pre-resume":
+            try:
+                self._commit(criu, self.context.slots["child"])
+            except BaseException:
+                # CRIU would not mind, and let them run.  It is among them itself.
+                fs.signal_all(self.saved.places, SIGKILL)
+                raise
+
+    def _commit(self, criu: int, pid: int) -> None:
+        """Check what process CRIU has brought back as PID, and remember it; from here on the container is `running`."""
+        pids = [each for each in fs.pids(fs.main_directory(self.saved.places)) if not _descends(each, criu)]
+        for each, lacking in verify.check(self.config, pid, pids, self.shown, self.host):
+            protect(each, lacking)
+        self.context.slots["child"] = pid
+        joins = self.saved.joins
+        if "time" not in joins and posix.readlink(f"/proc/{pid}/ns/time") != posix.readlink("/proc/self/ns/time"):
+            joins = (*joins, "time")  # CRIU makes one, so that clocks go on where they were
+        self.saved = self.saved.replace(pid=pid, start=start_time(pid), joins=joins)
+        save(self.directory, self.saved)
+
+    def _look(self, found: list[External]) -> None:
+        """Note what of the host's files the container may see: its root, and the external mounts FOUND."""
+        root = self.config.root
+        paths = {self.request.rootfs: verify.ATTRIBUTES["ro"] if root is not None and root.readonly else 0}
+        paths |= {f"{self.request.rootfs.rstrip('/')}{path}": 0 for path in mounted.below(self.request.rootfs)}
+        self.shown = tuple(
+            verify.Shown(*mounted.shown(path), attributes)
+            for path, attributes in (*paths.items(), *((each.source, each.attributes) for each in found))
+        )
+
+    def _perform(self, ops: list[Op]) -> None:
+        """Do OPS of the host's, and tell the whole story of one that fails."""
+        plan = Plan(host=tuple(ops), child=())
+        load(plan)
+        for op in ops:
+            try:
+                perform(op, self.context)
+            except (OSError, OpError) as error:
+                if isinstance(error, OpError) and error.pointer:
+                    raise
+                from pyrunc.run.story import tell
+
+                text = str(error) if isinstance(error, OpError) else ""
+                raise tell(plan, op, error.errno or 0, text, child=False) from error
+
+
+def _open_namespace(namespace: Namespace, index: int) -> int:
+    """Open NAMESPACE, number INDEX of the configuration.  Raises ConfigError."""
+    try:
+        return posix.open(namespace.path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        text = f"error opening {namespace.type} namespace: {namespace.path}: {(error.strerror or '').lower()}"
+        pointer, hint = f"/linux/namespaces/{index}/path", "the process or file behind this path is gone"
+        raise ConfigError(text, pointer=pointer, hint=hint) from None
+
+
+def _real(external: External) -> str:
+    """Return where the source of EXTERNAL is.  Raises ConfigError if it is nowhere."""
+    try:
+        return mounted.real(external.source)
+    except OSError as error:
+        text = f"{external.source}: {(error.strerror or '').lower()}"
+        raise ConfigError(text, pointer=external.at, hint="the source does not exist on the host") from None
+
+
+def _seen_by(pid: int, fd: int) -> int:
+    """Open the directory behind FD as process PID sees it: CRIU mounts there, which works in its own mount namespace only."""
+    path = f"/proc/{pid}/root{mounted.real(f'/proc/self/fd/{fd}')}"
+    return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+
+
+def _cgroup_roots(pid: int) -> list[dict[str, str]]:
+    """Return, for CRIU, where process PID sits: what the image has below its own root comes back below that."""
+    roots = []
+    for line in read(f"/proc/{pid}/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        roots.append({"ctrl": controllers, "path": path})
+    return roots
+
+
+def _descends(pid: int, ancestor: int) -> bool:
+    """Return whether process PID is ANCESTOR, or came of it: CRIU's helpers are in the cgroup, the init is our child."""
+    while pid > 1 and pid != ancestor:
+        lines = read(f"/proc/{pid}/status").splitlines()
+        pid = next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
+    return pid == ancestor
+
+
+def _bring_loopback_up(pid: int) -> None:
+    """Bring loopback up in the network namespace of process PID: it comes back new, and CRIU leaves it as it is."""
+    own = posix.open("/proc/self/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+    other = posix.open(f"/proc/{pid}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        process.setns(other, process.CLONE_NEWNET)
+        try:
+            net.bring_up("lo")
+        finally:
+            process.setns(own, process.CLONE_NEWNET)
+    finally:
+        posix.close(own)
+        posix.close(other)
+
+
+def _end_children() -> None:
+    """Wait for the children that have ended: what CRIU has brought back, and killed again."""
+    while True:
+        try:
+            if posix.waitpid(-1, posix.WNOHANG)[0] == 0:
+                return
+        except ChildProcessError:
+            return
