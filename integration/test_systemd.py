@@ -244,7 +244,9 @@ def test_the_users_own_systemd(lingering, bundle, runtime):
     b.linux["cgroupsPath"] = f"user.slice:pyrunctest:{name}"
     scope = f"pyrunctest-{name}.scope"
     b.save()
-    runtime("--systemd-cgroup", "create", "--bundle", str(b.path), name, stdout=-3, stderr=-3)
+    log = lingering.directory / "log"
+    words = ("--log", str(log), "--systemd-cgroup", "create", "--bundle", str(b.path), name)
+    assert runtime(*words, check=False, stdout=-3, stderr=-3).returncode == 0, log.read_text()
     directory = cgroup_of(runtime.pid(name), "")
     assert str(directory).endswith(f"/user@{UID}.service/user.slice/{scope}")
     assert users(scope, "ActiveState", "MemoryMax", "TasksMax") == {"ActiveState": "active", "MemoryMax": str(64 << 20), "TasksMax": "77"}

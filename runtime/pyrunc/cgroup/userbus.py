@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jeepney.io.blocking import DBusConnection
 
 SOCKET = "bus"
-SECONDS = 5.0
+SECONDS = 30.0  # a bus that its socket starts answers only once it runs
 LINE_MAX = 1024
 HINT = "log in by a session of systemd's (loginctl enable-linger makes one last), or leave --systemd-cgroup out"
 
