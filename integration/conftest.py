@@ -17,6 +17,7 @@ The parts of the harness:
     runtime.refuses(...)         any command that must fail; returns what it said
     runtime.state/status/pid/exec/wait/end/popen
     failures.fails               a create that must fail and leave nothing
+    ordinary                     the same by user 1000, without privileges (harness/ordinary.py)
     leaks.cgroup_directories, runtime.wait_for, looking.py
 """
 
@@ -31,6 +32,7 @@ import pytest
 from integration.harness import keeper
 from integration.harness.bundle import Bundles
 from integration.harness.leaks import Leaks
+from integration.harness.ordinary import Ordinary
 from integration.harness.runtime import Runtime
 
 
@@ -106,3 +108,8 @@ def runtime(binary: str, tmp_path: Path):
     yield made
     made.close()
     leaks.check()
+
+
+@pytest.fixture
+def ordinary(runtime: Runtime, tmp_path: Path) -> Ordinary:
+    return Ordinary(runtime, tmp_path)

@@ -182,15 +182,15 @@ def mapped(b: Bundle, size: int = 65536) -> Bundle:
     b.namespace("user")
     for kind in ("uidMappings", "gidMappings"):
         b.linux[kind] = [{"containerID": 0, "hostID": FIRST, "size": size}]
-    reachable(b)
+    reachable(b.path)
     for path in (b.rootfs, *b.rootfs.rglob("*")):
         os.chown(path, FIRST, FIRST, follow_symlinks=False)
     return b
 
 
-def reachable(b: Bundle) -> None:
-    """Let every user reach the bundle, whose parents pytest makes for root alone."""
-    for path in (b.path, *b.path.parents):
+def reachable(where: Path) -> None:
+    """Let every user reach WHERE, whose parents pytest makes for root alone."""
+    for path in (where, *where.parents):
         if path.stat().st_uid == os.geteuid() and path.is_relative_to(tempfile.gettempdir()):
             path.chmod(path.stat().st_mode | 0o111)
 

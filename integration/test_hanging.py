@@ -68,6 +68,7 @@ def waiting(request, runtime, bundle, silent):
         yield name, command
     finally:
         command.kill()
+        runtime("delete", "--force", name)  # its init has the other ends of the pipes
         command.communicate()
 
 

@@ -8,13 +8,14 @@ schemata are plain files of the test (tests/test_resctrl.py).
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from integration.looking import refused
+from integration.looking import cgroup_of, refused
 
 pytestmark = pytest.mark.pyrunc_only("it is used as a library")
 RUN = """
@@ -177,3 +178,90 @@ def test_without_resctrl(runtime, bundle):
     b = bundle()
     b.linux["intelRdt"] = {"closID": "gold"}
     refused(runtime, b, "there is no resctrl file system on this host", "(at /linux/intelRdt;")
+
+
+# update
+
+UPDATE = """
+import json, sys
+from pyrunc.cgroup import resctrl
+from pyrunc.container.schemata import Schemata
+from pyrunc.container.update import update
+from pyrunc.host import facts
+container, root, tree, cache, resources = sys.argv[1:]
+resctrl.SCHEMATA = "notify_on_release"  # a file that is there, and takes 0 and 1
+try:
+    update(root, container, json.loads(resources), Schemata(cache, facts=facts.probe().replace(resctrl=tree)))
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+def updated(runtime, name, tree, cache, resources="{}"):
+    """Update container NAME by the library; return its status and what it said."""
+    inside = str(tree).partition("/root")[2]
+    argv = [*runtime.prefix, interpreter(runtime), "-c", UPDATE, name, str(runtime.root), inside, cache, resources]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    return done.returncode, done.stderr
+
+
+def remembered(runtime, name):
+    return json.loads((runtime.root / name / "config.json").read_text())["linux"].get("intelRdt")
+
+
+def test_update_gives_a_class(runtime, bundle, tree, tmp_path):
+    """The container had none: everything that runs in it is moved there, and what comes later too."""
+    name = runtime.start(bundle("sleep 1000 & sleep 1000 & wait"))
+    pids = json.loads(runtime("ps", "--format", "json", name).stdout)
+    assert updated(runtime, name, tree, "1") == (0, "")
+    assert tasks(tree / name) == sorted(pids)
+    assert (tree / name / "notify_on_release").read_text() == "1\n"
+    assert remembered(runtime, name) == {"l3CacheSchema": "1"}
+    runtime("exec", "-d", "--pid-file", str(tmp_path / "pid"), name, "sleep", "1000", stdout=-3, stderr=-3)
+    assert int((tmp_path / "pid").read_text()) in tasks(tree / name)
+    runtime("delete", "--force", name)
+    assert not (tree / name).exists()
+
+
+def test_update_of_a_class(runtime, bundle, tree):
+    b = bundle()
+    b.linux["intelRdt"] = {"closID": "gold"}
+    name, status, said = create(runtime, b, tree)
+    assert status == 0, said
+    assert updated(runtime, name, tree, "1") == (0, "")
+    assert (tree / "gold/notify_on_release").read_text() == "1\n"
+    assert remembered(runtime, name) == {"closID": "gold", "l3CacheSchema": "1"}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_update_that_is_refused_changes_neither(runtime, bundle, tree, own):
+    """By resctrl, or, once that has changed, by a cgroup."""
+    b = bundle()
+    b.linux["resources"]["pids"] = {"limit": 40}
+    if not own:
+        b.linux["intelRdt"] = {"closID": "gold"}
+    name, status, said = create(runtime, b, tree)
+    assert status == 0, said
+    pids_max = cgroup_of(runtime.pid(name), "pids") / "pids.max"
+    tried = [("x", '{"pids": {"limit": 7}}', "/linux/intelRdt"), ("1", '{"cpu": {"cpus": "999"}}', "/cpu/cpus")]
+    # Real classes can be removed with tasks in them, unlike the cgroups that stand in for them here.
+    for cache, resources, at in tried[: 1 if own else 2]:
+        status, said = updated(runtime, name, tree, cache, resources)
+        assert status == 1
+        assert at in said
+        assert pids_max.read_text() == "40\n"
+        assert not (tree / name).exists()
+        assert (tree / "gold/notify_on_release").read_text() == "0\n"
+        assert remembered(runtime, name) == b.linux.get("intelRdt")
+    assert tasks(tree / "gold") == ([] if own else [runtime.pid(name)])
+
+
+def test_update_does_not_take_somebody_elses_class(runtime, bundle, tree):
+    name = runtime.start(bundle())
+    (tree / name).mkdir()
+    status, said = updated(runtime, name, tree, "1")
+    assert status == 1
+    assert "it is somebody else's" in said
+    runtime("delete", "--force", name)
+    assert (tree / name).exists()
+    (tree / name).rmdir()

@@ -56,7 +56,7 @@ def supplied(b, recorded: dict[str, Any]) -> dict[str, Any]:
     if any(namespace["type"] == "user" for namespace in linux["namespaces"]):
         for kind in ("uidMappings", "gidMappings"):
             linux[kind] = linux.get(kind) or [{"containerID": 0, "hostID": 0, "size": 65536}]
-        reachable(b)
+        reachable(b.path)
         first = {kind: linux[f"{kind}Mappings"][0]["hostID"] for kind in ("uid", "gid")}
         for place in (b.rootfs, *b.rootfs.rglob("*"), sources, *sources.iterdir()):
             os.chown(place, first["uid"], first["gid"], follow_symlinks=False)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from integration.harness.crash import Victim, log_path
+from integration.harness.leaks import cgroup_directories
+from integration.harness.ordinary import UID, public_directory
+from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, unified
 
 pytestmark = pytest.mark.systemd
@@ -147,6 +154,126 @@ def test_a_create_that_fails_leaves_no_scope(runtime, bundle):
     name, scope = scoped(runtime, b)
     assert runtime("--systemd-cgroup", "run", "--bundle", str(b.path), name, check=False).returncode == 1
     assert shown(scope, "LoadState") == {"LoadState": "not-found"}
+
+
+# What stays
+
+
+def gone(scope):
+    """Check that neither systemd nor any hierarchy knows SCOPE any more."""
+    wait_for(lambda: shown(scope, "LoadState") == {"LoadState": "not-found"}, lambda: shown(scope, "LoadState", "ActiveState"), what="systemd to forget it")
+    assert not cgroup_directories(scope)
+
+
+@pytest.mark.parametrize("how", ["exit", "kill", "oom", "force", "paused"])
+def test_nothing_stays(runtime, bundle, how):
+    b = bundle("head -c 200000000 /dev/zero | tail -c 199999999 | wc -c" if how == "oom" else "sleep 1000" if how != "exit" else "sleep 0")
+    b.linux["resources"] |= {"memory": {"limit": 32 << 20, "swap": 32 << 20}, "pids": {"limit": 50}}
+    name, scope = created(runtime, b)
+    pid = runtime.pid(name)
+    runtime("start", name)
+    if how == "kill":
+        os.kill(pid, signal.SIGKILL)
+    elif how == "paused":
+        runtime("pause", name)
+    if how not in ("force", "paused"):
+        runtime.wait(name, "stopped")
+        runtime("delete", name)
+    else:
+        runtime("delete", "--force", name)
+    gone(scope)
+
+
+@pytest.mark.pyrunc_only("what is tried here goes by pyrunc's own steps")
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_nothing_stays_when_the_runtime_is_killed(runtime, bundle, part):
+    """At some moment after systemd was asked for the scope."""
+    b = bundle()
+    name, scope = scoped(runtime, b)
+    victim = Victim(runtime)
+    words = ("--log", str(log_path(runtime)), "--systemd-cgroup", "create", "--bundle", str(b.path), name)
+    calls = victim.calls(*words, after="StartTransientUnit")
+    runtime("delete", "--force", name)
+    victim.kill_at(calls[int(part * len(calls))], *words)
+    runtime("delete", "--force", name)
+    gone(scope)
+
+
+# The user's own systemd
+
+
+@pytest.fixture
+def tmp_path():
+    with public_directory() as path:
+        yield path
+
+
+@pytest.fixture
+def lingering(ordinary):
+    """Let the user have a systemd and a bus of its own, and the runtime find it."""
+    try:
+        pwd.getpwuid(UID)
+    except KeyError:
+        pytest.skip(f"there is no user {UID}")
+    unit, bus = f"user@{UID}.service", Path(f"/run/user/{UID}/bus")
+    done = subprocess.run(["systemctl", "start", unit], check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no {unit} here: {done.stderr}")
+    wait_for(bus.exists, "the user's bus")
+    ordinary.run_directory = bus.parent
+    ordinary.become()
+    yield ordinary
+    ordinary.runtime.close()
+    subprocess.run(["systemctl", "stop", unit, f"user-runtime-dir@{UID}.service"], check=True)
+
+
+def users(scope, *properties):
+    """Return what the user's own systemd says of SCOPE."""
+    words = [f"--property={name}" for name in properties]
+    environment = ["env", f"XDG_RUNTIME_DIR=/run/user/{UID}", "systemctl", "--user", "show", scope, *words]
+    setpriv = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+    text = subprocess.run([*setpriv, *environment], check=True, capture_output=True, text=True).stdout
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
+@pytest.mark.v2
+def test_the_users_own_systemd(lingering, bundle, runtime):
+    b = lingering.bundle(bundle("sleep", "1000"))
+    b.linux["resources"] = {"memory": {"limit": 64 << 20}, "pids": {"limit": 77}}
+    name = runtime.new_id()
+    b.linux["cgroupsPath"] = f"user.slice:pyrunctest:{name}"
+    scope = f"pyrunctest-{name}.scope"
+    b.save()
+    runtime("--systemd-cgroup", "create", "--bundle", str(b.path), name, stdout=-3, stderr=-3)
+    directory = cgroup_of(runtime.pid(name), "")
+    assert str(directory).endswith(f"/user@{UID}.service/user.slice/{scope}")
+    assert users(scope, "ActiveState", "MemoryMax", "TasksMax") == {"ActiveState": "active", "MemoryMax": str(64 << 20), "TasksMax": "77"}
+    assert (directory / "memory.max").read_text() == f"{64 << 20}\n"
+    runtime("start", name)
+    runtime("update", "--pids-limit", "55", name)
+    assert users(scope, "TasksMax") == {"TasksMax": "55"}
+    assert (directory / "pids.max").read_text() == "55\n"
+    assert runtime.exec(name, "echo", "ran").stdout == "ran\n"
+    runtime("pause", name)
+    assert runtime.status(name) == "paused"
+    runtime("resume", name)
+    runtime("delete", "--force", name)
+    wait_for(lambda: users(scope, "LoadState") == {"LoadState": "not-found"}, "systemd to forget it")
+    assert not directory.exists()
+
+
+@pytest.mark.v1
+def test_the_users_own_systemd_needs_version_2(lingering, bundle, runtime):
+    said = lingering.without_cgroups(lingering.bundle(bundle("true")), "--systemd-cgroup")
+    assert "rootless" in said
+    assert "cgroup v1" in said
+
+
+@pytest.mark.v2
+@pytest.mark.pyrunc_only("its words differ")
+def test_without_a_users_bus_it_is_refused(ordinary, bundle):
+    said = ordinary.without_cgroups(ordinary.bundle(bundle("true")), "--systemd-cgroup")
+    assert "neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR leads to the user's bus" in said
 
 
 @pytest.mark.pyrunc_only("it takes more")

@@ -20,6 +20,9 @@ Each row is a field of `/linux/resources` in config.json. `update` takes the sam
 cgroups does not have is refused there, by name, unless the table says that it is left out. Zero means "not set", except
 where it says otherwise. Where a file stands in parentheses, it is written if the first one is not there.
 
+With `--systemd-cgroup` the files are written all the same, and systemd is told those limits that it has a property for, so
+that it keeps them when it reloads. What has none (-) is only in the file, which systemd leaves alone.
+
 """
 DEVICES = """
 ## Devices
@@ -31,9 +34,12 @@ rules in their order; the last one that matches decides.
 |---|---|---|
 | what decides | `devices.allow` and `devices.deny` of the cgroup | an eBPF program that is attached to the cgroup |
 | a part denied of a wildcard | refused: the kernel cannot | works |
+| a part allowed again of what is denied after everything was allowed | refused: the kernel cannot | works |
 | `update` | what is new is allowed, then what is gone is denied | one system call replaces the program |
+| systemd is told | `DevicePolicy`, `DeviceAllow`, if these can say it | the same |
 
-From "all devices" to less, an update in version 1 has to begin with "none": the container is frozen meanwhile.
+From "all devices" to less, an update in version 1 has to begin with "none", and to "all but these" with "all": the
+container is frozen meanwhile.
 
 An update whose rules deny everything, as engines send along, changes nothing.
 """
@@ -59,6 +65,24 @@ def _cell(columns: tuple[object, ...], missing: str) -> str:
     return "<br>".join(parts) or missing
 
 
+def _properties(columns: tuple[object, ...], *, unified: bool) -> str:
+    """Return which properties of systemd's mean what COLUMNS write."""
+    from pyrunc.cgroup.knobs import Column
+    from pyrunc.cgroup.properties import QUOTA, TABLE, UNIFIED
+
+    names: list[str] = []
+    for column in columns:
+        while isinstance(column, Column):
+            if column.file in QUOTA:
+                names += QUOTA[column.file]
+            elif column.file in TABLE and "MAJOR" not in _words(column).upper() and (unified or column.file not in UNIFIED):
+                names.append(TABLE[column.file][0])
+            elif column.file == "*":
+                return "that of the file, if it has one"
+            column = column.other
+    return ", ".join(f"`{name}`" for name in names) or "-"
+
+
 def _words(column: object) -> str:
     """Return what the conversion of COLUMN says of itself."""
     text = str(getattr(column, "text").__doc__).strip().rstrip(".")  # noqa: B009 - any column
@@ -69,11 +93,12 @@ def render() -> str:
     """Return the document."""
     from pyrunc.cgroup import knobs, order
 
-    lines = ["| field | version 1 | version 2 |", "|---|---|---|"]
+    lines = ["| field | version 1 | version 2 | systemd, on version 1 | systemd, on version 2 |", "|---|---|---|---|---|"]
     for knob in knobs.KNOBS:
         missing = f"left out: {knob.ignored}" if knob.ignored else "refused"
         name = f"`{knob.path}`" + (" (0 is a value)" if knob.zero else "")
-        lines.append(f"| {name} | {_cell(knob.v1, missing)} | {_cell(knob.v2, missing)} |")
+        told = (_properties(knob.v1, unified=False), _properties(knob.v2, unified=True))
+        lines.append(f"| {name} | {_cell(knob.v1, missing)} | {_cell(knob.v2, missing)} | {' | '.join(told)} |")
     lines += ["", "## Order", ""]
     lines += ["A new cgroup is written to in the order of the table. An update differs where the kernel checks:", ""]
     lines += [f"- `{rule.first}`, `{'`, `'.join(rule.second)}`: {rule.why}" for rule in order.RULES]

@@ -33,3 +33,13 @@ def machine(kind: str, kernel: tuple[int, int] = (6, 1), *, apparmor: bool = Tru
 
 MACHINES = {kind: machine(kind) for kind in MOUNTINFO}
 MACHINES["v2-6.14"] = machine("v2", (6, 14))
+
+
+def of_user(found: HostFacts) -> HostFacts:
+    """Return FOUND as an ordinary user finds it, who may make no cgroups."""
+    v1 = {name: each.replace(writable=False) for name, each in found.cgroups.v1.items()}
+    v2 = found.cgroups.v2 and found.cgroups.v2.replace(writable=False)
+    return found.replace(uid=1000, gid=1000, capabilities=0, cgroups=cgroups.Cgroups(v1, v2))
+
+
+MACHINES["v1-user"], MACHINES["v2-user"] = of_user(MACHINES["v1"]), of_user(MACHINES["v2"])

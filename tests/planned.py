@@ -31,6 +31,9 @@ ON = {
     "device-rules": ("v1", "v2"),
     "exec": EVERY,
     "minimal": ("v2", "v2-6.14"),
+    "exec-user": ("v2", "v2-user"),
+    "rootless-spec": ("v2", "v1-user", "v2-user"),
+    "rootless-ids": ("v2-user",),
 }
 # What the caller asks for beside the config.
 REQUESTS = {
@@ -38,10 +41,17 @@ REQUESTS = {
     "run": {"wait": False, "no_new_keyring": True, "preserve_fds": 2},
 }
 # Namespaces of the container that an exec enters.
-JOINS = {"exec": ("mount", "uts", "ipc", "network", "pid", "cgroup"), "exec-user": ("user", "mount", "pid")}
+JOINS = {
+    "exec": ("mount", "uts", "ipc", "network", "pid", "cgroup"),
+    "exec-limited": ("mount", "pid"),
+    "exec-user": ("user", "mount", "pid"),
+}
 FILTER = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read", "execveat"], "action": "SCMP_ACT_ALLOW"}]}
 # What their configs say about every process.
-LINUX = {"exec-user": linux({"seccomp": FILTER, "personality": {"domain": "LINUX32"}}, "/linux")}
+LINUX = {
+    "exec-limited": linux({"resources": {"memory": {"limit": 2097152}}}, "/linux"),
+    "exec-user": linux({"seccomp": FILTER, "personality": {"domain": "LINUX32"}}, "/linux"),
+}
 
 
 class Case(NamedTuple):
@@ -67,7 +77,7 @@ class Case(NamedTuple):
         asked = request(**REQUESTS.get(self.name, {}))
         if self.name in JOINS:
             added = oci.parse_process(text)
-            where = paths.places(facts.cgroups, "", asked.id)
+            where = paths.writable(facts.cgroups, paths.places(facts.cgroups, "", asked.id))
             return build.build_exec(added, JOINS[self.name], where, LINUX.get(self.name, Linux()), facts, asked)
         return plan(text, facts, asked)
 

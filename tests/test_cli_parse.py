@@ -113,7 +113,7 @@ def test_lines(argv: list[str], options: dict, arguments: tuple, rest: tuple):
     found = parse(*argv)
     assert (found.command, found.options, found.positional, found.rest) == (argv[0], options, arguments, rest)
 
-SHIM = ["--root", "R", "--log", "B/log.json", "--log-format", "json"]
+SHIM_WORDS = ["--root", "R", "--log", "B/log.json", "--log-format", "json"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ SHIM = ["--root", "R", "--log", "B/log.json", "--log-format", "json"]
 def test_what_containerd_says(words: str, options: dict, rest: tuple, systemd: bool):
     """Collected by integration/engines/recorder.py from containerd 1.6's shim, for ctr and the CRI."""
     general = {"root": "R", "log": "B/log.json", "log_format": "json", **({"systemd_cgroup": True} if systemd else {})}
-    found = parse(*SHIM, *(["--systemd-cgroup"] if systemd else []), *words.split())
+    found = parse(*SHIM_WORDS, *(["--systemd-cgroup"] if systemd else []), *words.split())
     assert (found.general, found.options, found.positional) == (general, options, ("ID", *rest))
 
 

@@ -64,6 +64,7 @@ def test_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         SAVED.replace(annotations={"": "", "tab\t": "\\t", "line\u2028": "\x00\x85\r", "\u00e9\\": "\udc80"}),
         SAVED.replace(bundle="/b\n\\n \u00fc"),
         SAVED.replace(own_pid_namespace=False, unit="a-b.scope", listener=("/run/agent", ""), resctrl_owns=("/a b",)),
+        SAVED.replace(unit="a-b.scope", user_unit=True),
         SAVED.replace(places=(Place("/sys/fs/cgroup/box", "/sys/fs/cgroup", ("",)), Place("/a", "/", ("cpu", "cpuacct")))),
     ],
 )

@@ -143,7 +143,7 @@ def test_the_parent_is_relative_to_the_image_and_a_directory(tmp_path: Path):
 def test_directories_are_made_for_nobody_else(tmp_path: Path):
     path = tmp_path / "a/b"
     os.close(options.open_directory(str(path), "--image-path", make=True))
-    assert [p.stat().st_mode & 0o777 for p in (path, path.parent)] == [0o700, 0o700]
+    assert [p.stat().st_mode & 0o777 for p in (path, path.parent)] == [0o711, 0o711]
     with pytest.raises(UsageError, match=r"--image-path: cannot use .*/c: no such file"):
         options.open_directory(str(tmp_path / "c"), "--image-path", make=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.cgroup import devices, knobs, order
+from pyrunc.cgroup import devices, knobs, order, properties
 from pyrunc.cgroup.knobs import Write
 from pyrunc.container.merge import merged
 from pyrunc.errors import ConfigError, PyruncError, UnsupportedError
@@ -152,6 +153,33 @@ GOLDEN = [
 def test_both_versions(document, v1, v2):
     assert written(document, unified=False) == v1
     assert written(document, unified=True) == (v1 if v2 is ... else v2)
+
+
+SIDE_BY_SIDE = ROOT / "tests/golden/resources.txt"
+
+
+def told(document, *, unified):
+    """Return what systemd is told of DOCUMENT."""
+    try:
+        found = properties.of_writes(knobs.writes(parse(document), unified=unified), unified=unified)
+    except UnsupportedError:
+        return []
+    return [f"{name}={value.hex() if isinstance(value, bytes) else value}" for name, _, value in found]
+
+
+def test_side_by_side(request):
+    """Each golden document: what version 1 and version 2 write, and what systemd is told on each."""
+    lines = []
+    for document, _, _ in GOLDEN:
+        lines.append(json.dumps(document))
+        for unified in (False, True):
+            found = written(document, unified=unified)
+            shown = found if isinstance(found, str) else "; ".join(found) or "nothing"
+            lines.append(f"    version {1 + unified}: {shown}")
+            lines.append(f"    systemd:   {', '.join(told(document, unified=unified)) or 'nothing'}")
+    if request.config.getoption("--update-golden"):
+        SIDE_BY_SIDE.write_text("\n".join(lines) + "\n")
+    assert lines == SIDE_BY_SIDE.read_text().splitlines()
 
 
 def test_every_row_has_a_golden_document():
@@ -353,7 +381,10 @@ def test_device_rules_change_by_what_differs():
     assert found == [("devices.allow", "b 8:0 w"), ("devices.allow", "c 7:7 m"), ("devices.deny", "c 10:229 mw")]
     everything = (devices.Rule(True, "a", -1, -1, "rwm"),)
     assert [line[:2] for line in devices.v1_change(present, everything)] == [("devices.allow", "a")]
-    assert devices.v1_change("a *:* rwm\n", everything) == []
+    assert [line[:2] for line in devices.v1_change("a *:* rwm\n", everything)] == [("devices.allow", "a")]
+    hole = (*everything, devices.Rule(False, "c", 10, 229, "rw"))
+    lines = [line[:2] for line in devices.v1_change("a *:* rwm\n", hole)]
+    assert lines == [("devices.allow", "a"), ("devices.deny", "c 10:229 rw")]
     assert devices.v1_change("a *:* rwm\n", rules())[0][:2] == ("devices.deny", "a")
 
 

@@ -34,8 +34,8 @@ def plan(document: dict[str, Any], known: HostFacts | None = None) -> tuple[list
     """Return the ops of both sides that DOCUMENT's mounts need."""
     config = oci.parse(json.dumps(document).encode())
     known = known or facts()
-    host = [*mounts.host(config, REQUEST), *mounts.inside(config, REQUEST)]
-    return host, [*mounts.receive(config), *mounts.child(config, known, REQUEST)]
+    host = [*mounts.host(config, known, REQUEST), *mounts.inside(config, known, REQUEST)]
+    return host, [*mounts.receive(config, known), *mounts.child(config, known, REQUEST)]
 
 
 def document(*listed: dict[str, Any], user: bool = False) -> dict[str, Any]:

@@ -129,3 +129,30 @@ def test_removing_twice(tmp_path):
     for _ in range(2):
         resctrl.remove((str(tmp_path / "a"),))
     assert not (tmp_path / "a").exists()
+
+
+def kernel(refuses: str, monkeypatch) -> list[str]:
+    """Stand in for the file that the kernel would refuse line REFUSES of; return what is written."""
+    written: list[str] = []
+
+    def write(_: str, text: str) -> None:
+        if refuses and refuses in text:
+            raise OSError(22, "Invalid argument")
+        written.append(text)
+
+    monkeypatch.setattr(resctrl, "write", write)
+    return written
+
+
+def test_a_change_gives_back_what_was(gold, monkeypatch):
+    before = (gold / "schemata").read_text()
+    written = kernel("", monkeypatch)
+    assert resctrl.change(str(gold), (("L3:0=f", "MB:0=20"), ("L3:1=1",))) == before
+    assert written == ["L3:0=f\nMB:0=20\n", "L3:1=1\n"]
+
+
+def test_a_change_that_is_refused_is_taken_back(gold, monkeypatch):
+    written = kernel("f0f", monkeypatch)
+    with pytest.raises(OpError, match='write "L3:1=f0f"'):
+        resctrl.change(str(gold), (("MB:0=20",), ("L3:1=f0f",)))
+    assert written == ["MB:0=20\n", "MB:0=100;1= 70\n", "L3:0=7f0;1=01f\n"]

@@ -88,7 +88,7 @@ class Engine:
     def __init__(self, program: str, place: Place, binary: str) -> None:
         """Write the configuration; take what would be the machine's out of the way."""
         self.program, self.place, self.directory = program, place, place.directory
-        self.name = Path(binary).name
+        self.binary, self.name = binary, Path(binary).name
         self.recorder = Recorder(binary, self.directory)
         self.argvs = self.recorder.argvs
         self.wrapper = self.recorder.path
@@ -223,7 +223,7 @@ class Engine:
         lines = self.place.run("cat", "/proc/self/mountinfo").stdout.splitlines()
         points = [point for point in (line.split()[4] for line in lines) if any(name in point for name in ids)]
         points += [point for line in lines if (point := line.split()[4]).endswith("/merged")]
-        states = self.place.run("sh", "-c", 'cd "$0" 2>/dev/null && ls || true', f"/run/{self.name}").stdout.split()
+        states = self.place.run(self.binary, "list", "--quiet", check=False).stdout.split()
         return [*self.place.stays(), *cgroups, *points, *(f"state of {name}" for name in states)]
 
     def check(self) -> None:

@@ -32,6 +32,7 @@ exec {real} "$@"
 
 @pytest.mark.parametrize(("module", "command"), CASES)
 @pytest.mark.slow_vm
+@pytest.mark.timeout(600)  # an engine tries for long, a busy machine lets it, and the last test may be the one that notices
 def test_a_broken_runtime_is_noticed(module, command, binary, tmp_path):
     broken = tmp_path / "broken"
     broken.write_text(WRAPPER.format(command=command, fault=FAULTS[command], real=binary))

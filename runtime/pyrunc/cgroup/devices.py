@@ -88,19 +88,26 @@ def for_nodes(found: tuple[Rule, ...], nodes: Iterable[Device]) -> tuple[Rule, .
 
 
 def v1_writes(found: tuple[Rule, ...]) -> list[tuple[str, str, str]]:
-    """Return (file, line, pointer) for the devices controller of version 1."""
+    """Return (file, line, pointer) for the devices controller of version 1.
+
+    The kernel keeps exceptions: of what is allowed, or, once everything is, of
+    what is denied.  It takes one back only under the same numbers, and what is
+    a part of one cannot be another.
+    """
     lines = [("devices.deny", "a", AT)]
+    exceptions = True  # are what is allowed
     for place, rule in enumerate(found):
         file = "devices.allow" if rule.allow else "devices.deny"
         if rule.type == "a":
             lines.append((file, "a", rule.pointer))
+            exceptions = not rule.allow
             continue
-        if not rule.allow and any(_wider(other, rule) for other in found[:place]):
-            raise ConfigError(
-                "cannot punch hole in existing wildcard rule", pointer=rule.pointer, hint="list what is allowed instead"
-            )
-        # The kernel takes away only what was given under the same numbers.
-        narrower = [other for other in found[:place] if not rule.allow and other.allow and _covers(rule, other)]
+        back = rule.allow is not exceptions  # it takes back what other rules said
+        others = [other for other in found[:place] if other.allow is exceptions and other.type != "a"]
+        if back and any(_wider(other, rule) for other in others):
+            hint = f"list what is {'allowed' if exceptions else 'denied'} instead"
+            raise ConfigError("cannot punch hole in existing wildcard rule", pointer=rule.pointer, hint=hint)
+        narrower = [other for other in others if back and _covers(rule, other)]
         for numbers in dict.fromkeys((one.major, one.minor) for one in (*narrower, rule)):
             major, minor = ("*" if number == ALL else str(number) for number in numbers)
             lines.append((file, f"{rule.type} {major}:{minor} {rule.access}", rule.pointer))
@@ -113,23 +120,30 @@ def _covers(rule: Rule, other: Rule) -> bool:
 
 
 def _wider(other: Rule, rule: Rule) -> bool:
-    """Return whether OTHER allows what RULE denies a part of; version 1 would keep allowing all of it."""
+    """Return whether RULE takes back a part of what OTHER says; version 1 would keep to all of that.
+
+    What crosses it (one has the major, the other the minor) is such a part too.
+    That a node may be made is no matter: every container may make every one.
+    """
     same = (other.major, other.minor) == (rule.major, rule.minor)
-    shared = set(other.access) & set(rule.access) - {"m"}
-    return other.allow and _covers(other, rule) and not same and bool(shared)
+    crosses = all(ALL in pair or pair[0] == pair[1] for pair in ((other.major, rule.major), (other.minor, rule.minor)))
+    shared = set(other.access) & set(rule.access) - ({"m"} if other.allow else set())
+    return other.type == rule.type and crosses and not _covers(rule, other) and not same and bool(shared)
 
 
 def v1_change(present: str, found: tuple[Rule, ...]) -> list[tuple[str, str, str]]:
     """Return (file, line, pointer) to go from devices.list PRESENT to rules FOUND, with no moment of less than both allow.
 
     What is new is allowed first, then what is gone is denied.  Only to "all" and
-    from it there is no such way: the caller stops the container meanwhile.
+    from it there is no such way: the caller stops the container meanwhile.  From
+    "all" to "all", writing it again forgets what was denied, which no file tells.
     """
-    old, new = _entries(line.partition(" ") for line in present.splitlines()), _entries(_allowed(v1_writes(found)))
+    lines = v1_writes(found)
+    old, new = _entries(line.partition(" ") for line in present.splitlines()), _entries(_allowed(lines))
     if EVERYTHING in new:
-        return [] if EVERYTHING in old else [("devices.allow", "a", AT)]
+        return lines[1:]
     if EVERYTHING in old:
-        return v1_writes(found)
+        return lines
     wanted = {key: letters - old.get(key, frozenset()) for key, letters in new.items()}
     surplus = {key: letters - new.get(key, frozenset()) for key, letters in old.items()}
     return [

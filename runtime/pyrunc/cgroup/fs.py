@@ -13,7 +13,7 @@ import posix
 from time import monotonic, sleep
 
 from pyrunc.cgroup.freezer import is_frozen, set_frozen
-from pyrunc.errors import OpError, StateError
+from pyrunc.errors import OpError, StateError, UnsupportedError
 from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
@@ -24,12 +24,16 @@ MARK = 0o1000
 PROCS = "cgroup.procs"
 REMOVE_SECONDS = 10.0
 SIGKILL = 9
+# Why a controller may not be handed down: the kernel's reasons, and that the parent is somebody else's.
+NOT_ENABLED = (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def make(places: tuple[Place, ...], *, enable: bool = True) -> None:
     """Make the directories of PLACES; ENABLE says whether to hand the controllers of version 2 down to them."""
     for place in places:
         _make(place.directory, place.mount)
+        if "" in place.controllers:
+            _refuse_threaded(place.directory)
         if enable and "" in place.controllers:
             _enable(place)
         if "cpuset" in place.controllers:
@@ -52,6 +56,27 @@ def _make(directory: str, mount: str, mode: int = 0o755) -> None:
             _make(parent, mount, 0o755 | MARK)
 
 
+def _refuse_threaded(directory: str) -> None:
+    """Raise UnsupportedError if the cgroup at DIRECTORY is of threads (cgroups(7), "Thread mode").
+
+    No process with more of its own than threads could live there, memory would
+    have no limit, and below a threaded parent a new cgroup is not even valid.
+    """
+    try:
+        kind = read(f"{directory}/cgroup.type").strip()
+    except FileNotFoundError:
+        return  # the root has no type
+    if kind == "domain":
+        return
+    parent = directory.rpartition("/")[0]
+    where = f"cgroup {directory} is {kind}" if kind != "domain invalid" else f"the parent cgroup {parent} is threaded"
+    raise UnsupportedError(
+        f"a container cannot be in a threaded cgroup: {where}",
+        pointer="/linux/cgroupsPath",
+        hint="name a cgroup whose cgroup.type, and whose parent's, is domain",
+    )
+
+
 def refuse_used(places: tuple[Place, ...]) -> None:
     """Raise StateError if one of the cgroups at PLACES holds processes: they are somebody else's."""
     for place in places:
@@ -59,6 +84,10 @@ def refuse_used(places: tuple[Place, ...]) -> None:
             found = read(f"{place.directory}/{PROCS}").split()
         except FileNotFoundError:
             continue
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                _refuse_threaded(place.directory)
+            raise
         if found:
             raise StateError(
                 f"container's cgroup is not empty: {len(found)} process(es) found in {place.directory}",
@@ -80,7 +109,7 @@ def _enable(place: Place) -> None:
                 except OSError as error:
                     # One controller that cannot be had (as cpu with realtime processes) is no
                     # reason to go without the others; a limit that needs it will say so.
-                    if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+                    if error.errno not in NOT_ENABLED:
                         raise
         directory = f"{directory}/{part}"
 

@@ -49,6 +49,20 @@ def below(cgroups: Cgroups, path: str) -> tuple[Place, ...]:
     if cgroups.v2 is not None:
         own = cgroups.v2
         if cgroups.unified:
-            own = own.replace(own=own.own.rpartition("/")[0] or "/")
+            own = own.replace(own=own.beside)
         found[own.directory(path)] = Place(own.directory(path), own.mount, ("",))
     return tuple(found.values())
+
+
+def writable(cgroups: Cgroups, where: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Return those of the places WHERE at which this process may make its cgroups."""
+    mounts = {hierarchy.mount for hierarchy in cgroups.v1.values() if hierarchy.writable}
+    if cgroups.v2 is not None and cgroups.v2.writable:
+        mounts.add(cgroups.v2.mount)
+    return tuple(place for place in where if place.mount in mounts)
+
+
+def own(cgroups: Cgroups, mount: str) -> str:
+    """Return the directory of this process's own cgroup in the hierarchy at MOUNT."""
+    hierarchies = (*cgroups.v1.values(), *([cgroups.v2] if cgroups.v2 is not None else []))
+    return next(each.directory(each.own) for each in hierarchies if each.mount == mount)

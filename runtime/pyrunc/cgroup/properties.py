@@ -47,6 +47,9 @@ TABLE: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     "blkio.weight": ("BlockIOWeight", "t", number),
     "io.weight": ("IOWeight", "t", lambda text: number(text.removeprefix("default "))),
 }
+PER_SECOND, PER_PERIOD = "CPUQuotaPerSecUSec", "CPUQuotaPeriodUSec"
+# file -> the properties that hold CPU bandwidth together
+QUOTA = {"cpu.cfs_quota_us": (PER_SECOND,), "cpu.cfs_period_us": (PER_PERIOD,), "cpu.max": (PER_SECOND, PER_PERIOD)}
 # What only version 2 has as a property; systemd refuses it on version 1.
 UNIFIED = frozenset(("cpuset.cpus", "cpuset.mems"))
 
@@ -62,27 +65,36 @@ def of_writes(changes: Iterable[Write], *, unified: bool) -> tuple[Property, ...
             quota = change.value
         elif change.file == "cpu.cfs_period_us":
             period = change.value
-        elif change.file in TABLE and (unified or change.file not in UNIFIED):
-            name, signature, convert = TABLE[change.file]
+        elif (known := _known(change)) and (unified or known[0] not in UNIFIED):
+            file, value = known
+            name, signature, convert = TABLE[file]
             try:
-                found.append((name, signature, convert(change.value)))
+                found.append((name, signature, convert(value)))
             except ValueError:
-                text = f'"{change.value}" is no value for {change.file}'
+                text = f'"{value}" is no value for {file}'
                 raise ConfigError(text, pointer=change.pointer, hint="such as 0-3,7") from None
     return (*found, *_quota(quota, period))
+
+
+def _known(change: Write) -> tuple[str, str] | None:
+    """Return file and value of CHANGE that have a property; where the file is BFQ's, those that stand for it."""
+    for file, value in ((change.file, change.value), change.other):
+        if file in TABLE and " " not in value.removeprefix("default "):
+            return file, value
+    return None
 
 
 def _quota(quota: str, period: str) -> list[Property]:
     """Return CPU bandwidth as systemd has it: microseconds for each second, rounded up to its steps."""
     found: list[Property] = []
     if period:
-        found.append(("CPUQuotaPeriodUSec", "t", int(period)))
+        found.append((PER_PERIOD, "t", int(period)))
     if quota:
         limit = number(quota)
         if limit != INFINITY:
             limit = limit * SECOND // int(period or PERIOD)
             limit = -(-limit // QUOTA_STEP) * QUOTA_STEP
-        found.append(("CPUQuotaPerSecUSec", "t", limit))
+        found.append((PER_SECOND, "t", limit))
     return found
 
 

@@ -53,6 +53,30 @@ def make_class(directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
         raise
 
 
+def change(directory: str, writes: tuple[tuple[str, ...], ...]) -> str:
+    """Write to the schemata of the class at DIRECTORY, all of WRITES or none; return the text that takes them back.
+
+    Raises OpError.
+    """
+    before = read(f"{directory}/{SCHEMATA}")
+    try:
+        for lines in writes:
+            _set(directory, lines)
+    except OpError:
+        restore(directory, before)
+        raise
+    return before
+
+
+def restore(directory: str, text: str) -> None:
+    """Write TEXT, which is what the schemata of DIRECTORY were, line by line: some resources take no write."""
+    for line in text.splitlines():
+        try:
+            write(f"{directory}/{SCHEMATA}", f"{line.strip()}\n")
+        except OSError:
+            continue  # as far as may be: the first error is the one to tell
+
+
 def _set(directory: str, lines: tuple[str, ...]) -> None:
     """Write LINES, and say what the kernel had against them."""
     try:

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from jeepney import Message
     from jeepney.io.blocking import DBusConnection
 
     from pyrunc.cgroup.units import Unit
@@ -25,15 +26,20 @@ NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
 
 
 class Manager:
-    """A connection to systemd."""
+    """A connection to systemd: the machine's, or with USER the user's own."""
 
-    def __init__(self) -> None:
-        """Connect to the system bus.  Raises UnsupportedError if systemd cannot be reached there."""
+    def __init__(self, *, user: bool = False) -> None:
+        """Connect to its bus.  Raises UnsupportedError if systemd cannot be reached there."""
         from jeepney import DBusAddress
         from jeepney.io.blocking import open_dbus_connection
 
         try:
-            self.bus: DBusConnection = open_dbus_connection("SYSTEM")
+            if user:
+                from pyrunc.cgroup import userbus
+
+                self.bus: DBusConnection = userbus.connect()
+            else:
+                self.bus = open_dbus_connection("SYSTEM")
         except (OSError, KeyError) as error:
             reason = (getattr(error, "strerror", "") or str(error)).lower()
             hint = "leave --systemd-cgroup out, or start D-Bus and systemd"
@@ -47,9 +53,20 @@ class Manager:
 
     def call(self, method: str, signature: str, *body: object) -> Any:
         """Call METHOD of the manager and return its results.  Raises OpError with what systemd says."""
-        from jeepney import HeaderFields, MessageType, new_method_call
+        from jeepney import new_method_call
 
-        message = new_method_call(self.address, method, signature, body)
+        return self._send(method, new_method_call(self.address, method, signature, body))
+
+    def control_group(self) -> str:
+        """Return the path of the manager's own cgroup.  Raises OpError."""
+        from jeepney import Properties
+
+        return str(self._send("ControlGroup", Properties(self.address).get("ControlGroup"))[0][1]).rstrip("/")
+
+    def _send(self, method: str, message: Message) -> Any:
+        """Send MESSAGE, which is about METHOD, and return what comes back."""
+        from jeepney import HeaderFields, MessageType
+
         reply = self.bus.send_and_get_reply(message, timeout=SECONDS)
         if reply.header.message_type == MessageType.error:
             kind = str(reply.header.fields.get(HeaderFields.error_name, ""))
@@ -97,7 +114,7 @@ def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
     ]
     if scope:
         given += [("Delegate", ("b", True)), ("PIDs", ("au", [pid]))]
-    manager = Manager()
+    manager = Manager(user=unit.user)
     try:
         manager.finish("StartTransientUnit", "ssa(sv)a(sa(sv))", unit.name, "replace", given, [])
     except TimeoutError:
@@ -106,9 +123,27 @@ def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
         manager.close()
 
 
-def change(name: str, properties: tuple[Property, ...]) -> None:
+def user_cgroup() -> str:
+    """Return the path of the cgroup in which the user's own systemd makes its units.  Raises OpError."""
+    manager = Manager(user=True)
+    try:
+        return manager.control_group()
+    finally:
+        manager.close()
+
+
+def attach(name: str, pid: int) -> None:
+    """Move process PID into unit NAME of the user's own systemd.  Raises OpError."""
+    manager = Manager(user=True)
+    try:
+        manager.call("AttachProcessesToUnit", "ssau", name, "", [pid])
+    finally:
+        manager.close()
+
+
+def change(name: str, properties: tuple[Property, ...], *, user: bool) -> None:
     """Set PROPERTIES of unit NAME, until it stops.  Raises OpError."""
-    manager = Manager()
+    manager = Manager(user=user)
     try:
         given = [(key, (signature, value)) for key, signature, value in properties]
         manager.call("SetUnitProperties", "sba(sv)", name, True, given)
@@ -116,9 +151,9 @@ def change(name: str, properties: tuple[Property, ...]) -> None:
         manager.close()
 
 
-def stop(name: str) -> None:
+def stop(name: str, *, user: bool) -> None:
     """Stop unit NAME and forget that it failed; one that systemd does not know is no error.  Raises OpError."""
-    manager = Manager()
+    manager = Manager(user=user)
     try:
         for method, signature, body in (("StopUnit", "ss", (name, "replace")), ("ResetFailedUnit", "s", (name,))):
             try:

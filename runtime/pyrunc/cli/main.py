@@ -8,7 +8,7 @@ import sys
 from pyrunc.cli.output import write
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
 from pyrunc.cli.table import ROWS
-from pyrunc.errors import PyruncError, UnsupportedError, UsageError
+from pyrunc.errors import PyruncError, UsageError
 from pyrunc.log import Log
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = "/run/pyrunc"
 FAILED = 1
+MAKING = ("create", "run")  # what makes the root directory
 EXEC_FAILED = 255  # runc's: a status of 1 would be taken for the program's own
 INTERRUPTED = 130
 STANDARD_STREAMS = (0, 1, 2)
@@ -26,10 +27,11 @@ SHOWN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))
 
 
 class Call(Arguments):
-    """Arguments, with what every command needs: the root directory and the log."""
+    """Arguments, with what every command needs: the root directory, the log, and --rootless (None: auto)."""
 
     root: str = DEFAULT_ROOT
     log: Log = Log()
+    rootless: bool | None = None
 
 
 def main(argv: list[str]) -> int:
@@ -82,16 +84,29 @@ def _command(name: str) -> Callable[[Call], int]:
 
 
 def _call(arguments: Arguments, log: Log) -> Call:
-    """Return ARGUMENTS with the root directory and the LOG; refuse what only later versions can do."""
+    """Return ARGUMENTS with the root directory and the LOG."""
     general = arguments.general
-    root = general.get("root", DEFAULT_ROOT)
+    default = _default_root()
+    root = general.get("root", default)
     if not root:
-        raise UsageError("--root is empty", hint=f"leave it out for {DEFAULT_ROOT}")
+        raise UsageError("--root is empty", hint=f"leave it out for {default}")
     if root[0] != "/":
         root = f"{posix.getcwd()}/{root}"
-    if general.get("rootless") == "true" and arguments.command in ("create", "run", "exec"):
-        raise UnsupportedError("--rootless true is not supported yet", hint="run pyrunc as root")
-    return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log)
+    if default != DEFAULT_ROOT and "root" not in general and arguments.command in MAKING:
+        from pyrunc.cli import users
+
+        users.keep(root)
+    rootless = {"true": True, "false": False}.get(general.get("rootless", ""))
+    return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log, rootless=rootless)
+
+
+def _default_root() -> str:
+    """Return where state is kept if nobody says where: for an ordinary user in $XDG_RUNTIME_DIR, as with runc."""
+    if posix.geteuid() == 0 and b"XDG_RUNTIME_DIR" not in posix.environ:
+        return DEFAULT_ROOT
+    from pyrunc.cli import users
+
+    return users.root(DEFAULT_ROOT)
 
 
 def _log(general: dict[str, Any]) -> Log:

@@ -48,14 +48,14 @@ def _flag(help: str, *names: str) -> Option:  # noqa: A002 - argparse's own word
 PS_OPTION = "PS-OPTION"  # what follows the id is for ps(1), dashes and all
 HELP = _flag("show help", "help", "h")
 GLOBAL = (
-    Option(("root",), "directory for the state of containers (default: /run/pyrunc)", "DIR"),
+    Option(("root",), "directory for the state of containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
     Option(("log",), "append log lines to FILE; errors go to standard error too", "FILE"),
     Option(("log-format",), "format of log lines (default: text)", "FORMAT", choices=("text", "json")),
     _flag("log debug lines too", "debug"),
     _flag("let systemd make the cgroups, as a scope named by cgroupsPath slice:prefix:name", "systemd-cgroup"),
     Option(
         ("rootless",),
-        "tolerate cgroups that may not be written (default: auto; true: not in this version)",
+        "tolerate cgroups that may not be written, where no limit and no cgroupsPath asks for them (default: auto)",
         "MODE",
         choices=("auto", "true", "false"),
     ),
@@ -113,8 +113,8 @@ def _limits() -> tuple[Option, ...]:
         Option(("kernel-memory",), "ignored: kernels do not limit it any more", "SIZE"),
         Option(("kernel-memory-tcp",), "memory for TCP buffers (version 1)", "SIZE"),
         Option(("pids-limit",), "number of processes and threads; -1 is unlimited", "N"),
-        Option(("l3-cache-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
-        Option(("mem-bw-schema",), "refused: Intel RDT is not supported yet", "SCHEMA"),
+        Option(("l3-cache-schema",), "parts of the cache to use, such as L3:0=7f0;1=1f (resctrl)", "SCHEMA"),
+        Option(("mem-bw-schema",), "percentage of memory bandwidth, such as MB:0=20;1=70 (resctrl)", "SCHEMA"),
     )
 
 

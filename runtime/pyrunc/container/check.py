@@ -15,6 +15,7 @@ from pyrunc.jsonio import loads
 from pyrunc.oci import config as oci
 from pyrunc.oci import explain
 from pyrunc.plan import build
+from pyrunc.plan.namespaces import has
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -70,7 +71,7 @@ def _finding(error: PyruncError, document: object) -> Finding:
 
 def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
     """Plan the container of DOCUMENT, whose structure is right, until nothing of the REST is refused any more."""
-    known = facts.probe()
+    probed = facts.probe()
     violations: list[Finding] = []
     missing: list[Finding] = []
 
@@ -83,6 +84,7 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
     while len(violations) + len(missing) < FINDINGS_MAX:
         try:
             config = oci.config(rest.document, "")
+            known = facts.for_plan(probed, user_namespace=has(config.linux, "user"))
             asked = create.request(OPTIONS, bundle, config, wait=True)
             plan = build.build(config, known, asked)
         except PyruncError as error:

@@ -105,6 +105,7 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         no_new_keyring=options.no_new_keyring,
         preserve_fds=options.preserve_fds,
         systemd=options.systemd_cgroup,
+        rootless=options.rootless,
         seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
     )
 
@@ -134,6 +135,8 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     io.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     io.check_preserved(options.preserve_fds)
     known = options.facts or facts.probe()
+    if asked.systemd and cgroups.rootless(known, asked):
+        known = _with_manager(known)
     saved = first(config, known, asked)
     for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
         options.log.warning(warning)
@@ -153,6 +156,13 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         posix.close(lock)
         raise
     return Made(directory, saved, plan, context), lock
+
+
+def _with_manager(known: HostFacts) -> HostFacts:
+    """Return KNOWN with the cgroup in which the user's own systemd makes its units."""
+    from pyrunc.cgroup import systemd
+
+    return known.replace(manager=systemd.user_cgroup()) if known.cgroups.unified else known
 
 
 def check_rootfs(path: str) -> None:
@@ -179,7 +189,8 @@ def first(config: Config, known: HostFacts, asked: Request) -> Saved:
         owner=posix.geteuid(),
         annotations=config.annotations,
         places=cgroups.places(config, known, asked),
-        unit=cgroups.unit(config, asked).name if asked.systemd else "",
+        unit=cgroups.unit(config, known, asked).name if asked.systemd else "",
+        user_unit=asked.systemd and cgroups.rootless(known, asked),
         joins=tuple(namespace.type for namespace in config.linux.namespaces),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),

@@ -77,7 +77,7 @@ def release(saved: Saved) -> None:
     if saved.unit:
         from pyrunc.cgroup import systemd
 
-        systemd.stop(saved.unit)
+        systemd.stop(saved.unit, user=saved.user_unit)
     fs.remove(saved.places)
     if saved.resctrl_owns:
         from pyrunc.cgroup import resctrl

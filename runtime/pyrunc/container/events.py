@@ -10,7 +10,7 @@ from pyrunc.cgroup import fs, oom
 from pyrunc.cgroup.stats import stats
 from pyrunc.container import store
 from pyrunc.container.saved import Saved, load
-from pyrunc.container.status import alive, guard, status_of
+from pyrunc.container.status import alive, guard, need_cgroup, status_of
 from pyrunc.errors import StateError
 
 TYPE_CHECKING = False
@@ -26,6 +26,7 @@ def _running(root: str, container: str) -> Saved:
     directory = store.directory(root, container)
     saved = load(directory)
     guard("events", saved, status_of(directory, saved))
+    need_cgroup(saved, "events")
     return saved
 
 

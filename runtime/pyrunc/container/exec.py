@@ -14,6 +14,7 @@ from pyrunc.container.state import for_hooks
 from pyrunc.container.status import PAUSED, alive, guard, status_of
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
+from pyrunc.host.files import read
 from pyrunc.linux import fs, process
 from pyrunc.oci import check
 from pyrunc.oci import config as oci
@@ -70,12 +71,14 @@ def exec_(options: ExecOptions) -> int:
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
     places, groups = _places(saved, options.cgroup), saved.resctrl_joins
-    plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups)
+    unit = saved.unit if saved.user_unit and not options.cgroup else ""
+    plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
     return _carry_out(options, saved, plan, slots)
 
 
 def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, int]) -> int:
     """Run PLAN in the container whose init is behind pidfd SLOTS["init"]."""
+    enters = any(op.call == "setns" for op in plan.host)
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
     before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
@@ -96,8 +99,8 @@ def _carry_out(options: ExecOptions, saved: Saved, plan: Plan, slots: dict[str, 
 
         return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
     finally:
-        # The plan may have aimed our children at the container's pid namespace.
-        process.setns(own, process.CLONE_NEWPID)
+        if enters:  # the plan has aimed our children at the container's pid namespace
+            process.setns(own, process.CLONE_NEWPID)
         posix.close(own)
         posix.close(slots["init"])
         pthread_sigmask(SIG_SETMASK, before)
@@ -190,10 +193,25 @@ def _user(text: str, base: Process, saved: Saved) -> tuple[int, int]:
     return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
 
 
+def _present(place: Place, init: int) -> Place:
+    """Return PLACE, or, where that has handed its controllers down, the cgroup that process INIT has gone to.
+
+    A cgroup of version 2 cannot have both (cgroups(7), "no internal processes"):
+    a systemd inside moves itself below at once.
+    """
+    if place.controllers != ("",) or not read(f"{place.directory}/cgroup.subtree_control").strip():
+        return place
+    for line in read(f"/proc/{init}/cgroup").splitlines():
+        number, _, path = line.split(":", 2)
+        if number == "0" and f"{place.mount}{path}".startswith(f"{place.directory}/"):
+            return place.replace(directory=f"{place.mount}{path}")
+    return place
+
+
 def _places(saved: Saved, asked: tuple[str, ...]) -> tuple[Place, ...]:
     """Return the container's cgroups, or for what is ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
     if not asked:
-        return saved.places
+        return tuple(_present(place, saved.pid) for place in saved.places)
     wanted = _wanted(asked)
     known = {controller for place in saved.places for controller in place.controllers}
     for controller in wanted:

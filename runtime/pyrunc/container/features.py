@@ -48,7 +48,7 @@ def features() -> dict[str, object]:
         "linux": {
             "namespaces": sorted(linux.NAMESPACES),
             "capabilities": known_capabilities(),
-            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": {
                 "enabled": True,
                 "actions": sorted(seccomp.ACTIONS),

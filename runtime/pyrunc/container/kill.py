@@ -9,7 +9,7 @@ from _signal import pidfd_send_signal
 from pyrunc.cgroup import freezer
 from pyrunc.container import store
 from pyrunc.container.saved import Saved, load
-from pyrunc.container.status import alive, guard, status_of
+from pyrunc.container.status import alive, guard, need_cgroup, status_of
 from pyrunc.errors import OpError, StateError
 
 SIGKILL = 9
@@ -25,6 +25,8 @@ def kill(root: str, container: str, number: int, *, everything: bool) -> None:
     saved = load(directory)
     if not everything:
         guard("kill", saved, status_of(directory, saved))
+    else:
+        need_cgroup(saved, "kill --all")
     send(saved, number, everything=everything)
 
 

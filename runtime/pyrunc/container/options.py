@@ -15,7 +15,8 @@ DEFAULT_ROOT = "/run/pyrunc"
 class CreateOptions(Record):
     """How to create container `id` from the bundle at `bundle`.
 
-    `facts` are what a caller knows of the machine already; None: look.
+    `facts` are what a caller knows of the machine already; None: look.  `rootless` says whether cgroups that may not be
+    written are tolerated; None: if this process is not the machine's root.
     """
 
     id: str
@@ -28,6 +29,7 @@ class CreateOptions(Record):
     no_new_keyring: bool = False
     preserve_fds: int = 0
     systemd_cgroup: bool = False
+    rootless: bool | None = None
     log: Log = Log()
     facts: HostFacts | None = None
 

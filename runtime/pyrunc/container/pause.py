@@ -7,7 +7,7 @@ import posix
 from pyrunc.cgroup import freezer
 from pyrunc.container import store
 from pyrunc.container.saved import load
-from pyrunc.container.status import guard, status_of
+from pyrunc.container.status import guard, need_cgroup, status_of
 
 
 def pause(root: str, container: str) -> None:
@@ -27,6 +27,7 @@ def _change(root: str, container: str, verb: str, *, frozen: bool) -> None:
     try:
         saved = load(directory)
         guard(verb, saved, status_of(directory, saved))
+        need_cgroup(saved, verb)
         freezer.set_frozen(saved.places, frozen=frozen)
     finally:
         posix.close(lock)

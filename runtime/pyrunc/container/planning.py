@@ -8,6 +8,7 @@ from pyrunc.errors import UsageError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
 from pyrunc.plan import build
+from pyrunc.plan.namespaces import has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,4 +25,5 @@ def plan(bundle: str, container: str = "example") -> Plan:
         raise UsageError("the container's id is empty")
     config = oci.parse(text)
     options = CreateOptions(id=container, bundle=bundle)
-    return build.build(config, facts.probe(), create.request(options, absolute, config, wait=True))
+    known = facts.for_plan(facts.probe(), user_namespace=has(config.linux, "user"))
+    return build.build(config, known, create.request(options, absolute, config, wait=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrunc.cgroup import fs
 from pyrunc.container import store
 from pyrunc.container.saved import load
-from pyrunc.container.status import guard, status_of
+from pyrunc.container.status import guard, need_cgroup, status_of
 
 
 def pids(root: str, container: str) -> list[int]:
@@ -13,4 +13,5 @@ def pids(root: str, container: str) -> list[int]:
     directory = store.directory(root, container)
     saved = load(directory)
     guard("ps", saved, status_of(directory, saved))
+    need_cgroup(saved, "ps")
     return sorted(fs.pids(fs.main_directory(saved.places)))

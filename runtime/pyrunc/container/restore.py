@@ -169,7 +169,7 @@ class _Restoring:
                 "lsm_profile": self.asked.lsm_profile or None,
                 "lsm_mount_context": self.asked.lsm_mount_context or None,
             }
-            answer = worker.ask(messages.RESTORE, request, notify=self._notified)
+            answer = worker.ask(messages.RESTORE, request, notify=lambda *told: self._notified(worker.pid, *told))
         except BaseException:
             worker.end(at_once=True)
             raise
@@ -202,8 +202,8 @@ class _Restoring:
         self._perform(cgroups.adopt(self.config, known, request))
         self._perform([*rare.make_resctrl(self.config.linux, known, request.id), *rare.join_resctrl(self.saved.resctrl_joins)])
 
-    def _notified(self, step: str, pid: int, fd: int) -> None:
-        """Do our part of CRIU's STEP for init PID, with the descriptor FD that came along."""
+    def _notified(self, criu: int, step: str, pid: int, fd: int) -> None:
+        """Do our part of STEP, of process CRIU, for init PID, with the descriptor FD that came along."""
         if step == "orphan-pts-master" and fd >= 0:
             self.context.slots["master"] = fd
             self.context.terminal(fd)
@@ -218,15 +218,15 @@ class _Restoring:
             self._perform(hooks.runtime(self.config.hooks))
         elif step == "pre-resume":
             try:
-                self._commit(self.context.slots["child"])
+                self._commit(criu, self.context.slots["child"])
             except BaseException:
                 # CRIU would not mind, and let them run.  It is among them itself.
                 fs.signal_all(self.saved.places, SIGKILL)
                 raise
 
-    def _commit(self, pid: int) -> None:
-        """Check what has come back, and remember it; from here on the container is `running`."""
-        pids = fs.pids(fs.main_directory(self.saved.places))
+    def _commit(self, criu: int, pid: int) -> None:
+        """Check what process CRIU has brought back as PID, and remember it; from here on the container is `running`."""
+        pids = [each for each in fs.pids(fs.main_directory(self.saved.places)) if not _descends(each, criu)]
         for each, lacking in verify.check(self.config, pid, pids, self.shown, self.host):
             protect(each, lacking)
         self.context.slots["child"] = pid
@@ -294,6 +294,14 @@ def _cgroup_roots(pid: int) -> list[dict[str, str]]:
         _, controllers, path = line.split(":", 2)
         roots.append({"ctrl": controllers, "path": path})
     return roots
+
+
+def _descends(pid: int, ancestor: int) -> bool:
+    """Return whether process PID is ANCESTOR, or came of it: CRIU's helpers are in the cgroup, the init is our child."""
+    while pid > 1 and pid != ancestor:
+        lines = read(f"/proc/{pid}/status").splitlines()
+        pid = next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
+    return pid == ancestor
 
 
 def _bring_loopback_up(pid: int) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STATE = "state"
 NUMBERS = ("owner", "pid", "start")
+TRUTHS = ("own_pid_namespace", "user_unit")
 LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener")
 
 
@@ -31,7 +32,7 @@ class Saved(Record):
     `pid` is 0 until its init is ready; `start` is that process's start time
     in clock ticks since boot (proc(5)), which tells it from a later process
     of the same pid.  `hooks` are the kinds that later commands must run,
-    `joins` the types of namespaces that its config names, `unit` is systemd's,
+    `joins` the types of namespaces that its config names, `unit` is systemd's (if `user_unit`, the user's own),
     `resctrl_joins` are the groups of resctrl that its processes join, `resctrl_owns`
     those of them to remove, `listener` is path and metadata of a seccomp agent, if
     `start` must tell one.
@@ -50,6 +51,7 @@ class Saved(Record):
     own_pid_namespace: bool = True
     hooks: tuple[str, ...] = ()
     unit: str = ""
+    user_unit: bool = False
     resctrl_joins: tuple[str, ...] = ()
     resctrl_owns: tuple[str, ...] = ()
     listener: tuple[str, ...] = ()
@@ -89,7 +91,7 @@ def _parse(text: str) -> Saved:
             annotations[first] = more[0]
         elif name in LISTS:
             values[name] = (first, *more)
-        elif name == "own_pid_namespace":
+        elif name in TRUTHS:
             values[name] = first == "True"
         else:
             values[name] = int(first) if name in NUMBERS else first

@@ -6,7 +6,7 @@ import errno
 import posix
 
 from pyrunc.cgroup.freezer import is_frozen
-from pyrunc.errors import StateError
+from pyrunc.errors import StateError, UnsupportedError
 from pyrunc.record import Record
 from pyrunc.run.fifos import FIFO
 
@@ -94,6 +94,13 @@ def _waits(directory: str) -> bool:
         raise
     posix.close(fd)
     return True
+
+
+def need_cgroup(saved: Saved, verb: str) -> None:
+    """Raise UnsupportedError if the container has no cgroup of its own, by which VERB works."""
+    if not saved.places:
+        hint = "make it as root, or with a cgroupsPath that its user may write"
+        raise UnsupportedError(f"cannot {verb}: cgroups not configured for container", hint=hint)
 
 
 def guard(verb: str, saved: Saved, status: Status) -> None:

@@ -9,8 +9,8 @@ from pyrunc.cgroup.knobs import Write
 from pyrunc.container import store
 from pyrunc.container.merge import merged
 from pyrunc.container.saved import load, write_file
-from pyrunc.container.status import PAUSED, guard, status_of
-from pyrunc.errors import OpError
+from pyrunc.container.status import PAUSED, guard, need_cgroup, status_of
+from pyrunc.errors import OpError, PyruncError
 from pyrunc.host.files import read
 from pyrunc.jsonio import dumps, loads
 from pyrunc.oci.resources import resources
@@ -21,41 +21,80 @@ if TYPE_CHECKING:
 
     from pyrunc.cgroup.paths import Place
     from pyrunc.container.saved import Saved
+    from pyrunc.container.schemata import Schemata
     from pyrunc.oci.resources import Resources
 
 
-def update(root: str, container: str, change: object) -> None:
-    """Set the limits of CONTAINER that CHANGE names, a document like /linux/resources; the rest stays.
+PENDING = "update.json"  # what is being changed: there after an update only if that was killed
+
+
+def update(root: str, container: str, change: object, schemata: Schemata | None = None) -> None:
+    """Set the limits of CONTAINER that CHANGE names, a document like /linux/resources, and SCHEMATA; the rest stays.
 
     Zero means unchanged, -1 unlimited.  Either all is changed, and remembered
-    in the container's configuration, or nothing.  Device rules that deny
-    everything are what engines send along, and mean nothing here.  Raises
-    StateError unless the container is created, running or paused.
+    in the container's configuration, or nothing; what a killed update has left
+    half done, the next one completes.  Device rules that deny everything are
+    what engines send along, and mean nothing here.  Raises StateError unless
+    the container is created, running or paused.
     """
     directory = store.directory(root, container)
-    asked: Resources = resources(change, knobs.ROOT)
+    resources(change, knobs.ROOT)  # what is none is told before anything else
     lock = store.lock(directory)
     try:
         saved = load(directory)
         status = status_of(directory, saved)
         guard("update", saved, status)
-        path = f"{directory}/{store.CONFIG}"
-        document = _config(path)
-        document["linux"] = document.get("linux") or {}
-        old = document["linux"].get("resources") or {}
-        new = _merged(old, change, asked)
-        before, after = resources(old, knobs.ROOT), resources(new, knobs.ROOT)
-        changes = _apply(saved.places, before, after, asked, stopped=status == PAUSED)
-        if saved.unit:
-            _tell_systemd(saved, changes, before, after)
-        document["linux"]["resources"] = new
-        write_file(path, dumps(document).encode())
+        need_cgroup(saved, "update")
+        with_pending = _pending(f"{directory}/{PENDING}", change)
+        asked = resources(with_pending, knobs.ROOT)
+        write_file(f"{directory}/{PENDING}", dumps(with_pending).encode())
+        try:
+            _update(directory, saved, with_pending, asked, schemata, stopped=status == PAUSED)
+        finally:
+            posix.unlink(f"{directory}/{PENDING}")
     finally:
         posix.close(lock)
 
 
+def _pending(path: str, change: Any) -> Any:
+    """Return CHANGE, added to the one in the file at PATH that an update was killed in the middle of, if there is one."""
+    try:
+        posix.stat(path)
+    except FileNotFoundError:
+        return change
+    return merged(_config(path), change)
+
+
+def _update(
+    directory: str, saved: Saved, change: object, asked: Resources, schemata: Schemata | None, *, stopped: bool
+) -> None:
+    """Do what `update` does, under the lock of DIRECTORY; STOPPED says that the container is paused."""
+    path = f"{directory}/{store.CONFIG}"
+    document = _config(path)
+    linux = document["linux"] = document.get("linux") or {}
+    old = linux.get("resources") or {}
+    new = _merged(old, change, asked)
+    before, after = resources(old, knobs.ROOT), resources(new, knobs.ROOT)
+    undo = None
+    if schemata is not None:
+        from pyrunc.container import schemata as rdt
+
+        undo = rdt.Change(directory, saved, schemata)
+        linux["intelRdt"] = rdt.document(linux.get("intelRdt"), schemata)
+    try:
+        changes = _apply(saved.places, before, after, asked, stopped=stopped)
+    except BaseException:
+        if undo is not None:
+            undo.undo()
+        raise
+    if saved.unit:
+        _tell_systemd(saved, changes, before, after)
+    linux["resources"] = new
+    write_file(path, dumps(document).encode())
+
+
 def _config(path: str) -> Any:
-    """Return the configuration that the container was made from, and updated."""
+    """Return the JSON document in the file at PATH: the configuration that the container was made from, and updated."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
         return loads(posix.read(fd, posix.fstat(fd).st_size), path)
@@ -83,7 +122,7 @@ def _tell_systemd(saved: Saved, changes: list[Write], old: Resources, new: Resou
     if rules != devices.rules(old.devices):
         found = (*found, *properties.of_devices(rules))
     if found:
-        systemd.change(saved.unit, found)
+        systemd.change(saved.unit, found, user=saved.user_unit)
 
 
 def _unified(places: tuple[Place, ...]) -> bool:
@@ -116,23 +155,40 @@ def _apply(
             reason = (error.strerror or "").lower()
             raise OpError(f"error setting device rules: {reason}", errno=error.errno or 0, pointer=devices.AT) from None
     else:
-        _with_devices(places, changes, rules, stopped=stopped)
+        _with_devices(places, changes, devices.rules(old.devices), rules, stopped=stopped)
     return changes
 
 
-def _with_devices(places: tuple[Place, ...], changes: list[Write], rules: tuple[devices.Rule, ...], *, stopped: bool) -> None:
+def _with_devices(
+    places: tuple[Place, ...],
+    changes: list[Write],
+    before: tuple[devices.Rule, ...],
+    rules: tuple[devices.Rule, ...],
+    *,
+    stopped: bool,
+) -> None:
     """Make CHANGES, and let version 1 decide by RULES: to everything or from it, while the container stands still.
 
-    On that way the kernel denies everything for a moment.
+    On that way the kernel denies everything, or nothing, for a moment; the way
+    back, to the rules BEFORE, begins with everything denied.
     """
     where = next((place.directory for place in places if "devices" in place.controllers), "")
     present = read(f"{where}/devices.list") if where else ""
-    lines = [Write("devices", file, line, at) for file, line, at in devices.v1_change(present, rules)]
+    lines = _writes(devices.v1_change(present, rules))
     stop = not stopped and any(line.value == "a" for line in lines)
     if stop:
         freezer.set_frozen(places, frozen=True)
     try:
         limits.update(places, changes + lines)
+    except PyruncError:
+        if stop:
+            limits.apply(places, tuple(_writes(devices.v1_writes(before))))
+        raise
     finally:
         if stop:
             freezer.set_frozen(places, frozen=False)
+
+
+def _writes(lines: list[tuple[str, str, str]]) -> list[Write]:
+    """Return LINES for the devices controller as writes."""
+    return [Write("devices", file, line, at) for file, line, at in lines]

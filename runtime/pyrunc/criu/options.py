@@ -165,11 +165,14 @@ def _absolute(path: str) -> str:
 
 
 def _make(path: str) -> None:
-    """Make directory PATH, and what is missing above it, for nobody else to read: images hold a container's memory."""
+    """Make directory PATH, and what is missing above it, for nobody else to list; root of a user namespace looks into it.
+
+    CRIU makes the files in it, which hold a container's memory, for root alone.
+    """
     made = ""
     for part in path.strip("/").split("/"):
         made = f"{made}/{part}"
         try:
-            posix.mkdir(made, 0o700)
+            posix.mkdir(made, 0o711)
         except FileExistsError:
             continue

@@ -13,6 +13,8 @@ NOT_HERE = "this CRIU cannot work with this kernel: criu check says more, and a 
 HINTS = (
     ("kerndat", NOT_HERE),
     ("vdso", NOT_HERE),
+    (".img: Permission denied", "root of the user namespace must get into the directory of the image: chmod 711"),
+    ("has bad size", "the standard streams must be the same files as before, opened for appending"),
     ("TCP socket", "allow connections by --tcp-established"),
     ("tcp_established", "allow connections by --tcp-established"),
     ("ext-unix-sk", "allow sockets whose other end is outside by --ext-unix-sk"),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import posix
+
 from pyrunc.record import Record
 
 
 class Hierarchy(Record):
-    """One mounted hierarchy: its mount point, and this process's own path below that."""
+    """One mounted hierarchy: its mount point, this process's own path below that, and whether it may make cgroups there."""
 
     mount: str
     own: str
     controllers: tuple[str, ...] = ()
+    writable: bool = True
+
+    @property
+    def beside(self) -> str:
+        """Return the path of the cgroup that our own one is in."""
+        return self.own.rpartition("/")[0] or "/"
 
     def directory(self, path: str) -> str:
         """Return the directory of cgroup PATH, which is absolute, or relative to our own cgroup."""
@@ -63,6 +71,29 @@ def parse(mountinfo: str, own: str) -> Cgroups:
         for controller in controllers:
             v1.setdefault(controller, Hierarchy(mount, _below(paths[controller], root), controllers))
     return Cgroups(v1, v2)
+
+
+def marked(found: Cgroups) -> Cgroups:
+    """Return FOUND, those hierarchies marked in which we may make no cgroup below our own (in version 2: beside it)."""
+    v1 = {controller: _marked(hierarchy, hierarchy.own) for controller, hierarchy in found.v1.items()}
+    v2 = found.v2
+    return Cgroups(v1, v2 and _marked(v2, v2.beside if found.unified else v2.own, "/cgroup.procs"))
+
+
+def _marked(found: Hierarchy, path: str, file: str = "") -> Hierarchy:
+    """Return FOUND, marked unless this process may write to the directory at PATH, and to FILE there.
+
+    Version 2 looks at the latter when a process is moved below.
+    """
+    directory = found.directory(path)
+    may = posix.access(directory, posix.W_OK) and (not file or posix.access(directory + file, posix.W_OK))
+    return found if may else found.replace(writable=False)
+
+
+def all_writable(found: Cgroups) -> Cgroups:
+    """Return FOUND as a process has it that may make cgroups everywhere."""
+    v1 = {controller: hierarchy.replace(writable=True) for controller, hierarchy in found.v1.items()}
+    return Cgroups(v1, found.v2 and found.v2.replace(writable=True))
 
 
 def _below(path: str, root: str) -> str:

@@ -10,9 +10,15 @@ from pyrunc.host.files import read
 from pyrunc.linux.process import capget
 from pyrunc.record import Record
 
+INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO of the kernel's include/linux/proc_ns.h
+
 
 class HostFacts(Record):
-    """The facts that plans depend on; `capabilities` is the mask of those that this process has to give."""
+    """The facts that plans depend on.
+
+    `capabilities` is the mask of those that this process has to give; `uid` and `gid` are its effective ids, and
+    `nested` says that these, and the capabilities, hold in a user namespace only.
+    """
 
     kernel: tuple[int, int]
     last_cap: int
@@ -21,6 +27,20 @@ class HostFacts(Record):
     capabilities: int = (1 << 64) - 1
     resctrl: str = ""  # where it is mounted
     selinux: bool = False
+    uid: int = 0
+    gid: int = 0
+    nested: bool = False
+    manager: str = ""  # the path of the cgroup of the user's own systemd, where that is asked
+
+    @property
+    def rootless(self) -> bool:
+        """Return whether this process is not the machine's root: then what cgroups it may not write need not stop it."""
+        return self.nested or self.uid != 0
+
+    @property
+    def user(self) -> bool:
+        """Return whether this process is an ordinary user, who has privileges only over user namespaces of its own."""
+        return self.uid != 0
 
     @property
     def has_nosymfollow(self) -> bool:
@@ -31,6 +51,16 @@ class HostFacts(Record):
     def idmaps_tmpfs(self) -> bool:
         """Return whether a tmpfs can be idmapped."""
         return self.kernel >= (6, 3)
+
+
+def for_plan(known: HostFacts, *, user_namespace: bool) -> HostFacts:
+    """Return KNOWN as a plan that is only looked at needs them: as root's, where an ordinary user could not make the container.
+
+    That is so for a container without a USER_NAMESPACE.
+    """
+    if not known.user or user_namespace:
+        return known
+    return known.replace(uid=0, gid=0, nested=False, cgroups=cgroups.all_writable(known.cgroups))
 
 
 def kernel_version(release: str) -> tuple[int, int]:
@@ -46,6 +76,11 @@ def _apparmor() -> bool:
         return read("/sys/module/apparmor/parameters/enabled")[:1] == "Y"
     except OSError:
         return False  # the kernel has no such module
+
+
+def nested() -> bool:
+    """Return whether this process is in a user namespace other than the machine's first (namespaces(7))."""
+    return posix.stat("/proc/self/ns/user").st_ino != INITIAL_USER_NAMESPACE
 
 
 def _mounted(mountinfo: str, fstype: str) -> str:
@@ -65,8 +100,11 @@ def probe() -> HostFacts:
         kernel=kernel_version(posix.uname().release),
         last_cap=int(read("/proc/sys/kernel/cap_last_cap")),
         apparmor=_apparmor(),
-        cgroups=cgroups.parse(mountinfo, read("/proc/self/cgroup")),
+        cgroups=cgroups.marked(cgroups.parse(mountinfo, read("/proc/self/cgroup"))),
         capabilities=capget(),
         resctrl=_mounted(mountinfo, "resctrl"),
         selinux=bool(_mounted(mountinfo, "selinuxfs")),
+        uid=posix.geteuid(),
+        gid=posix.getegid(),
+        nested=nested(),
     )

@@ -26,6 +26,11 @@ def child() -> Iterator[Op]:
     yield Op("sched_setaffinity", (0, ALL_CPUS))
 
 
+def has_initial(affinity: ExecCPUAffinity | None) -> bool:
+    """Return whether AFFINITY is also about the time before the process is in the container's cgroup."""
+    return affinity is not None and bool(affinity.initial)
+
+
 def child_exec(affinity: ExecCPUAffinity | None, at: str) -> Iterator[Op]:
     """Yield the op by which the new process of exec keeps to some processors, before it joins the cgroup."""
     if affinity is not None and affinity.initial:

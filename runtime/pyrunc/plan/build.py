@@ -40,22 +40,26 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    namespaces.check_user(config.linux, facts)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
     # What systemd makes is not there yet when the process is forked.
     where = () if request.systemd else cgroups.places(config, facts, request)
+    late = cgroups.counts(config.linux.resources)
     host = [
         *cgroups.make(config, facts, request),
         *delegate.host(config, facts, where),
         *rare.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
-        *mounts.host(config, request),
-        *cgroups.open_doors(where),
-        *namespaces.host(config, cgroups.birthplace(where), sysctl.kinds(config) | rare.network_kinds(config.linux)),
+        *mounts.host(config, facts, request),
+        *cgroups.open_doors(where, late=late),
+        *namespaces.host(
+            config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | rare.network_kinds(config.linux)
+        ),
         *process.raise_limits(user, "/process"),
-        *namespaces.mappings(config.linux),
-        *mounts.inside(config, request),
+        *namespaces.mappings(config.linux, facts),
+        *mounts.inside(config, facts, request),
         *rare.move_devices(config.linux),
         *barrier_if("cgroup", cgroups.meet(config, facts, request)),
         *terminal.host(user, "/process"),
@@ -63,21 +67,22 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *barrier(
             "ready",
             *rare.join_resctrl(rare.resctrl_groups(config, facts, request.id)[0]),
-            *process.host(user, "/process"),
+            *process.host(user, facts, "/process"),
             *rare.scheduling(user, "/process"),
             Op("commit"),
         ),
     ]
     child = [
         Op("umask", (0,)),
-        *namespaces.child(config),
-        *mounts.receive(config),
+        *process.first(user, facts, "/process"),
+        *namespaces.child(config, facts),
+        *mounts.receive(config, facts),
         *rootfs.prepare(config, request),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.settle(config),
         *rare.await_devices(config.linux),
         *_mounts_and_cgroup(config, facts, request),
-        *devices.child(config),
+        *devices.child(config, facts),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
         *hooks.create_container(config.hooks),
         *sysctl.child(config),
@@ -88,6 +93,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *rare.personality(config.linux),
         *rare.memory_policy(config.linux),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
+        *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
         *hooks.start_container(config.hooks),
@@ -105,37 +111,41 @@ def build_exec(
     facts: HostFacts,
     request: Request,
     groups: tuple[str, ...] = (),
+    unit: str = "",
 ) -> Plan:
     """Return the plan of one more process, ADDED, in a running container.
 
     JOINS names the types of the namespaces to enter, which are those of the
-    container's init; WHERE are the cgroups, GROUPS those of resctrl; LINUX is
-    of its config.  Pointers are into the process document, whose root is "",
+    container's init; WHERE are the cgroups, or UNIT the scope of the user's
+    own systemd; GROUPS are those of resctrl; LINUX is of its config.  Pointers are into the process document, whose root is "",
     and that config.
     """
     filters = linux.seccomp
     facts = process.grantable(facts, joins)
+    # An affinity for the time before the cgroup needs such a time.
+    late = bool(unit) or cgroups.counts(linux.resources) or affinity.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if labels.needs_proc(added) else []),
-        *cgroups.open_doors(where),
-        *namespaces.host_exec(joins, cgroups.birthplace(where)),
+        *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
+        *cgroups.open_doors(where, late=late),
+        *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),
         *process.raise_limits(added, ""),
         *terminal.host(added, ""),
         *barrier(
             "ready",
-            *cgroups.move(where),
+            *(cgroups.attach(unit) if unit else cgroups.move(where, late=late)),
             *rare.join_resctrl(groups),
-            *process.host(added, ""),
+            *process.host(added, facts, ""),
             *rare.scheduling(added, ""),
             Op("commit"),
         ),
     ]
     child = [
         Op("umask", (0,)),
+        *process.first(added, facts, ""),
         *affinity.child_exec(added.execCPUAffinity, ""),
         *cgroups.enter(where),
-        *namespaces.child_exec(joins),
+        *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
         *rare.personality(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrunc.cgroup import devices, knobs, paths, units
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
+from pyrunc.errors import UnsupportedError
 from pyrunc.plan import delegate
 from pyrunc.plan.op import CHILD, Op, Slot
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
+    from pyrunc.oci.resources import Resources
     from pyrunc.plan.op import Argument
     from pyrunc.plan.request import Request
 
@@ -25,13 +27,44 @@ BIRTHPLACE = Slot("birthplace")
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
     """Return where the container's cgroups are."""
     if request.systemd:
-        return units.places(facts.cgroups, unit(config, request))
-    return paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
+        return units.places(facts.cgroups, unit(config, facts, request), facts.manager)
+    where = paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
+    if facts.rootless and not facts.cgroups.unified:
+        # Version 2 beside version 1 has no limits, and nobody but root may move a process into it from where it begins.
+        where = tuple(place for place in where if place.controllers != ("",))
+    return paths.writable(facts.cgroups, where) if _tolerant(config, facts, request) else where
 
 
-def unit(config: Config, request: Request) -> units.Unit:
-    """Return the scope of the container, where systemd makes the cgroups."""
-    return units.unit(config.linux.cgroupsPath, request.id)
+def seats(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
+    """Return the cgroups that the container's process will sit in: its own, and ours where it cannot have one."""
+    where = places(config, facts, request)
+    if not _tolerant(config, facts, request):
+        return where
+    made = {place.mount: place for place in where}
+    every = paths.places(facts.cgroups, "", request.id)
+    return tuple(made.get(p.mount) or p.replace(directory=paths.own(facts.cgroups, p.mount)) for p in every)
+
+
+def rootless(facts: HostFacts, request: Request) -> bool:
+    """Return whether this is to be done as by an ordinary user: so it was asked for, or is one."""
+    return facts.rootless if request.rootless is None else request.rootless
+
+
+def _tolerant(config: Config, facts: HostFacts, request: Request) -> bool:
+    """Return whether the container may do without cgroups that we may not make: nobody names them, and we are not root.
+
+    As runc: a limit in such a cgroup is an error all the same (`_limits`).
+    """
+    return rootless(facts, request) and not config.linux.cgroupsPath and not request.systemd
+
+
+def unit(config: Config, facts: HostFacts, request: Request) -> units.Unit:
+    """Return the scope of the container, where systemd makes the cgroups; an ordinary user has a systemd of its own."""
+    user = rootless(facts, request)
+    if user and not facts.cgroups.unified:
+        hint = "leave --systemd-cgroup out"
+        raise UnsupportedError("cannot use rootless systemd cgroups manager on cgroup v1", pointer=AT, hint=hint)
+    return units.unit(config.linux.cgroupsPath, request.id, user=user)
 
 
 def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
@@ -41,7 +74,8 @@ def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """
     if not request.systemd:
         where = places(config, facts, request)
-        yield Op("make_cgroup", (where,), AT, doing="error creating cgroup")
+        if where:
+            yield Op("make_cgroup", (where,), AT, doing="error creating cgroup")
         yield from _limits(config, facts, where)
 
 
@@ -49,8 +83,8 @@ def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     """Return the host's side of barrier cgroup: move the process where it could not get by itself."""
     where = places(config, facts, request)
     if not request.systemd:
-        return move(where)
-    scope = unit(config, request)
+        return move(where, late=counts(config.linux.resources))
+    scope = unit(config, facts, request)
     doing = "error creating cgroup"
     return [
         Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=doing),
@@ -75,7 +109,9 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
     unified = facts.cgroups.unified
     rules = _rules(config)
     changes: list[Write] = []
-    if not unified:
+    if facts.rootless:
+        pass  # only the machine's root may set them; a user namespace makes no device node, and opens what its user may
+    elif not unified:
         if "devices" in facts.cgroups.v1:
             changes += [Write("devices", file, line, at) for file, line, at in devices.v1_writes(rules)]
     elif facts.cgroups.v2 is not None:
@@ -87,7 +123,22 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
         if resources.pids is not None and resources.pids.limit == 0 and config.minor >= ZERO_PIDS_SINCE:
             changes.append(Write("pids", "pids.max", "0", f"{knobs.ROOT}/pids/limit"))
     if changes:
+        _refuse_without_cgroup(changes, facts, where)
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
+
+
+def _refuse_without_cgroup(changes: list[Write], facts: HostFacts, where: tuple[Place, ...]) -> None:
+    """Refuse CHANGES in cgroups that exist on this machine, but not among WHERE, as we may not make them."""
+    made = {controller for place in where for controller in place.controllers}
+    for change in changes:
+        if facts.cgroups.unified and not where:
+            text = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
+        elif change.controller in facts.cgroups.v1 and change.controller not in made:
+            text = f"cannot set {change.controller} limit: container could not join or create cgroup"
+        else:
+            continue
+        hint = "remove the limit, or name a cgroup in cgroupsPath that this user may write"
+        raise UnsupportedError(text, pointer=change.pointer, hint=hint)
 
 
 def _rules(config: Config) -> tuple[devices.Rule, ...]:
@@ -103,7 +154,8 @@ def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:
 
     unified = facts.cgroups.unified
     changes = knobs.writes(config.linux.resources, unified=unified) if config.linux.resources is not None else []
-    found = (*properties.of_devices(_rules(config)), *properties.of_writes(changes, unified=unified))
+    devices_too = () if facts.rootless else properties.of_devices(_rules(config))
+    found = (*devices_too, *properties.of_writes(changes, unified=unified))
     return (*found, *annotated.properties(config.annotations))
 
 
@@ -114,24 +166,25 @@ def _program(rules: tuple[devices.Rule, ...]) -> bytes:
     return bpf.program(rules)
 
 
-def open_doors(where: tuple[Place, ...]) -> Iterator[Op]:
+def open_doors(where: tuple[Place, ...], *, late: bool) -> Iterator[Op]:
     """Yield the ops that open, before the fork, what a process joins the cgroups at WHERE by.
 
     A write of "0" to `tasks` moves just the writer, for which the kernel takes
     no lock; a write to cgroup.procs waits for an RCU grace period, 10 ms and
-    more.  Version 2 has no such file, but a process can be born there.
+    more.  Version 2 has no such file, but a process can be born there
+    (clone3(2), CLONE_INTO_CGROUP, since Linux 5.7), unless it is to come LATE.
     """
     doing = "error joining cgroup"
     for index, place in enumerate(where):
         if place.controllers != ("",):
             yield Op("open_tasks", (place.directory,), AT, Slot(f"tasks{index}"), doing)
-    if _born_in_v2(where):
+    if _born_in_v2(where, late=late):
         yield Op("open_directory", (where[-1].directory,), AT, BIRTHPLACE, doing)
 
 
-def birthplace(where: tuple[Place, ...]) -> Slot | None:
-    """Return the slot of the version 2 cgroup to fork into, on a host where that has no limits."""
-    return BIRTHPLACE if _born_in_v2(where) else None
+def birthplace(where: tuple[Place, ...], *, late: bool) -> Slot | None:
+    """Return the slot of the version 2 cgroup to fork into, None where the process is moved there later."""
+    return BIRTHPLACE if _born_in_v2(where, late=late) else None
 
 
 def enter(where: tuple[Place, ...]) -> Iterator[Op]:
@@ -141,16 +194,48 @@ def enter(where: tuple[Place, ...]) -> Iterator[Op]:
         yield Op("join_cgroup", doors, AT, doing="error joining cgroup")
 
 
-def move(where: tuple[Place, ...]) -> list[Op]:
-    """Return the host's op that moves the process into version 2, as late as may be.
-
-    Where version 2 has the limits, what the process touches from then on is charged.
-    """
-    if not where or _born_in_v2(where) or where[-1].controllers != ("",):
+def move(where: tuple[Place, ...], *, late: bool) -> list[Op]:
+    """Return the host's op that moves the process into version 2, as late as may be, where it is not born there."""
+    if not where or _born_in_v2(where, late=late) or where[-1].controllers != ("",):
         return []
     return [Op("move_to_cgroup", (where[-1].directory, CHILD), AT, doing="error joining cgroup")]
 
 
-def _born_in_v2(where: tuple[Place, ...]) -> bool:
-    """Return whether the process starts its life in version 2: on hybrid hosts, where that costs nothing."""
-    return len(where) > 1 and where[-1].controllers == ("",)
+def attach(unit: str) -> list[Op]:
+    """Return the host's op that has the user's systemd move the process into its UNIT.
+
+    Who is not in that systemd's part of the tree may not move a process there himself.
+    """
+    return [Op("attach_to_unit", (unit, CHILD), AT, doing="error joining cgroup")]
+
+
+def _born_in_v2(where: tuple[Place, ...], *, late: bool) -> bool:
+    """Return whether the process starts its life in its cgroup of version 2.
+
+    Then there is no moment in which it, or what it starts, is outside, and no
+    grace period to wait for.  But what it uses as our fork counts as the
+    container's: the pages that it copies stay charged until the execve, and no
+    later move takes a charge along.  So not where limits count such things
+    (`counts`): a container of 2 MiB could not start, and an exec into a full one
+    would kill somebody in it, or be refused for lack of a pid.  There it comes
+    LATE: it is moved at the last barrier before it is the container's.  On a
+    hybrid host version 2 counts nothing.
+    """
+    if not where or where[-1].controllers != ("",):
+        return False
+    return len(where) > 1 or not late
+
+
+def counts(limits: Resources | None) -> bool:
+    """Return whether LIMITS are about what the runtime itself uses before the program runs: memory, time, processes.
+
+    A file of `unified` may be about anything.
+    """
+    if limits is None:
+        return False
+    memory, cpu, pids = limits.memory, limits.cpu, limits.pids
+    if memory is not None and ((memory.limit or 0) > 0 or (memory.swap or 0) > 0):
+        return True
+    if cpu is not None and (cpu.quota or 0) > 0:
+        return True
+    return bool(limits.unified) or (pids is not None and pids.limit is not None and pids.limit >= 0)

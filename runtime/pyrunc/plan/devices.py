@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
 
 # config-linux.md, "Default Devices": path, major, minor.
@@ -35,11 +36,11 @@ PERMISSIONS = 0o7777  # docker sends fileMode with the bits of the file's type
 ON_ROOT = m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH
 
 
-def child(config: Config) -> Iterator[Op]:
+def child(config: Config, facts: HostFacts) -> Iterator[Op]:
     """Yield the ops that fill /dev, unless it is somebody else's directory."""
     if not is_new(config.linux, "mount") or _bound(config):
         return
-    bind = has(config.linux, "user")  # mknod(2) is refused in a user namespace
+    bind = has(config.linux, "user") or facts.nested  # mknod(2) is refused in a user namespace
     chosen = {device.path for device in config.linux.devices}
     for path, major, minor in DEFAULT:
         if path not in chosen:

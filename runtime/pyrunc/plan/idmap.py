@@ -42,6 +42,9 @@ def check(config: Config, facts: HostFacts, mount: Mount, options: mountopts.Opt
             hint="add uidMappings and gidMappings to the mount",
         )
     pointer = f"{at}/uidMappings" if mount.uidMappings else f"{at}/options/{_index(mount)}"
+    if facts.user:
+        hint = "run pyrunc as root, or remove the mapping"
+        raise UnsupportedError("an ordinary user cannot idmap a mount", pointer=pointer, hint=hint)
     if options.bind:
         return
     if has(config.linux, "user") or mount.type in ("cgroup", "cgroup2"):

@@ -39,7 +39,7 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         options = mountopts.of(mount)
         _refuse(mount, options, facts, at)
         rare.check_idmap(config, facts, mount, options, at)
-        opened = {f"mount{index}"} if _opener(config, options) in (HOST, INSIDE) else set()
+        opened = {f"mount{index}"} if _opener(config, facts, options) in (HOST, INSIDE) else set()
         for op in _one(config, facts, request, mount, options, index):
             yield op
             opened.add(op.into)
@@ -54,43 +54,44 @@ def _one(
     if "remount" in options.ours:
         return newfs.change(mount, options, index)
     if options.bind:
-        return _bind(config, request, mount, options, index)
+        return _bind(config, facts, request, mount, options, index)
     if cgroupfs.wanted(mount, facts):
         return cgroupfs.mounts(config, facts, request, mount, options, index)
     return newfs.new(config, mount, options, index)
 
 
-def host(config: Config, request: Request) -> Iterator[Op]:
+def host(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """Yield the ops that open, before the fork, what is to stay a peer of the host's mount."""
     if not has(config.linux, "user"):
         yield from rare.idmap_namespaces(config)
     for index, mount in enumerate(config.mounts):
         options = mountopts.of(mount)
-        if _opener(config, options) == HOST:
+        if _opener(config, facts, options) == HOST:
             args = (m.AT_FDCWD, *_source(request, mount, options))
             yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount))
 
 
-def inside(config: Config, request: Request) -> list[Op]:
+def inside(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     """Return the host's side of barrier sources: open what root of a user namespace could not reach.
 
     By the host's root, but in the child's mount namespace: there the kernel has
-    locked what the host's mounts forbid (mount_namespaces(7)).
+    locked what the host's mounts forbid (mount_namespaces(7)).  An ordinary user
+    has nothing to add to what the child may do, who is the same user.
     """
     ops: list[Op] = []
     for index, mount in enumerate(config.mounts if has(config.linux, "user") else ()):
         options = mountopts.of(mount)
-        if _opener(config, options) == INSIDE:
+        if _opener(config, facts, options) == INSIDE:
             tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), newfs.describe(mount)
             ops.append(Op("open_tree_inside", args, f"/mounts/{index}/source", tree, doing))
             ops += [*rare.idmap(config, mount, options, index, doing), Op("give", (tree,))]
     return barrier("sources", *rare.idmap_namespaces(config), *ops, Op("leave_inside")) if ops else []
 
 
-def receive(config: Config) -> Iterator[Op]:
+def receive(config: Config, facts: HostFacts) -> Iterator[Op]:
     """Yield the child's side of barrier sources."""
     binds = (mountopts.of(mount) for mount in config.mounts)
-    if has(config.linux, "user") and any(_opener(config, options) == INSIDE for options in binds):
+    if has(config.linux, "user") and any(_opener(config, facts, options) == INSIDE for options in binds):
         yield Op("barrier", ("sources",))
 
 
@@ -142,16 +143,17 @@ def _binds_proc(mount: Mount, options: mountopts.Options) -> bool:
 
 
 def _bind(
-    config: Config, request: Request, mount: Mount, options: mountopts.Options, index: int
+    config: Config, facts: HostFacts, request: Request, mount: Mount, options: mountopts.Options, index: int
 ) -> Iterator[Op]:
     """Bind a file or directory of the host."""
     at, doing = f"/mounts/{index}", newfs.describe(mount)
     tree, point = Slot(f"mount{index}"), Slot(f"point{index}")
     if has(config.linux, "user"):
         options = _without_atime(options)
-    if _opener(config, options) == CHILDS:
+    opener = _opener(config, facts, options)
+    if opener == CHILDS:
         yield Op("open_tree", (m.AT_FDCWD, *_source(request, mount, options)), f"{at}/source", tree, doing)
-    if _opener(config, options) != INSIDE:
+    if opener != INSIDE:
         yield from rare.idmap(config, mount, options, index, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
     yield from newfs.attributes(tree, options, index, doing, default=_default_propagation(config))
@@ -166,12 +168,12 @@ def _source(request: Request, mount: Mount, options: mountopts.Options) -> tuple
     return source, m.OPEN_TREE_CLONE | m.OPEN_TREE_CLOEXEC | (m.AT_RECURSIVE if options.rbind else 0)
 
 
-def _opener(config: Config, options: mountopts.Options) -> str:
+def _opener(config: Config, facts: HostFacts, options: mountopts.Options) -> str:
     """Return who opens the source of a bind mount: the child, the host before the fork, or the host inside; "" for no source."""
     if not options.bind or "remount" in options.ours:
         return ""
     if has(config.linux, "user"):
-        return INSIDE
+        return CHILDS if facts.user else INSIDE
     peers = any(flag in PROPAGATES for flag, _ in options.propagation)
     spread = (config.linux.rootfsPropagation or "") in ("shared", "rshared")
     return HOST if peers or spread else CHILDS

@@ -8,6 +8,7 @@ is only entered by children, a child that joined one forks once more.
 
 from __future__ import annotations
 
+from pyrunc.errors import ConfigError
 from pyrunc.linux import process as p
 from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot, barrier
 
@@ -15,10 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.oci.linux import Linux
     from pyrunc.oci.mounts import IDMapping
     from pyrunc.plan.op import Argument
+    from pyrunc.plan.request import Request
 
 FLAGS = {
     "time": p.CLONE_NEWTIME,
@@ -64,10 +67,13 @@ def host(config: Config, birthplace: Slot | None, foreign: frozenset[str]) -> It
     yield fork(flags, birthplace)
 
 
-def child(config: Config) -> Iterator[Op]:
+def child(config: Config, facts: HostFacts) -> Iterator[Op]:
     """Yield the ops by which the new process gets into its namespaces."""
     linux = config.linux
-    yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    # What is not dumpable belongs to root in /proc: an ordinary user could not write its mappings.
+    later = facts.user and is_new(linux, "user")
+    if not later:
+        yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     for index, namespace in enumerate(linux.namespaces):
         if namespace.path and namespace.type != "user":
             yield _join(namespace.type, index)
@@ -76,7 +82,8 @@ def child(config: Config) -> Iterator[Op]:
             yield _join(namespace.type, index)
     if _staged(linux):
         yield Op("respawn", (_new_flags(linux),), "/linux/namespaces")
-        yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+        if not later:
+            yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     if is_new(linux, "user"):
         yield Op("barrier", ("idmap",))
     if has(linux, "user"):
@@ -88,18 +95,38 @@ def child(config: Config) -> Iterator[Op]:
         yield from _time(linux)
 
 
-def mappings(linux: Linux) -> list[Op]:
+def mappings(linux: Linux, facts: HostFacts) -> list[Op]:
     """Return the host's side of barrier idmap, if there is a new user namespace.
 
     The files take one write each, however long (CVE-2021-43784 was a length).
+    An ordinary user may map its own id, and its group once nobody inside can
+    leave groups; for other ids newuidmap(1) and newgidmap(1) ask /etc/subuid
+    and /etc/subgid (user_namespaces(7), "Defining user and group ID mappings").
     """
     if not is_new(linux, "user"):
         return []
-    return barrier(
-        "idmap",
-        Op("write_proc", (CHILD, "uid_map", mapping_lines(linux.uidMappings)), "/linux/uidMappings"),
-        Op("write_proc", (CHILD, "gid_map", mapping_lines(linux.gidMappings)), "/linux/gidMappings"),
-    )
+    uids, gids = mapping_lines(linux.uidMappings), mapping_lines(linux.gidMappings)
+    uid_at, gid_at = "/linux/uidMappings", "/linux/gidMappings"
+    by_uid, by_gid = Op("write_proc", (CHILD, "uid_map", uids), uid_at), Op("write_proc", (CHILD, "gid_map", gids), gid_at)
+    if not facts.user:
+        return barrier("idmap", by_uid, by_gid)
+    if not _own(linux.uidMappings, facts.uid):
+        by_uid = Op("run_mapping_tool", ("newuidmap", CHILD, uids), uid_at)
+    if not _own(linux.gidMappings, facts.gid):
+        return barrier("idmap", by_uid, Op("run_mapping_tool", ("newgidmap", CHILD, gids), gid_at))
+    return barrier("idmap", by_uid, Op("write_proc", (CHILD, "setgroups", "deny"), gid_at), by_gid)
+
+
+def _own(rows: tuple[IDMapping, ...], number: int) -> bool:
+    """Return whether ROWS map only id NUMBER of the host's."""
+    return len(rows) == 1 and rows[0].size == 1 and rows[0].hostID == number
+
+
+def check_user(linux: Linux, facts: HostFacts) -> None:
+    """Raise ConfigError for an ordinary user's container without a user namespace, in which alone it has privileges."""
+    if facts.user and not has(linux, "user"):
+        hint = "add one, as `pyrunc spec --rootless` does, or run pyrunc as root"
+        raise ConfigError("rootless container requires user namespaces", pointer="/linux/namespaces", hint=hint)
 
 
 def mapping_lines(rows: tuple[IDMapping, ...]) -> str:
@@ -165,22 +192,38 @@ def fork(flags: int, birthplace: Slot | None) -> Op:
     return Op("clone3", (flags | p.CLONE_INTO_CGROUP, birthplace), "/linux/namespaces", CHILD, doing)
 
 
-def host_exec(joins: tuple[str, ...], birthplace: Slot | None) -> Iterator[Op]:
+def host_exec(joins: tuple[str, ...], facts: HostFacts, birthplace: Slot | None) -> Iterator[Op]:
     """Yield the fork of an exec; into the pid namespace, which only a child enters, by the parent."""
     init = Slot("init")
-    if "pid" in joins:
+    if "pid" in joins and not facts.user:
         yield Op("setns", (init, p.CLONE_NEWPID), doing="error joining pid namespace")
     yield fork(0, birthplace)
 
 
-def child_exec(joins: tuple[str, ...]) -> Iterator[Op]:
-    """Yield the ops by which the new process enters the container of the init behind slot `init`."""
+def open_to_exec(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
+    """Yield the op by which an ordinary user's init lets an exec in while it waits: setns(2) asks ptrace(2) for that.
+
+    Nobody else is in its namespaces yet, and what it holds is the user's own.
+    """
+    if facts.user and request.wait and is_new(config.linux, "user") and is_new(config.linux, "pid"):
+        yield Op("prctl", (p.PR_SET_DUMPABLE, 1))
+
+
+def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
+    """Yield the ops by which the new process enters the container of the init behind slot `init`.
+
+    An ordinary user may enter the pid namespace only together with the user
+    namespace that it belongs to: so there the child does, and forks once more.
+    """
     yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     flags = 0
     for kind in joins:
         flags |= FLAGS[kind]
     if flags:
         yield Op("setns", (Slot("init"), flags), doing="error joining the container's namespaces")
+    if "pid" in joins and facts.user:
+        yield Op("respawn", (0,))
+        yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     if "user" in joins:
         yield Op("setresgid", (0, 0, 0))
         yield Op("setresuid", (0, 0, 0))

@@ -10,7 +10,7 @@ from pyrunc.linux import caps
 from pyrunc.linux import process as p
 from pyrunc.oci.process import Capabilities
 from pyrunc.plan import labels, seccomp
-from pyrunc.plan.op import CHILD, ROOT, Op
+from pyrunc.plan.op import CHILD, PROC, ROOT, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.request import Request
 
 DEFAULT_UMASK = 0o022
+OOM_SCORE = "error setting oom_score_adj"
 EVERY = (1 << 64) - 1  # every capability
 # getrlimit(2), include/uapi/asm-generic/resource.h
 RLIMITS = {
@@ -61,12 +62,24 @@ def _limits(process: Process, at: str) -> Iterator[Op]:
         yield Op("prlimit", args, f"{at}/rlimits/{index}", doing=f"error setting rlimit {limit.type}")
 
 
-def host(process: Process, at: str) -> list[Op]:
+def host(process: Process, facts: HostFacts, at: str) -> list[Op]:
     """Return what the host sets for the waiting process, with privileges that it may lack."""
-    if process.oomScoreAdj is None:
+    if process.oomScoreAdj is None or facts.user:
         return []
     args = (CHILD, "oom_score_adj", str(process.oomScoreAdj))
-    return [Op("write_proc", args, f"{at}/oomScoreAdj", doing="error setting oom_score_adj")]
+    return [Op("write_proc", args, f"{at}/oomScoreAdj", doing=OOM_SCORE)]
+
+
+def first(process: Process, facts: HostFacts, at: str) -> list[Op]:
+    """Return what an ordinary user's process sets for itself, as long as its files in /proc are its own."""
+    if process.oomScoreAdj is None or not facts.user:
+        return []
+    return [Op("write_at", (PROC, "self/oom_score_adj", str(process.oomScoreAdj)), f"{at}/oomScoreAdj", doing=OOM_SCORE)]
+
+
+def needs_proc(process: Process, facts: HostFacts) -> bool:
+    """Return whether PROCESS writes to its files in procfs."""
+    return labels.needs_proc(process) or bool(first(process, facts, ""))
 
 
 def child(

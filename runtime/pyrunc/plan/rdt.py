@@ -46,7 +46,7 @@ def groups(wanted: IntelRdt, facts: HostFacts, container: str) -> Groups:
 def make(wanted: IntelRdt, facts: HostFacts, container: str) -> Iterator[Op]:
     """Yield the ops that make the directories, or check those that are there."""
     where, doing = groups(wanted, facts, container), "error making resctrl group"
-    writes = tuple(_writes(wanted))
+    writes = tuple(lines_of(wanted))
     if not wanted.closID:
         yield Op("make_resctrl_class", (where.joins[0], writes), AT, doing=doing)
     else:
@@ -60,7 +60,7 @@ def join(directories: tuple[str, ...]) -> list[Op]:
     return [Op("join_resctrl", (directories, CHILD), AT, doing="error joining resctrl group")]
 
 
-def _writes(wanted: IntelRdt) -> Iterator[tuple[str, ...]]:
+def lines_of(wanted: IntelRdt) -> Iterator[tuple[str, ...]]:
     """Yield the lines of each write to schemata: those of the older fields, then those of `schemata`.
 
     A memBwSchema replaces the MB lines of l3CacheSchema.

@@ -9,7 +9,8 @@ class Request(Record):
     """A create, run or exec, as plain values.
 
     Paths are absolute.  `preserve_fds` is the number of descriptors from 3 on that stay open.  `wait` says whether the
-    new init waits for `start` before it executes the program, `systemd` whether systemd makes the cgroups.
+    new init waits for `start` before it executes the program, `systemd` whether systemd makes the cgroups, `rootless`
+    whether cgroups that may not be written are tolerated (None: if this process is not the machine's root).
     """
 
     id: str
@@ -21,3 +22,4 @@ class Request(Record):
     preserve_fds: int = 0
     seccomp_cache: str = ""
     systemd: bool = False
+    rootless: bool | None = None

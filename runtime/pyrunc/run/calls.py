@@ -100,6 +100,13 @@ def _run_hook(context: Context, hook: Hook, kind: str, index: int, status: str) 
     hooks.run_hook(hook, dumps(document).encode(), kind, index)
 
 
+def _run_mapping_tool(context: Context, *args: Any) -> None:
+    """Let newuidmap(1) or newgidmap(1) set a mapping."""
+    from pyrunc.run import mapping
+
+    mapping.run_mapping_tool(context, *args)
+
+
 def _commit(context: Context) -> None:
     """Let the caller write down that the process is ready."""
     context.commit(context.slots["child"])
@@ -175,6 +182,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "pty_slave": tty.pty_slave,
     "raise_ambient": identity.raise_ambient,
     "run_hook": _run_hook,
+    "run_mapping_tool": _run_mapping_tool,
     "set_groups": identity.set_groups,
     "set_window_size": tty.set_window_size,
     "share_listener": filters.share_listener,

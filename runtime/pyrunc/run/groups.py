@@ -34,6 +34,13 @@ def start_scope(context: Context, unit: Unit, pid: int, properties: tuple[Proper
     systemd.start(unit, pid, properties)
 
 
+def attach_to_unit(_: Context, unit: str, pid: int) -> None:
+    """Let the user's own systemd move process PID into UNIT."""
+    from pyrunc.cgroup import systemd
+
+    systemd.attach(unit, pid)
+
+
 def fill_cgroup(_: Context, places: tuple[Place, ...]) -> None:
     """Make the cgroups that systemd has not made: it knows few controllers of version 1."""
     fs.make(places, enable=False)
@@ -106,6 +113,7 @@ def join_resctrl(_: Context, directories: tuple[str, ...], pid: int) -> None:
 
 STEPS: dict[str, Callable[..., Any]] = {
     "attach_device_program": attach_device_program,
+    "attach_to_unit": attach_to_unit,
     "fill_cgroup": fill_cgroup,
     "join_cgroup": join_cgroup,
     "join_resctrl": join_resctrl,

@@ -13,6 +13,7 @@ def command(call: Call) -> int:
         id=call.positional[0],
         root=call.root,
         systemd_cgroup=bool(call.general.get("systemd_cgroup")),
+        rootless=call.rootless,
         log=call.log,
         **call.options,
     )

@@ -8,12 +8,14 @@ from pyrunc.cgroup.knobs import ROOT
 from pyrunc.cli import units
 from pyrunc.cli.main import Call
 from pyrunc.container.update import update
-from pyrunc.errors import PyruncError, UnsupportedError, UsageError
+from pyrunc.errors import PyruncError, UsageError
 from pyrunc.jsonio import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pyrunc.container.schemata import Schemata
 
 FILE_MAX = 1 << 24
 TEXT, SIZE, COUNT, AMOUNT = "text", "size", "count", "amount"  # AMOUNT may be negative
@@ -36,14 +38,11 @@ FIELDS = {
     "kernel-memory-tcp": ("memory/kernelTCP", SIZE),
     "pids-limit": ("pids/limit", AMOUNT),
 }
-RDT = ("l3-cache-schema", "mem-bw-schema")
+RDT, RDT_AT = ("l3-cache-schema", "mem-bw-schema"), "/linux/intelRdt"
 
 
 def command(call: Call) -> int:
     """Change the limits."""
-    for name in RDT:
-        if call.options.get(name.replace("-", "_")):
-            raise UnsupportedError(f"--{name}: Intel RDT is not supported yet", hint="leave it out")
     given = {name: call.options[key] for name in FIELDS if (key := name.replace("-", "_")) in call.options}
     source = call.options.get("resources")
     if source and given:
@@ -52,12 +51,26 @@ def command(call: Call) -> int:
     if "kernel-memory" in given:
         call.log.warning("--kernel-memory is ignored: no kernel since 5.16 limits it")
     change = _document(source) if source else _from_options(given)
+    schemata = _schemata(call.options)
     try:
-        update(call.root, call.positional[0], change)
+        update(call.root, call.positional[0], change, schemata)
     except PyruncError as error:
-        error.pointer = _place(error.pointer, {} if source else given)
+        if error.pointer.startswith(RDT_AT):
+            error.pointer = " and ".join(f"--{name}" for name in RDT if call.options.get(name.replace("-", "_")))
+        else:
+            error.pointer = _place(error.pointer, {} if source else given)
         raise
     return 0
+
+
+def _schemata(options: dict[str, Any]) -> Schemata | None:
+    """Return what OPTIONS ask of resctrl, None for nothing."""
+    cache, bandwidth = (options.get(name.replace("-", "_")) or "" for name in RDT)
+    if not cache and not bandwidth:
+        return None
+    from pyrunc.container.schemata import Schemata
+
+    return Schemata(cache, bandwidth)
 
 
 def _document(source: str) -> object:

@@ -1,0 +1,37 @@
+"""Where an ordinary user's containers have their state: $XDG_RUNTIME_DIR, as with runc (XDG Base Directory Specification)."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.host import facts
+
+NAME = "pyrunc"
+KEPT = 0o1700  # the sticky bit keeps what tidies that directory up away
+
+
+def root(default: str) -> str:
+    """Return the directory for state: in $XDG_RUNTIME_DIR for who is not the machine's root, else DEFAULT.
+
+    Root of a user namespace whose $USER is root has it in DEFAULT too.
+    """
+    runtime = _environment("XDG_RUNTIME_DIR")
+    if not runtime:
+        return default
+    if posix.geteuid() == 0 and (not facts.nested() or _environment("USER") == "root"):
+        return default
+    return f"{runtime}/{NAME}"
+
+
+def keep(directory: str) -> None:
+    """Make DIRECTORY, and keep it from being tidied up."""
+    try:
+        posix.mkdir(directory, KEPT)
+    except FileExistsError:
+        pass
+    posix.chmod(directory, KEPT)
+
+
+def _environment(name: str) -> str:
+    """Return the environment variable NAME, "" if it is not set."""
+    return str(posix.environ.get(name.encode(), b""), "utf-8", "surrogateescape")
