@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -511,7 +512,12 @@ def test_the_documentation(pods, cri, containerd, tmp_path):
     restart, dump = commands.splitlines()
     assert restart == "systemctl restart containerd"
     containerd.restart()
-    wait_for(lambda: cri("PodSandboxStatus", pod_sandbox_id=pod), "containerd to know the pod")
+
+    def known():
+        with contextlib.suppress(grpc.RpcError):  # it answers before it has looked what there is
+            return cri("PodSandboxStatus", pod_sandbox_id=pod).status.state == interface.READY
+
+    wait_for(known, "containerd to know the pod")
     dump = dump.replace("containerd config", f"containerd --config {containerd.file} config")
     assert "runtime_type" in containerd.place.run("sh", "-ec", dump).stdout
     listing = listing.replace("pyrunc", str(containerd.binary), 1).replace("/run/containerd/runc", str(containerd.runtime_root))

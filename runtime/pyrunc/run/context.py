@@ -48,6 +48,7 @@ class Context:
         self.terminal = terminal
         self.private = private
         self.sock: Socket | None = None
+        self.moved = False  # whether the child has forked again, and said so
         self.made: set[int] = set()
         self.empty_attached = False
         self.owns_cgroups = False

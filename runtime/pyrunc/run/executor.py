@@ -127,7 +127,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
     """Wait until the child announces barrier NAME; "exec" is none, but the end of the wire after its announcement."""
     announced = False
     while True:
-        frame = wire.receive(context.sock) if context.sock is not None else None
+        frame = _next_frame(plan, context, name)
         if frame is None:
             if announced:
                 return  # close-on-exec closed the wire: the execve has worked
@@ -138,10 +138,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
             from pyrunc.run.story import tell
 
             raise tell(plan, plan.child[frame.index], frame.errno, frame.text, child=True)
-        if frame.kind == wire.MOVED:
-            posix.waitpid(context.slots["child"], 0)
-            context.slots["child"] = frame.pid
-        elif frame.name == "exec":
+        if frame.name == "exec":
             announced = True
             if context.listener is not None:
                 context.listener.deliver(context.slots["child"])
@@ -151,6 +148,37 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
             return
         else:
             raise PyruncError(f"the new process waits at barrier {frame.name}, and not at {name}")
+
+
+def _next_frame(plan: Plan, context: Context, name: str) -> wire.Frame | None:
+    """Return what the child says next on its way to barrier NAME, and follow it if it forks again.
+
+    The new process may be at the barrier before the old one has told of it, and
+    whoever writes a pid down there must not take the old one's.
+    """
+    early = None
+    while True:
+        frame = wire.receive(context.sock) if context.sock is not None else None
+        if frame is not None and frame.kind == wire.MOVED:
+            posix.waitpid(context.slots["child"], 0)
+            context.slots["child"] = frame.pid
+            context.moved = True
+            if early is not None:
+                return early
+        elif frame is not None and frame.kind == wire.AT and not context.moved and _moves(plan, name):
+            early = frame
+        else:
+            return frame
+
+
+def _moves(plan: Plan, name: str) -> bool:
+    """Return whether the child forks again before barrier NAME, or at all if NAME is "exec"."""
+    for op in plan.child:
+        if op.call == "respawn":
+            return True
+        if op.call == "barrier" and op.args[0] == name:
+            return False
+    return False
 
 
 def _kill(context: Context) -> None:
