@@ -370,9 +370,15 @@ def test_many_at_once(docker):
 
 
 def test_stats(docker):
+    """The client writes zeros if its first sample comes late."""
     name = docker.start_container("--memory=64m", command="sleep 1000000 & sleep 1000000")
-    shape = "{{.PIDs}} {{.MemUsage}} {{.CPUPerc}}"
-    assert re.fullmatch(r"2 [0-9.]+[KM]iB / 64MiB [0-9.]+%", docker.output("stats", "--no-stream", "--format", shape, name))
+    seen = []
+
+    def shown():
+        seen.append(docker.output("stats", "--no-stream", "--format", "{{.PIDs}} {{.MemUsage}} {{.CPUPerc}}", name))
+        return re.fullmatch(r"2 [0-9.]+[KM]iB / 64MiB [0-9.]+%", seen[-1])
+
+    wait_for(shown, lambda: seen, SECONDS, what="statistics")
 
 
 def test_top(docker):
