@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 TEXT = Path(__file__).parents[2] / "docs/engines.md"
-PATH = "/usr/local/sbin/pyrunc"  # where pyrunc is, there
+PATH = "/usr/local/bin/pyrunc"  # where pyrunc is, there
 BLOCK = re.compile(r"(?:^ {4}.*\n(?:^\n(?=    ))?)+", re.MULTILINE)
 
 
