@@ -197,6 +197,7 @@ def test_leave_running_then_restore_in_the_foreground(runtime: Runtime, bundle, 
 
 
 @works
+@pytest.mark.slow_vm
 def test_pre_dump_then_dump_on_top_of_it(runtime: Runtime, bundle, image: Image, tmp_path: Path):
     b = bundle(UNTIL)
     name = started(runtime, b)
@@ -219,6 +220,7 @@ def free_port() -> int:
 
 
 @works
+@pytest.mark.slow_vm
 def test_memory_goes_to_a_page_server(runtime: Runtime, bundle, image: Image):
     b = bundle(UNTIL)
     name = started(runtime, b)
@@ -238,6 +240,7 @@ def test_memory_goes_to_a_page_server(runtime: Runtime, bundle, image: Image):
 
 
 @works
+@pytest.mark.slow_vm
 def test_memory_is_fetched_when_it_is_needed(runtime: Runtime, bundle, image: Image):
     """The checkpoint lasts until the last page is fetched by `criu lazy-pages`, which is what --lazy-pages waits for."""
     b = bundle(UNTIL)
@@ -290,6 +293,7 @@ def answer(master: int, line: str, wanted: str) -> None:
 
 
 @works
+@pytest.mark.slow_vm
 def test_a_terminal_is_sent_to_the_new_console_socket(runtime: Runtime, bundle, image: Image, tmp_path: Path):
     b = bundle("sh")
     b.process["terminal"] = True
@@ -318,6 +322,7 @@ def network() -> Iterator[str]:
 
 
 @works
+@pytest.mark.slow_vm
 def test_connections_in_a_joined_network_namespace(runtime: Runtime, bundle, image: Image, network: str):
     """Without the flag CRIU refuses, in its own words, and the container goes on; with it, a connection survives.
 
@@ -359,6 +364,7 @@ def test_a_user_namespace(runtime: Runtime, bundle, image: Image):
 
 
 @works
+@pytest.mark.slow_vm
 @pytest.mark.pyrunc_only("files as streams stop a checkpoint")
 def test_streams_that_are_files_of_the_host(runtime: Runtime, bundle, image: Image, tmp_path: Path):
     b = bundle(COUNT)
@@ -445,6 +451,7 @@ def test_a_forged_image_does_not_make_a_mount_writable(runtime: Runtime, bundle,
 
 
 @works
+@pytest.mark.slow_vm
 @pytest.mark.pyrunc_only("does what the image says")
 def test_an_image_of_another_configuration_does_not_run(runtime: Runtime, bundle, image: Image):
     """Without the capabilities that its processes had, or with a filter that they had not."""
@@ -466,6 +473,7 @@ def test_an_image_of_another_configuration_does_not_run(runtime: Runtime, bundle
 
 
 @works
+@pytest.mark.slow_vm
 def test_a_damaged_image_leaves_nothing(runtime: Runtime, bundle, image: Image):
     b = bundle(UNTIL)
     name = started(runtime, b)
