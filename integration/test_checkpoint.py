@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import select
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from integration.harness.criu import complaint, works
 from integration.harness.runtime import wait_for
 from integration.looking import knob, mapped, mountinfo, namespace, status_outside, volume
 
@@ -29,18 +29,6 @@ COUNT = "i=0; while true; do i=$((i+1)); echo $i; usleep 20000; done"
 # Counts into a file, and ends with status 7 once it is told to.
 UNTIL = "i=0; while [ ! -e /data/end ]; do i=$((i+1)); echo $i >>/data/count; usleep 20000; done; exit 7"
 MASTER_SECONDS = 30
-
-
-@functools.cache
-def complaint() -> str:
-    """Return what criu has against this machine, "" if nothing."""
-    if shutil.which("criu") is None:
-        return "criu is not installed"
-    done = subprocess.run(["criu", "check"], capture_output=True, text=True)
-    return "" if done.returncode == 0 else f"criu check fails here: {done.stderr.strip().splitlines()[-1]}"
-
-
-works = pytest.mark.skipif(bool(complaint()), reason=complaint() or "-")
 
 
 class Image:

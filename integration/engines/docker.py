@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from integration.engines.client import Client
 from integration.engines.place import EMULATED
 from integration.engines.recorder import Recorder
 from integration.harness.leaks import CGROUPS
@@ -33,7 +34,7 @@ SHARED = ("/run/containerd", "/run/docker")
 _NUMBERS = itertools.count()
 
 
-class Docker:
+class Docker(Client):
     """A dockerd in PLACE that runs BINARY; called with the words of a `docker` command."""
 
     def __init__(self, place: Place, binary: str, directory: Path, **settings: Any) -> None:
@@ -111,10 +112,6 @@ class Docker:
         """Run one command; a status that is not 0 fails the test unless CHECK is false."""
         return self.place.run(CLIENT, *words, check=check, env=self.environment, **{"timeout": TIMEOUT, **options})
 
-    def output(self, *words: str | Path, **options: Any) -> str:
-        """Run one command and return what it wrote, without the end of its last line."""
-        return str(self(*words, **options).stdout).rstrip("\n")
-
     def popen(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start one command, with pipes; the test has to wait for it."""
         return self.place.popen(CLIENT, *words, env=self.environment, **options)
@@ -133,10 +130,6 @@ class Docker:
         """Run a shell COMMAND in a container that is made with OPTIONS and goes with it."""
         return self("run", "--rm", *_network(options), *options, IMAGE, "sh", "-c", command, check=check, **more)
 
-    def inside(self, command: str, *options: str | Path) -> str:
-        """Return what a shell COMMAND writes in a container that is made with OPTIONS."""
-        return str(self.run(command, *options).stdout).rstrip("\n")
-
     def start_container(self, *options: str | Path, command: str | None = None, verb: str = "run") -> str:
         """Start a container with OPTIONS in the background, with a shell COMMAND or one that sleeps, and return its name."""
         name = self.new_name()
@@ -144,18 +137,6 @@ class Docker:
         words = (verb, *(["--detach"] if verb == "run" else []), "--name", name, *_network(options), *options)
         self(*words, IMAGE, *program)
         return name
-
-    def exec(self, name: str, command: str, *options: str) -> str:
-        """Return what a shell COMMAND writes in the running container NAME."""
-        return self.output("exec", *options, name, "sh", "-c", command)
-
-    def inspect(self, name: str, field: str) -> str:
-        """Return what `docker inspect` says of NAME in FIELD, such as .State.Pid."""
-        return self.output("inspect", "--format", "{{%s}}" % field, name)
-
-    def pid(self, name: str) -> int:
-        """Return the pid of the first process of container NAME."""
-        return int(self.inspect(name, ".State.Pid"))
 
     def bundle(self, name: str) -> Path:
         """Return the bundle of the running container NAME."""

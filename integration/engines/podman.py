@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.engines import documented
+from integration.engines.client import Client
 from integration.engines.image import NAME, PAUSE
 from integration.engines.recorder import Recorder
 from integration.harness.leaks import CGROUPS
@@ -82,7 +83,7 @@ BITS |= {"NET_BIND_SERVICE": 10, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_ADMIN": 2
 BITS |= {"AUDIT_WRITE": 29, "SETFCAP": 31}
 
 
-class Engine:
+class Engine(Client):
     """PROGRAM (podman, buildah) in PLACE, with BINARY as the runtime; called with the words of a command."""
 
     def __init__(self, program: str, place: Place, binary: str) -> None:
@@ -117,10 +118,6 @@ class Engine:
         """Run one command; a status that is not 0 fails the test unless CHECK is false."""
         return self.place.run(*self.command(*words), check=check, env=self.environment, **options)
 
-    def output(self, *words: str | Path, **options: Any) -> str:
-        """Run one command and return what it wrote, without the end of its last line."""
-        return str(self(*words, **options).stdout).rstrip("\n")
-
     def popen(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start one command, with pipes; the test has to wait for it."""
         return self.place.popen(*self.command(*words), env=self.environment, **options)
@@ -137,28 +134,12 @@ class Engine:
         words = ("run", "--rm", *without_network(options), *options, NAME, "sh", "-c", command)
         return self(*words, check=check, **more)
 
-    def inside(self, command: str, *options: str | Path) -> str:
-        """Return what a shell COMMAND writes in a container that is made with OPTIONS."""
-        return str(self.run(command, *options).stdout).rstrip("\n")
-
     def start(self, *options: str | Path, command: str | None = None) -> str:
         """Start a container with OPTIONS in the background, with a shell COMMAND or one that sleeps, and return its name."""
         name = self.new_name()
         program = FOREVER if command is None else ("sh", "-c", command)
         self("run", "--detach", "--name", name, *without_network(options), *options, NAME, *program)
         return name
-
-    def exec(self, name: str, command: str, *options: str) -> str:
-        """Return what a shell COMMAND writes in the running container NAME."""
-        return self.output("exec", *options, name, "sh", "-c", command)
-
-    def inspect(self, name: str, field: str) -> str:
-        """Return what `podman inspect` says of NAME in FIELD, such as .State.Pid."""
-        return self.output("inspect", "--format", "{{%s}}" % field, name)
-
-    def pid(self, name: str) -> int:
-        """Return the pid of the first process of container NAME."""
-        return int(self.inspect(name, ".State.Pid"))
 
     def limit(self, name: str, v1: str, v2: str) -> str:
         """Return what the kernel says in the file V1, "controller/file", or V2 of container NAME's cgroup."""

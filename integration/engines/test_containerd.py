@@ -17,7 +17,8 @@ from integration.engines import documented
 from integration.engines import image as images
 from integration.engines.conftest import need
 from integration.engines.containerd import NEEDED, SYSTEMD, Boxes, Containerd, command
-from integration.harness import keeper
+from integration.harness.criu import works
+from integration.harness.import keeper
 from integration.harness.bundle import make_rootfs
 from integration.harness.runtime import WAIT, wait_for
 from integration.harness.screen import Screen
@@ -824,16 +825,6 @@ def test_a_failed_create_leaves_nothing(box):
 # Checkpoints
 
 
-@pytest.fixture
-def criu(box):
-    """Skip where checkpoints cannot be."""
-    if subprocess.run(["criu", "check"], capture_output=True, check=False).returncode:
-        pytest.skip("criu check: CRIU does not work on this kernel (it does in the virtual machine)")
-    done = subprocess.run([box.containerd.binary, "checkpoint", "--help"], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("this runtime has no checkpoint")
-
-
 COUNTS = "i=0; while :; do i=$((i + 1)); echo $i >/tmp/count.new; mv /tmp/count.new /tmp/count; sleep 0.1; done"
 
 
@@ -841,7 +832,8 @@ def count(box, name):
     return int(box.exec(name, do=("cat", "/tmp/count"), check=False).stdout or 0)
 
 
-def test_checkpoint_leaves_it_running(box, criu, tmp_path):
+@works
+def test_checkpoint_leaves_it_running(box, tmp_path):
     name = box.start("--null-io", do=COUNTS)
     wait_for(lambda: count(box, name) > 2, "some counting")
     box.ctr("task", "checkpoint", "--image-path", tmp_path / "image", "--work-path", tmp_path / "work", name)
@@ -850,14 +842,16 @@ def test_checkpoint_leaves_it_running(box, criu, tmp_path):
     wait_for(lambda: count(box, name) > before, "it to go on")
 
 
-def test_checkpoint_and_exit(box, criu, tmp_path):
+@works
+def test_checkpoint_and_exit(box, tmp_path):
     name = box.start("--null-io", do=COUNTS)
     wait_for(lambda: count(box, name) > 2, "some counting")
     box.ctr("task", "checkpoint", "--exit", "--image-path", tmp_path / "image", name)
     box.wait(name, "STOPPED")
 
 
-def test_restore_goes_on_where_it_was(box, criu):
+@works
+def test_restore_goes_on_where_it_was(box):
     name = box.start("--null-io", do=COUNTS)
     wait_for(lambda: count(box, name) > 5, "some counting")
     reference = f"pyrunc.test/{name}:saved"

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tarfile
@@ -24,6 +23,7 @@ from integration.engines import image as images
 from integration.engines.conftest import need
 from integration.engines.docker import CLIENT, FOREVER, IMAGE, SECONDS, SYSTEMD, Docker
 from integration.engines.place import EMULATED
+from integration.harness.criu import works
 from integration.harness.runtime import wait_for
 from integration.harness.screen import Screen
 from integration.looking import FIRST, cgroup_of, fields, namespace, status_outside, unified
@@ -972,17 +972,7 @@ def test_user_namespaces(place, image, binary, reachable):
         assert remapped.tidy() == []
 
 
-@pytest.fixture
-def criu(docker, binary):
-    """Skip where checkpoints are not possible."""
-    done = docker.place.run("criu", "check", check=False) if shutil.which("criu") else None
-    if done is None or done.returncode:
-        pytest.skip("criu is not installed" if done is None else f"criu check: {done.stderr.strip().splitlines()[-1]}")
-    if subprocess.run([binary, "checkpoint", "--help"], capture_output=True, check=False).returncode:
-        pytest.skip("the runtime has no checkpoint")
-
-
-@pytest.mark.usefixtures("criu")
+@works
 def test_checkpoint_and_start_from_it(docker):
     """The container goes on counting where it was."""
     name = docker.start_container(command="i=0; while :; do i=$((i + 1)); echo $i >/tmp/count; sleep 0.05; done")
@@ -999,7 +989,7 @@ def test_checkpoint_and_start_from_it(docker):
     wait_for(lambda: int(docker.exec(name, "cat /tmp/count") or 0) > after[0], "the container to go on")
 
 
-@pytest.mark.usefixtures("criu")
+@works
 def test_checkpoint_of_what_goes_on(docker):
     name = docker.start_container()
     before = docker.pid(name)

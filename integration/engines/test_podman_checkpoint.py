@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from integration.engines.conftest import need
+from integration.harness.criu import works
 from integration.harness.runtime import wait_for
 
 need("podman", "conmon", "criu")
+pytestmark = works
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.1; done"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def possible(binary):
-    """Skip where the kernel is not for this CRIU, or the runtime has no such command."""
-    if subprocess.run(["criu", "check"], capture_output=True, check=False).returncode:
-        pytest.skip("criu check: not with this kernel (tox -e vm has one)")
-    if subprocess.run([binary, "checkpoint", "--help"], capture_output=True, check=False).returncode:
-        pytest.skip("the runtime has no command checkpoint")
 
 
 def count(podman, name: str) -> int:
