@@ -17,9 +17,9 @@ from integration.engines import documented
 from integration.engines import image as images
 from integration.engines.conftest import need
 from integration.engines.containerd import NEEDED, SYSTEMD, Boxes, Containerd, command
-from integration.harness.criu import works
-from integration.harness.import keeper
+from integration.harness import keeper
 from integration.harness.bundle import make_rootfs
+from integration.harness.criu import works
 from integration.harness.runtime import WAIT, wait_for
 from integration.harness.screen import Screen
 from integration.looking import FIRST, NAMESPACES, cgroup_of, fields, mountinfo, namespace, status_outside, unified
