@@ -16,7 +16,7 @@ from integration.harness.ordinary import UID, public_directory
 from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, unified
 
-pytestmark = pytest.mark.systemd
+pytestmark = [pytest.mark.systemd, pytest.mark.every_variant]
 
 
 def scoped(runtime, b, slice_="system.slice"):
