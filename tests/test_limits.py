@@ -38,7 +38,7 @@ def document(version: str = "1.3.0", uid: int = 0, mounts: tuple[dict[str, objec
 
 def writes(version: str = "1.3.0", facts: HostFacts = V2, **resources: object) -> dict[str, str]:
     """Return what is written for RESOURCES, by file."""
-    ops = cgroups.make(document(version, resources=resources), facts, REQUEST)
+    ops = cgroups.adopt(document(version, resources=resources), facts, REQUEST)
     changes = [change for op in ops if op.call == "limit_cgroup" for change in op.args[1]]
     return {change.file: change.value for change in changes if change.controller != "devices"}
 

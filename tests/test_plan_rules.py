@@ -110,7 +110,7 @@ def check_slots(made: Plan) -> None:
     for op in made.host:
         place = op.args[0] if op.call == "barrier" else place
         if op.call == "give":
-            given[place].add(op.args[0])
+            given[place].update(op.args)
         check_use(op.args, host, op.call)
         if op.call == "clone3":
             inherited = set(host)

@@ -42,9 +42,25 @@ def test_a_descriptor_goes_along(ends, tmp_path):
     os.close(fd)
     frame = wire.receive(host)
     assert frame.name == "console"
-    assert os.pread(frame.fd, 9, 0) == b"sent"
-    assert not os.get_inheritable(frame.fd)
-    os.close(frame.fd)
+    (received,) = frame.fds
+    assert os.pread(received, 9, 0) == b"sent"
+    assert not os.get_inheritable(received)
+    os.close(received)
+
+
+def test_several_descriptors_keep_their_names(ends, tmp_path):
+    host, child = ends
+    given = {name: os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("a", "b", "c")}
+    wire.send_give(host, given)
+    for name, fd in given.items():
+        os.write(fd, name.encode())
+        os.close(fd)
+    frame = wire.receive(child)
+    assert frame.kind == wire.GIVE
+    assert frame.name.split(wire.SEPARATOR) == list(given)
+    for name, fd in zip(given, frame.fds, strict=True):
+        assert os.pread(fd, 9, 0) == name.encode()
+        os.close(fd)
 
 
 def test_a_signal_in_between_ends_no_wait(ends):

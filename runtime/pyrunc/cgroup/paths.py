@@ -24,6 +24,11 @@ class Place(Record):
     mount: str
     controllers: tuple[str, ...]
 
+    @property
+    def is_v2(self) -> bool:
+        """Say whether this is of version 2."""
+        return self.controllers == ("",)
+
 
 def places(cgroups: Cgroups, cgroups_path: str, container: str) -> tuple[Place, ...]:
     """Return where the container lives, each directory once.

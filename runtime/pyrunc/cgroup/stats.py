@@ -52,7 +52,7 @@ CPUSET_NUMBERS = (
 def stats(places: tuple[Place, ...]) -> dict[str, Any]:
     """Return what the container in the cgroups at PLACES uses; a controller that is missing counts nothing."""
     at = {controller: place.directory for place in places for controller in place.controllers}
-    if all(place.controllers == ("",) for place in places):
+    if all(place.is_v2 for place in places):
         return _version2(at.get("", ""))
     return {
         "cpu": _cpu(at.get("cpu", ""), at.get("cpuacct", "")),

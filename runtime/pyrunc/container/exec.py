@@ -199,7 +199,7 @@ def _present(place: Place, init: int) -> Place:
     A cgroup of version 2 cannot have both (cgroups(7), "no internal processes"):
     a systemd inside moves itself below at once.
     """
-    if place.controllers != ("",) or not read(f"{place.directory}/cgroup.subtree_control").strip():
+    if not place.is_v2 or not read(f"{place.directory}/cgroup.subtree_control").strip():
         return place
     for line in read(f"/proc/{init}/cgroup").splitlines():
         number, _, path = line.split(":", 2)

@@ -127,7 +127,7 @@ def _tell_systemd(saved: Saved, changes: list[Write], old: Resources, new: Resou
 
 def _unified(places: tuple[Place, ...]) -> bool:
     """Return whether the limits are in version 2."""
-    return all(place.controllers == ("",) for place in places)
+    return all(place.is_v2 for place in places)
 
 
 def _apply(

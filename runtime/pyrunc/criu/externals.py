@@ -120,7 +120,7 @@ def _cgroups(
         yield External(destination, places[-1].directory, attributes=attributes, at=at)
         return
     for place in places:
-        if place.controllers != ("",):
+        if not place.is_v2:
             name = place.mount.rpartition("/")[2]
             yield External(f"{destination}/{name}", place.directory, attributes=attributes, at=at)
 

@@ -164,11 +164,11 @@ class Worker:
     def _receive(self) -> tuple[dict[str, Any], int]:
         """Return the next message, and the descriptor that came with it or -1."""
         try:
-            data, fd = self.sock.receive(MESSAGE_MAX)
+            data, fds = self.sock.receive(MESSAGE_MAX)
         except ConnectionResetError:
             return {}, -1
         try:
-            return decode(m.RESPONSE, data), fd
+            return decode(m.RESPONSE, data), fds[0] if fds else -1
         except ValueError as error:
             raise OpError(f"criu sent what is no message: {error}") from None
 

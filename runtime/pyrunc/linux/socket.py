@@ -17,8 +17,9 @@ SCM_RIGHTS = 1
 MSG_CMSG_CLOEXEC = 0x40000000
 
 _MSGHDR = "=QI4xQQQQi4x"  # name, its length, iovec, their number, control, its length, flags
-_RIGHTS = "=Qiii4x"  # one struct cmsghdr with a descriptor: length, level, type, descriptor
-_RIGHTS_LEN, _RIGHTS_SPACE = 20, 24  # without and with what aligns the next
+_RIGHTS = "=Qii"  # struct cmsghdr: length, level, type; descriptors follow, 4 bytes each
+_RIGHTS_LEN = 16
+DESCRIPTORS_MAX = 32  # in one message of ours; the kernel takes 253 (SCM_MAX_FD)
 _CONTROL_LEN = 40  # where in struct msghdr the length of control stands
 
 
@@ -47,26 +48,30 @@ class Socket:
         """Send DATA.  Raises OSError: BrokenPipeError if the other end is closed."""
         posix.write(self._fd, data)
 
-    def send_descriptor(self, data: bytes, fd: int) -> None:
-        """Send DATA, and a copy of descriptor FD with it (unix(7), SCM_RIGHTS).  Raises OSError."""
-        control = Buffer(pack(_RIGHTS, _RIGHTS_LEN, SOL_SOCKET, SCM_RIGHTS, fd))
+    def send_descriptors(self, data: bytes, *fds: int) -> None:
+        """Send DATA, and copies of descriptors FDS with it (unix(7), SCM_RIGHTS).  Raises OSError."""
+        size = _RIGHTS_LEN + 4 * len(fds)
+        control = Buffer(pack(f"{_RIGHTS}{len(fds)}i", size, SOL_SOCKET, SCM_RIGHTS, *fds))
         text = Buffer(data)
         part = Buffer(pack("=QQ", text.address, len(data)))
-        header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, _RIGHTS_SPACE, 0))
+        header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, size, 0))
         _again(NR["sendmsg"], self._fd, header.address, 0)
 
-    def receive(self, most: int) -> tuple[bytes, int]:
-        """Wait for a message of up to MOST bytes; return it, b"" at end of file, and the descriptor that came with it, or -1.
+    def receive(self, most: int) -> tuple[bytes, tuple[int, ...]]:
+        """Wait for a message of up to MOST bytes; return it, b"" at end of file, and the descriptors that came with it.
 
         Raises OSError.
         """
-        control = Buffer(_RIGHTS_SPACE)
+        control = Buffer(_RIGHTS_LEN + 4 * DESCRIPTORS_MAX)
         text = Buffer(most)
         part = Buffer(pack("=QQ", text.address, most))
-        header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, _RIGHTS_SPACE, 0))
+        header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, _RIGHTS_LEN + 4 * DESCRIPTORS_MAX, 0))
         size = _again(NR["recvmsg"], self._fd, header.address, MSG_CMSG_CLOEXEC)
         (filled,) = unpack_from("=Q", bytes(header), _CONTROL_LEN)
-        return bytes(text)[:size], unpack(_RIGHTS, bytes(control))[3] if filled >= _RIGHTS_LEN else -1
+        if filled < _RIGHTS_LEN:
+            return bytes(text)[:size], ()
+        (length,) = unpack_from("=Q", bytes(control))
+        return bytes(text)[:size], unpack_from(f"{(length - _RIGHTS_LEN) // 4}i", bytes(control), _RIGHTS_LEN)
 
 
 def _again(number: int, *args: int) -> int:

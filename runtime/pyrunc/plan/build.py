@@ -53,12 +53,14 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, facts, request),
-        *cgroups.open_doors(where, late=late),
+        *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
             config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | rare.network_kinds(config.linux)
         ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
+        *cgroups.make_v1(config, facts, request),
+        *cgroups.open_doors(where),
         *mounts.inside(config, facts, request),
         *rare.move_devices(config.linux),
         *barrier_if("cgroup", cgroups.meet(config, facts, request)),
@@ -127,7 +129,8 @@ def build_exec(
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
-        *cgroups.open_doors(where, late=late),
+        *cgroups.open_doors(where),
+        *cgroups.open_birthplace(where, late=late),
         *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),
         *process.raise_limits(added, ""),
         *terminal.host(added, ""),
@@ -171,4 +174,4 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
     where = () if request.systemd else cgroups.places(config, facts, request)
     wait = [Op("barrier", ("cgroup",))] if cgroups.meet(config, facts, request) else []
-    return [*ops[:place], *cgroups.enter(where), *wait, *namespaces.cgroup(config), *ops[place:]]
+    return [*ops[:place], *wait, *cgroups.enter(where), *namespaces.cgroup(config), *ops[place:]]

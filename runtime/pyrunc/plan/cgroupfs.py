@@ -51,7 +51,7 @@ def mounts(
     yield from _tmpfs(index, top, doing)
     yield Op("move_mount", (top, "", point, "", ON_ROOT), at, doing=doing)
     for place in where:
-        if place.controllers == ("",):
+        if place.is_v2:
             continue  # version 2 of a hybrid host is not the container's to see
         name = place.mount.rpartition("/")[2]
         yield Op("mount_point", (ROOT, f"{mount.destination}/{name}", "directory"), at, Slot(f"point{index}/{name}"), doing)

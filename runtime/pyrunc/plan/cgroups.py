@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 AT = "/linux/cgroupsPath"
 ZERO_PIDS_SINCE = 3  # the minor version from which on 0 processes are a limit; before that it was written for none
 BIRTHPLACE = Slot("birthplace")
+MAKING, JOINING = "error creating cgroup", "error joining cgroup"
 
 
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
@@ -31,7 +32,7 @@ def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, .
     where = paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
     if facts.rootless and not facts.cgroups.unified:
         # Version 2 beside version 1 has no limits, and nobody but root may move a process into it from where it begins.
-        where = tuple(place for place in where if place.controllers != ("",))
+        where = tuple(place for place in where if not place.is_v2)
     return paths.writable(facts.cgroups, where) if _tolerant(config, facts, request) else where
 
 
@@ -68,30 +69,45 @@ def unit(config: Config, facts: HostFacts, request: Request) -> units.Unit:
 
 
 def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
-    """Yield the ops that make the cgroups and set the limits, before any process is in them.
+    """Yield the ops that claim all the cgroups, and make what the process may be born in, which is of version 2.
 
     A scope of systemd's begins with its process, so then it is made at barrier cgroup (`meet`).
     """
-    if not request.systemd:
-        where = places(config, facts, request)
-        if where:
-            yield Op("make_cgroup", (where,), AT, doing="error creating cgroup")
+    where = () if request.systemd else places(config, facts, request)
+    if where:
+        yield Op("claim_cgroup", (where,), AT, doing=MAKING)
+    if unified := tuple(place for place in where if place.is_v2):
+        yield Op("make_cgroup", (unified,), AT, doing=MAKING)
+    if facts.cgroups.unified and not request.systemd:
         yield from _limits(config, facts, where)
 
 
+def make_v1(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
+    """Yield the ops that make the cgroups of version 1 and set the limits, before any process is in them.
+
+    There are ten or more of them, so it is done while the new process makes its mounts.
+    """
+    if facts.cgroups.unified or request.systemd:
+        return
+    where = places(config, facts, request)
+    if made := tuple(place for place in where if not place.is_v2):
+        yield Op("make_cgroup", (made,), AT, doing=MAKING)
+    yield from _limits(config, facts, where)
+
+
 def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
-    """Return the host's side of barrier cgroup: move the process where it could not get by itself."""
+    """Return the host's side of barrier cgroup: let the process in, or move it where it could not get by itself."""
     where = places(config, facts, request)
     if not request.systemd:
-        return move(where, late=counts(config.linux.resources))
+        doors = _doors(where)
+        return [Op("give", doors)] if doors else move(where, late=counts(config.linux.resources))
     scope = unit(config, facts, request)
-    doing = "error creating cgroup"
     return [
-        Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=doing),
-        Op("fill_cgroup", (where,), AT, doing=doing),
+        Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=MAKING),
+        Op("fill_cgroup", (where,), AT, doing=MAKING),
         *_limits(config, facts, where),
         *delegate.host(config, facts, where),
-        *(Op("move_to_cgroup", (place.directory, CHILD), AT, doing="error joining cgroup") for place in where),
+        *(Op("move_to_cgroup", (place.directory, CHILD), AT, doing=JOINING) for place in where),
     ]
 
 
@@ -100,8 +116,9 @@ def adopt(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     if request.systemd:
         return meet(config, facts, request)
     where = places(config, facts, request)
-    moves = [Op("move_to_cgroup", (place.directory, CHILD), AT, doing="error joining cgroup") for place in where]
-    return [*make(config, facts, request), *delegate.host(config, facts, where), *moves]
+    moves = [Op("move_to_cgroup", (place.directory, CHILD), AT, doing=JOINING) for place in where]
+    made = [*make(config, facts, request), *make_v1(config, facts, request)]
+    return [*made, *delegate.host(config, facts, where), *moves]
 
 
 def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Iterator[Op]:
@@ -166,20 +183,23 @@ def _program(rules: tuple[devices.Rule, ...]) -> bytes:
     return bpf.program(rules)
 
 
-def open_doors(where: tuple[Place, ...], *, late: bool) -> Iterator[Op]:
-    """Yield the ops that open, before the fork, what a process joins the cgroups at WHERE by.
+def open_doors(where: tuple[Place, ...]) -> Iterator[Op]:
+    """Yield the host's ops that open what a process joins the cgroups of version 1 at WHERE by.
 
     A write of "0" to `tasks` moves just the writer, for which the kernel takes
-    no lock; a write to cgroup.procs waits for an RCU grace period, 10 ms and
-    more.  Version 2 has no such file, but a process can be born there
-    (clone3(2), CLONE_INTO_CGROUP, since Linux 5.7), unless it is to come LATE.
+    no lock; a write to cgroup.procs waits for an RCU grace period, 10 ms and more.
     """
-    doing = "error joining cgroup"
-    for index, place in enumerate(where):
-        if place.controllers != ("",):
-            yield Op("open_tasks", (place.directory,), AT, Slot(f"tasks{index}"), doing)
+    for place, door in zip(where, _doors(where), strict=False):  # version 2, which has none, is the last
+        yield Op("open_tasks", (place.directory,), AT, door, JOINING)
+
+
+def open_birthplace(where: tuple[Place, ...], *, late: bool) -> Iterator[Op]:
+    """Yield the host's op that opens what a process is born in (clone3(2), CLONE_INTO_CGROUP, since Linux 5.7).
+
+    Version 2 has no `tasks` to write to.  Not if the process is to come LATE.
+    """
     if _born_in_v2(where, late=late):
-        yield Op("open_directory", (where[-1].directory,), AT, BIRTHPLACE, doing)
+        yield Op("open_directory", (where[-1].directory,), AT, BIRTHPLACE, JOINING)
 
 
 def birthplace(where: tuple[Place, ...], *, late: bool) -> Slot | None:
@@ -189,16 +209,21 @@ def birthplace(where: tuple[Place, ...], *, late: bool) -> Slot | None:
 
 def enter(where: tuple[Place, ...]) -> Iterator[Op]:
     """Yield the op by which the new process joins the cgroups of version 1 itself."""
-    doors = tuple(Slot(f"tasks{i}") for i, place in enumerate(where) if place.controllers != ("",))
+    doors = _doors(where)
     if doors:
-        yield Op("join_cgroup", doors, AT, doing="error joining cgroup")
+        yield Op("join_cgroup", doors, AT, doing=JOINING)
+
+
+def _doors(where: tuple[Place, ...]) -> tuple[Slot, ...]:
+    """Return the slots of what the process joins the cgroups of version 1 by."""
+    return tuple(Slot(f"tasks{i}") for i, place in enumerate(where) if not place.is_v2)
 
 
 def move(where: tuple[Place, ...], *, late: bool) -> list[Op]:
     """Return the host's op that moves the process into version 2, as late as may be, where it is not born there."""
-    if not where or _born_in_v2(where, late=late) or where[-1].controllers != ("",):
+    if not where or _born_in_v2(where, late=late) or not where[-1].is_v2:
         return []
-    return [Op("move_to_cgroup", (where[-1].directory, CHILD), AT, doing="error joining cgroup")]
+    return [Op("move_to_cgroup", (where[-1].directory, CHILD), AT, doing=JOINING)]
 
 
 def attach(unit: str) -> list[Op]:
@@ -206,7 +231,7 @@ def attach(unit: str) -> list[Op]:
 
     Who is not in that systemd's part of the tree may not move a process there himself.
     """
-    return [Op("attach_to_unit", (unit, CHILD), AT, doing="error joining cgroup")]
+    return [Op("attach_to_unit", (unit, CHILD), AT, doing=JOINING)]
 
 
 def _born_in_v2(where: tuple[Place, ...], *, late: bool) -> bool:
@@ -221,7 +246,7 @@ def _born_in_v2(where: tuple[Place, ...], *, late: bool) -> bool:
     LATE: it is moved at the last barrier before it is the container's.  On a
     hybrid host version 2 counts nothing.
     """
-    if not where or where[-1].controllers != ("",):
+    if not where or not where[-1].is_v2:
         return False
     return len(where) > 1 or not late
 

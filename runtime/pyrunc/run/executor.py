@@ -90,7 +90,7 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
         _go(plan, context, str(op.args[0]))
     elif op.call == "give":
         if context.sock is not None:
-            wire.send_give(context.sock, str(op.args[0]), context.slots[op.args[0]])  # type: ignore[index]
+            wire.send_give(context.sock, {str(slot): context.slots[slot] for slot in op.args})  # type: ignore[index]
     else:
         perform(op, context)
 
@@ -143,8 +143,8 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
             if context.listener is not None:
                 context.listener.deliver(context.slots["child"])
         elif frame.name == name:
-            if frame.fd >= 0:
-                context.slots["master"] = frame.fd
+            if frame.fds:
+                context.slots["master"] = frame.fds[0]
             return
         else:
             raise PyruncError(f"the new process waits at barrier {frame.name}, and not at {name}")
@@ -226,7 +226,7 @@ def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn
                 fd = context.slots[op.args[1]] if len(op.args) > 1 else -1  # type: ignore[index]
                 wire.send_at(sock, str(op.args[0]), fd)
                 while (frame := wire.receive(sock)) is not None and frame.kind == wire.GIVE:
-                    context.slots[frame.name] = frame.fd
+                    context.slots.update(zip(frame.name.split(wire.SEPARATOR), frame.fds, strict=True))
                 if frame is None:
                     posix._exit(1)  # the host side is gone: so are we
             elif op.call == "respawn":

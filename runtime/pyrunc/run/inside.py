@@ -62,7 +62,7 @@ class Inside:
         frame = wire.receive(self.sock)
         if frame is None or frame.kind == wire.FAIL:
             raise failure(frame.errno if frame is not None else 5)
-        return frame.fd
+        return frame.fds[0]
 
     def leave(self) -> None:
         """End it, whatever it is at, and wait for that."""

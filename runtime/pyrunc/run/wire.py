@@ -1,7 +1,7 @@
 """What the two sides of a plan say to each other: five kinds of frame over one socket pair.
 
     at(barrier)[+fd]     child to host: I wait here
-    give(slot)+fd        host to child, before go: a descriptor for you
+    give(slots)+fds      host to child, before go: descriptors for you
     go                   host to child: go on
     fail(op index, errno, text)   child to host: this op failed; the host knows its story
     moved(pid)           child to host: I forked once more, follow that one
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 AT, GIVE, GO, FAIL, MOVED = b"A", b"D", b"G", b"F", b"P"
 FRAME_MAX = 4096
+SEPARATOR = "\0"  # of the names in a give
 _PLACE = "=ii"
 
 
@@ -32,7 +33,7 @@ class Frame(Record):
 
     kind: bytes
     name: str = ""
-    fd: int = -1
+    fds: tuple[int, ...] = ()
     index: int = 0
     errno: int = 0
     text: str = ""
@@ -49,12 +50,12 @@ def send_at(sock: Socket, name: str, fd: int = -1) -> None:
     if fd < 0:
         sock.send(AT + name.encode())
     else:
-        sock.send_descriptor(AT + name.encode(), fd)
+        sock.send_descriptors(AT + name.encode(), fd)
 
 
-def send_give(sock: Socket, name: str, fd: int) -> None:
-    """Give the other side descriptor FD for its slot NAME."""
-    sock.send_descriptor(GIVE + name.encode(), fd)
+def send_give(sock: Socket, slots: dict[str, int]) -> None:
+    """Give the other side descriptors for its SLOTS, by their names."""
+    sock.send_descriptors(GIVE + SEPARATOR.join(slots).encode(), *slots.values())
 
 
 def send_go(sock: Socket) -> None:
@@ -75,17 +76,17 @@ def send_moved(sock: Socket, pid: int) -> None:
 def receive(sock: Socket) -> Frame | None:
     """Wait for a frame; None at end of file."""
     try:
-        data, fd = sock.receive(FRAME_MAX)
+        data, fds = sock.receive(FRAME_MAX)
     except ConnectionResetError:
         return None
-    return parse(data, fd)
+    return parse(data, fds)
 
 
-def parse(data: bytes, fd: int = -1) -> Frame | None:
-    """Return the frame that DATA is, with descriptor FD; None if it is none."""
+def parse(data: bytes, fds: tuple[int, ...] = ()) -> Frame | None:
+    """Return the frame that DATA is, with descriptors FDS; None if it is none."""
     kind = data[:1]
     if kind in (AT, GIVE):
-        return Frame(kind, name=str(data[1:], "utf-8"), fd=fd)
+        return Frame(kind, name=str(data[1:], "utf-8"), fds=fds)
     if kind == FAIL:
         index, errno = unpack_from(_PLACE, data, 1)
         return Frame(kind, index=index, errno=errno, text=str(data[1 + calcsize(_PLACE) :], "utf-8", "ignore"))
