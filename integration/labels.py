@@ -9,14 +9,18 @@ POLICY = Path(__file__).with_name("labels.cil")
 SELINUXFS = Path("/sys/fs/selinux")
 LABEL = "system_u:system_r:container_t:s0:c1,c2"
 FILES = "system_u:object_r:container_file_t:s0:c1,c2"
-PROFILE = "pyrunc-test"
-RULES = f"""
-profile {PROFILE} flags=(attach_disconnected,mediate_deleted) {{
+PROFILE, OTHER_PROFILE = "pyrunc-test", "pyrunc-test-other"
+# The last three are for CRIU, which works from inside the process.
+RULES = """
+profile NAME flags=(attach_disconnected,mediate_deleted) {
   file,
   capability,
   signal,
   deny /denied rwkl,
-}}
+  network,
+  unix,
+  ptrace,
+}
 """
 
 
@@ -43,6 +47,7 @@ def load_policy(scratch: Path) -> None:
         file.write(compiled.read_bytes())
 
 
-def load_profile() -> None:
-    """Give the profile to the kernel, in the place of one that it may have."""
-    subprocess.run(["apparmor_parser", "--replace", "--skip-cache"], input=RULES, text=True, check=True)
+def load_profiles() -> None:
+    """Give the profiles to the kernel, in the place of those that it may have."""
+    for name in (PROFILE, OTHER_PROFILE):
+        subprocess.run(["apparmor_parser", "--replace", "--skip-cache"], input=RULES.replace("NAME", name), text=True, check=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.harness.criu import complaint, works
+from integration.harness.criu import COUNT, UNTIL, Image, complaint, counter, goes_on, gone, started, works
 from integration.harness.runtime import wait_for
 from integration.looking import knob, mapped, mountinfo, namespace, status_outside, volume
 
@@ -25,72 +25,12 @@ if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
     from integration.harness.runtime import Runtime
 
-COUNT = "i=0; while true; do i=$((i+1)); echo $i; usleep 20000; done"
-# Counts into a file, and ends with status 7 once it is told to.
-UNTIL = "i=0; while [ ! -e /data/end ]; do i=$((i+1)); echo $i >>/data/count; usleep 20000; done; exit 7"
 MASTER_SECONDS = 30
-
-
-class Image:
-    """Where a checkpoint goes: directories for the image and for CRIU's logs."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path, self.work = directory / "image", directory / "work"
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        return "--image-path", str(self.path), "--work-path", str(self.work)
-
-    def take(self, runtime: Runtime, name: str, *flags: str, **options: Any) -> None:
-        done = runtime("checkpoint", *self.flags, *flags, name, check=False, **options)
-        assert done.returncode == 0, f"{done.stderr}\n{self.errors('dump.log')}"
-
-    def argv(self, b: Bundle, name: str, *flags: str) -> tuple[str, ...]:
-        return "restore", *self.flags, "--bundle", str(b.path), *flags, name
-
-    def bring_back(self, runtime: Runtime, b: Bundle, name: str, *flags: str, **options: Any) -> None:
-        """Restore, detached; nobody waits for its streams."""
-        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        log = runtime.directory / "restore.log"
-        argv = ("--log", str(log), *self.argv(b, name, "--detach", *flags))
-        done = runtime(*argv, check=False, **{**streams, **options})
-        assert done.returncode == 0, f"{log.read_text() if log.exists() else ''}\n{self.errors('restore.log')}"
-
-    def errors(self, log: str) -> str:
-        """Return the errors that CRIU has written."""
-        path = self.work / log
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else ["(no log)"]
-        return "\n".join(line for line in lines if "Error" in line)
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
     return Image(tmp_path)
-
-
-def counter(b: Bundle) -> list[int]:
-    """Return what the container has counted."""
-    path = b.rootfs / "data/count"
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
-
-
-def goes_on(b: Bundle, before: list[int]) -> None:
-    """Check that the container counts on from BEFORE, leaving nothing out and nothing twice."""
-    wait_for(lambda: len(counter(b)) > len(before) + 2, lambda: counter(b)[-5:], what="the counter to go on")
-    found = counter(b)[:-1]  # the last may be half written
-    assert found == list(range(1, len(found) + 1))
-
-
-def started(runtime: Runtime, b: Bundle, **options: Any) -> str:
-    name = runtime.start(b, **options)
-    wait_for(lambda: len(counter(b)) > 2, lambda: counter(b), what="the counter to begin")
-    return name
-
-
-def gone(runtime: Runtime, name: str) -> None:
-    """Check that there is no such container any more."""
-    assert runtime("state", name, check=False).returncode == 1
-    assert not (runtime.root / name).exists()
 
 
 # What comes back

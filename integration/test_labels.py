@@ -46,7 +46,7 @@ def test_apparmor_where_there_is_none(runtime, bundle):
 
 @pytest.fixture(scope="module")
 def profile():
-    labels.load_profile()
+    labels.load_profiles()
     return PROFILE
 
 

@@ -235,9 +235,9 @@ def test_points_are_those_that_are_mounted_and_what_came_along():
 def test_streams_take_the_names_of_the_old_ones(tmp_path: Path):
     fd = os.open(tmp_path, os.O_RDONLY)
     streams.write(fd, ["/dev/pts/0", "pipe:[7]", "pipe:[7]"])
-    assert streams.inherited(streams.read(fd, str(tmp_path))) == [{"key": "pipe:[7]", "fd": 1}]
+    assert streams.inherited(streams.read(fd, str(tmp_path))) == {"pipe:[7]": 1}
     streams.write(fd, ["file[1c:2]", "tty[8800:18]", "net[4026531840]"])
-    assert [each["fd"] for each in streams.inherited(streams.read(fd, str(tmp_path)))] == [0, 1]
+    assert list(streams.inherited(streams.read(fd, str(tmp_path))).values()) == [0, 1]
     os.close(fd)
 
 

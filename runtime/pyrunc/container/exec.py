@@ -70,7 +70,12 @@ def exec_(options: ExecOptions) -> int:
     )
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
-    places, groups = _places(saved, options.cgroup), saved.resctrl_joins
+    try:
+        places, groups = _places(saved, options.cgroup), saved.resctrl_joins
+    except OSError:
+        if alive(saved):
+            raise
+        raise StateError(STOPPED) from None  # its cgroups have been removed since we looked
     unit = saved.unit if saved.user_unit and not options.cgroup else ""
     plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
     return _carry_out(options, saved, plan, slots)

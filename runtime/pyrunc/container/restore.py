@@ -96,6 +96,7 @@ class _Restoring:
         self.host = {row.device for row in mounted.rows()}
         self.context = Context({}, for_hooks(self.saved), terminal=io.taker(asked.console_socket))
         self.shown: tuple[verify.Shown, ...] = ()
+        self.inherited: list[int] = []  # what CRIU gets from us, as FIRST_FD and up
 
     def run(self) -> tuple[int, int]:
         """Do it; return the pid of the init and the master of its terminal (-1: none, or handed over)."""
@@ -106,17 +107,18 @@ class _Restoring:
             names = streams.read(opened[0], options.images(self.asked.criu))
             if self.asked.criu.work:
                 opened.append(options.open_directory(options.logs(self.asked.criu), "--work-path", make=True))
-            self.told["inherit_fd"] = streams.inherited(names)
+            self.told |= {"inherit_fd": [], "join_ns": []}
+            for name, fd in streams.inherited(names).items():
+                self._inherit(name, fd)  # a copy: CRIU closes it, and with --shell-job needs its own
             directories = tuple(opened)
             store.refuse_taken(self.asked.root, self.asked.id)
             fs.refuse_used(self.saved.places)
-            joined = self._open_namespaces()
-            opened += joined
+            self._open_namespaces(opened)
             self.directory, lock = store.reserve(self.asked.root, self.asked.id)
             try:
                 write_file(f"{self.directory}/{store.CONFIG}", self.text)
                 save(self.directory, self.saved)
-                self._work(tuple(joined), directories)
+                self._work(directories)
             except BaseException as error:
                 _end_children()
                 create.undo(self.asked, self.config, self.directory, self.saved, error, self.context)
@@ -126,16 +128,19 @@ class _Restoring:
                 posix.close(fd)
         return self.context.slots["child"], self.context.slots.get("master", -1)
 
-    def _open_namespaces(self) -> list[int]:
-        """Open the namespaces that CRIU inherits, and tell it about all that are to be joined."""
-        opened: list[int] = []
-        self.told["join_ns"] = []
+    def _inherit(self, key: str, fd: int) -> None:
+        """Let CRIU have a copy of FD, and tell it that this is what the image calls KEY."""
+        self.told["inherit_fd"].append({"key": key, "fd": FIRST_FD + len(self.inherited)})
+        self.inherited.append(fd)
+
+    def _open_namespaces(self, opened: list[int]) -> None:
+        """Open the namespaces that CRIU inherits, note them in OPENED, and tell it about all that are to be joined."""
         for index, namespace in enumerate(self.config.linux.namespaces):
             if not namespace.path:
                 continue
             fd = _open_namespace(namespace, index)
             if namespace.type in INHERITED:
-                self.told["inherit_fd"].append({"key": INHERITED[namespace.type], "fd": FIRST_FD + len(opened)})
+                self._inherit(INHERITED[namespace.type], fd)
                 opened.append(fd)
                 continue
             posix.close(fd)
@@ -144,14 +149,13 @@ class _Restoring:
                 raise ConfigError("CRIU cannot join a cgroup namespace", pointer=pointer, hint=hint)
             name = FILES.get(namespace.type, namespace.type)
             self.told["join_ns"].append({"ns": name, "ns_file": namespace.path})
-        return opened
 
-    def _work(self, joined: tuple[int, ...], directories: tuple[int, ...]) -> None:
-        """Let CRIU bring the processes back from DIRECTORIES (of the image, and maybe of logs) into namespaces JOINED."""
+    def _work(self, directories: tuple[int, ...]) -> None:
+        """Let CRIU bring the processes back from DIRECTORIES (of the image, and maybe of logs)."""
         found = [*externals.mounts(self.config, self.facts, self.request.bundle, self.saved.places)]
         found.append(externals.NULL_MASK)
         stage = Stage(self.directory, self.request.rootfs, tuple(found), self.config.mounts)
-        worker = Worker(self.asked.criu.program, joined, process.CLONE_NEWNS, self._place, self._prepared(stage))
+        worker = Worker(self.asked.criu.program, tuple(self.inherited), process.CLONE_NEWNS, self._place, self._prepared(stage))
         try:
             worker.version()
             self._look(found)

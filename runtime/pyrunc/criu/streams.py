@@ -78,10 +78,10 @@ def read(directory: int, path: str) -> list[str]:
     return document[: len(STREAMS)]
 
 
-def inherited(found: list[str]) -> list[dict[str, object]]:
-    """Return CRIU's messages by which our own streams take the names FOUND; of two with one name the first."""
+def inherited(found: list[str]) -> dict[str, int]:
+    """Return which of our own streams takes each of the names FOUND; of two with one name the first."""
     first: dict[str, int] = {}
     for fd, name in enumerate(found):
         if name.startswith(KINDS):
             first.setdefault(name, fd)
-    return [{"key": name, "fd": fd} for name, fd in first.items()]
+    return first
