@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from integration.harness.runtime import wait_for
 from integration.looking import become, refused
 
 DEFAULT = {"null": "1:3", "zero": "1:5", "full": "1:7", "random": "1:8", "urandom": "1:9", "tty": "5:0"}
@@ -79,6 +81,46 @@ def test_what_the_image_has_already_stays(runtime, bundle):
     assert seen(runtime, b, "/dev/null")[0][:2] == ("character special file", "1:3")
     assert (b.rootfs / "dev/null").stat().st_ino == inode
     assert os.readlink(b.rootfs / "dev/stdin") == "somewhere"
+
+LOOK = "stat -L -c '%d:%i %t:%T' /dev/null /proc/self/fd/0"
+
+
+def test_the_hosts_null_as_a_stream_becomes_the_containers(runtime, bundle):
+    b = bundle(f"{LOOK} >/data/seen.new; mv /data/seen.new /data/seen; sleep 1000")
+    name = runtime.start(b, stdin=subprocess.DEVNULL)
+    wait_for((b.rootfs / "data/seen").exists, "the container to have looked")
+    looks = [(b.rootfs / "data/seen").read_text()]
+    if runtime.name == "pyrunc":  # runc does so for the first process only
+        looks.append(runtime.exec(name, "sh", "-c", LOOK, stdin=subprocess.DEVNULL).stdout)
+    for own, stream in map(str.splitlines, looks):
+        assert stream == own
+        assert own.endswith(" 1:3")
+
+
+@pytest.mark.parametrize("instead", ["symlink", "fifo", "file", "nothing"])
+def test_what_is_not_null_is_no_stream(runtime, bundle, tmp_path, instead):
+    """The container's /dev/null is something else, from a volume: the host's stays (CVE-2026-88265)."""
+    if runtime.name == "runc" and instead in ("symlink", "nothing"):
+        pytest.skip("runc starts nothing where it finds no /dev/null")
+    dev = tmp_path / "dev"
+    dev.mkdir()
+    if instead == "symlink":
+        (tmp_path / "victim").write_text("kept")
+        (dev / "null").symlink_to(tmp_path / "victim")
+    elif instead == "fifo":
+        os.mkfifo(dev / "null")
+    elif instead == "file":
+        (dev / "null").touch()
+    b = bundle("stat -L -c '%t:%T' /proc/self/fd/0 >/data/seen; echo lost; mv /data/seen /data/end; sleep 1000")
+    b.config["mounts"] = [mount for mount in b.config["mounts"] if not mount["destination"].startswith("/dev")]
+    b.mount("/dev", "bind", str(dev), "rbind", "ro")
+    b.linux["maskedPaths"] = []
+    runtime.start(b, stdin=subprocess.DEVNULL)
+    wait_for((b.rootfs / "data/end").exists, "the container to have looked")
+    assert (b.rootfs / "data/end").read_text() == "1:3\n"
+    if instead in ("symlink", "file"):
+        assert "lost" not in (tmp_path / "victim" if instead == "symlink" else dev / "null").read_text()
+
 
 
 def test_a_dev_of_the_host_is_left_as_it_is(runtime, bundle, tmp_path):

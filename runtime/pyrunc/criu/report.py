@@ -14,6 +14,7 @@ HINTS = (
     ("kerndat", NOT_HERE),
     ("vdso", NOT_HERE),
     (".img: Permission denied", "root of the user namespace must get into the directory of the image: chmod 711"),
+    ("restore file pos: Illegal seek", "a standard stream that was a file must be a file again, and no pipe"),
     ("has bad size", "the standard streams must be the same files as before, opened for appending"),
     ("TCP socket", "allow connections by --tcp-established"),
     ("tcp_established", "allow connections by --tcp-established"),

@@ -44,16 +44,39 @@ def enter_cwd(_: Context, root: int, path: str, make: bool) -> None:
 
 
 def own_stdio(_: Context, uid: int) -> None:
-    """Give the standard streams to the container's user, but never /dev/null (CVE-2026-88265)."""
+    """Give the standard streams to the container's user, but never /dev/null (CVE-2026-88265): that becomes the container's."""
     for fd in (0, 1, 2):
         try:
             found = posix.fstat(fd)
-            null = found.st_mode & rootpath.S_IFMT == rootpath.S_IFCHR and found.st_rdev == NULL_DEVICE
-            if found.st_uid != uid and not null:
+            if _is_null(found):
+                _own_null(fd)
+            elif found.st_uid != uid:
                 posix.fchown(fd, uid, -1)
         except OSError as error:
             if error.errno not in UNOWNABLE:
                 raise
+
+
+def _own_null(fd: int) -> None:
+    """Put the container's /dev/null, if it has a real one that can be opened, in the place of the host's at FD.
+
+    The host's is on a mount that the container has not, and CRIU could not bring it back.
+    """
+    try:
+        own = posix.open("/dev/null", posix.O_RDWR | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC)
+    except OSError:
+        return  # there is none, or it is on a nodev mount, or the device rules forbid it
+    try:
+        if _is_null(posix.fstat(own)):
+            posix.set_blocking(own, True)
+            posix.dup2(own, fd)
+    finally:
+        posix.close(own)
+
+
+def _is_null(found: posix.stat_result) -> bool:
+    """Return whether what stat(2) has FOUND is character device 1:3."""
+    return found.st_mode & rootpath.S_IFMT == rootpath.S_IFCHR and found.st_rdev == NULL_DEVICE
 
 
 def drop_bounding(_: Context, keep: int, last_cap: int) -> None:
