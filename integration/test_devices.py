@@ -82,6 +82,7 @@ def test_what_the_image_has_already_stays(runtime, bundle):
     assert (b.rootfs / "dev/null").stat().st_ino == inode
     assert os.readlink(b.rootfs / "dev/stdin") == "somewhere"
 
+
 LOOK = "stat -L -c '%d:%i %t:%T' /dev/null /proc/self/fd/0"
 
 
