@@ -9,7 +9,7 @@ import pytest
 
 from integration.engines import image as images
 from integration.engines.place import SECONDS, Place
-from integration.engines.podman import Engine
+from integration.engines.podman import FOREVER, Engine
 from integration.harness.runtime import wait_for
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def podman_engine(place: Place, binary: str, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Return Podman with both images, for all tests of a module; nothing may be left of their containers."""
     made = Engine("podman", place, binary)
-    for archive in (image, images.pause(tmp_path_factory.mktemp("pause"))):
+    pause = images.archive(tmp_path_factory.mktemp("pause") / "pause.tar", images.PAUSE, Entrypoint=list(FOREVER), Cmd=[])
+    for archive in (image, pause):
         made("load", "--input", archive)
     yield made
     made("pod", "rm", "--all", "--force", "--time=0")
