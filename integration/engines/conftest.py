@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.engines import image as images
-from integration.engines.place import Place
+from integration.engines.place import SECONDS, Place
 from integration.engines.podman import FOREVER, Engine
+from integration.harness.runtime import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from integration.engines.containerd import Containerd
+    from integration.engines.cri import Cri, Pods
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,6 +59,50 @@ def podman(podman_engine: Engine) -> Iterator[Engine]:
     """Return Podman for one test; what it names is removed after it."""
     yield podman_engine
     podman_engine.remove_used()
+
+
+@pytest.fixture(scope="module")
+def containerd(place: Place, binary: str, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+    """Return containerd with the container runtime interface and both images, for all tests of a module."""
+    from integration.engines.cri import with_cri  # needs grpcio
+
+    made = with_cri(place, binary)
+    try:
+        made.load(image, images.pause(tmp_path_factory.mktemp("pause")))
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def cri(containerd: Containerd) -> Iterator[Cri]:
+    """Return what calls that interface."""
+    from integration.engines.cri import Cri
+
+    made = Cri(containerd.socket, SECONDS)
+
+    def ready() -> bool:
+        return all(condition.status for condition in made("Status").status.conditions)
+
+    wait_for(ready, lambda: made("Status"), what="runtime and network to be ready")
+    yield made
+    made.channel.close()
+
+
+@pytest.fixture
+def pods(containerd: Containerd, cri: Cri, tmp_path: Path) -> Iterator[Pods]:
+    """Return what makes pods for one test, which end with it."""
+    from integration.engines.cri import Pods
+
+    made = Pods(cri, tmp_path, containerd)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def pod(pods: Pods) -> str:
+    """Return the id of a pod."""
+    return pods.pod()
 
 
 def need(*programs: str) -> None:

@@ -131,11 +131,9 @@ class Containerd:
 
     def empty(self, name: str) -> None:
         """Fail if there is a cgroup called NAME, or take it away if it is runc's, which leaves the parents of cgroups."""
-        for top in leaks.cgroup_directories(name):
-            assert self.binary.name != "pyrunc", f"{top} stays"
-            for path in sorted(Path(top).rglob("*/"), reverse=True):
-                path.rmdir()
-            os.rmdir(top)
+        if self.binary.name == "pyrunc":
+            assert not leaks.cgroup_directories(name), f"cgroups {name} stay"
+        leaks.take_away(name)
 
     def close(self) -> None:
         """Fail for anything that is left, of any container; stop the daemon."""

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from integration.engines import documented
+from integration.engines import documented, network
 from integration.engines import image as images
 from integration.engines.containerd import SYSTEMD, Containerd
 from integration.harness.runtime import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from integration.engines.place import Place
 
 PACKAGE = "runtime.v1"
@@ -67,8 +70,9 @@ KeyValue key:string:1 value:string:2
 Mount container_path:string:1 host_path:string:2 readonly:bool:3 propagation:int32:5
 Device container_path:string:1 host_path:string:2 permissions:string:3
 LinuxContainerConfig resources:LinuxContainerResources:1 security_context:LinuxContainerSecurityContext:2
-LinuxContainerResources cpu_period:int64:1 cpu_quota:int64:2 cpu_shares:int64:3 memory_limit_in_bytes:int64:4 oom_score_adj:int64:5 cpuset_cpus:string:6 cpuset_mems:string:7 unified:map:9 memory_swap_limit_in_bytes:int64:10
-LinuxContainerSecurityContext capabilities:Capability:1 privileged:bool:2 namespace_options:NamespaceOption:3 run_as_user:Int64Value:5 run_as_group:Int64Value:12 run_as_username:string:6 readonly_rootfs:bool:7 supplemental_groups:int64*:8 no_new_privs:bool:11 masked_paths:string*:13 readonly_paths:string*:14 seccomp:SecurityProfile:15
+LinuxContainerResources cpu_period:int64:1 cpu_quota:int64:2 cpu_shares:int64:3 memory_limit_in_bytes:int64:4 oom_score_adj:int64:5 cpuset_cpus:string:6 cpuset_mems:string:7 hugepage_limits:HugepageLimit*:8 unified:map:9 memory_swap_limit_in_bytes:int64:10
+HugepageLimit page_size:string:1 limit:uint64:2
+LinuxContainerSecurityContext capabilities:Capability:1 privileged:bool:2 namespace_options:NamespaceOption:3 run_as_user:Int64Value:5 run_as_group:Int64Value:12 run_as_username:string:6 readonly_rootfs:bool:7 supplemental_groups:int64*:8 no_new_privs:bool:11 masked_paths:string*:13 readonly_paths:string*:14 seccomp:SecurityProfile:15 apparmor:SecurityProfile:16
 Capability add_capabilities:string*:1 drop_capabilities:string*:2
 
 StartContainerRequest container_id:string:1
@@ -92,9 +96,32 @@ ExecSyncRequest container_id:string:1 cmd:string*:2 timeout:int64:3
 ExecSyncResponse stdout:bytes:1 stderr:bytes:2 exit_code:int32:3
 ContainerStatsRequest container_id:string:1
 ContainerStatsResponse stats:ContainerStats:1
-ContainerStats cpu:CpuUsage:2 memory:MemoryUsage:3
+ContainerStats attributes:ContainerAttributes:1 cpu:CpuUsage:2 memory:MemoryUsage:3 writable_layer:FilesystemUsage:4
+ContainerAttributes id:string:1 metadata:ContainerMetadata:2 labels:map:3 annotations:map:4
+ListContainerStatsRequest filter:ContainerStatsFilter:1
+ContainerStatsFilter id:string:1 pod_sandbox_id:string:2 label_selector:map:3
+ListContainerStatsResponse stats:ContainerStats*:1
+PodSandboxStatsRequest pod_sandbox_id:string:1
+PodSandboxStatsResponse stats:PodSandboxStats:1
+PodSandboxStats attributes:PodSandboxAttributes:1 linux:LinuxPodSandboxStats:2
+PodSandboxAttributes id:string:1 metadata:PodSandboxMetadata:2 labels:map:3 annotations:map:4
+LinuxPodSandboxStats cpu:CpuUsage:1 memory:MemoryUsage:2 network:NetworkUsage:3 process:ProcessUsage:4 containers:ContainerStats*:5
+NetworkUsage timestamp:int64:1 default_interface:NetworkInterfaceUsage:2
+NetworkInterfaceUsage name:string:1 rx_bytes:UInt64Value:2 tx_bytes:UInt64Value:4
+ProcessUsage timestamp:int64:1 process_count:UInt64Value:2
+ListPodSandboxStatsRequest filter:PodSandboxStatsFilter:1
+PodSandboxStatsFilter id:string:1 label_selector:map:2
+ListPodSandboxStatsResponse stats:PodSandboxStats*:1
 CpuUsage timestamp:int64:1 usage_core_nano_seconds:UInt64Value:2
-MemoryUsage timestamp:int64:1 working_set_bytes:UInt64Value:2
+MemoryUsage timestamp:int64:1 working_set_bytes:UInt64Value:2 usage_bytes:UInt64Value:4
+FilesystemUsage timestamp:int64:1 used_bytes:UInt64Value:3 inodes_used:UInt64Value:4
+
+ExecRequest container_id:string:1 cmd:string*:2 tty:bool:3 stdin:bool:4 stdout:bool:5 stderr:bool:6
+ExecResponse url:string:1
+AttachRequest container_id:string:1 stdin:bool:2 tty:bool:3 stdout:bool:4 stderr:bool:5
+AttachResponse url:string:1
+PortForwardRequest pod_sandbox_id:string:1 port:int32*:2
+PortForwardResponse url:string:1
 """
 POD, CONTAINER, NODE, TARGET = range(4)  # of namespaces
 PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = range(3)  # of mounts
@@ -107,8 +134,9 @@ CONFIG = """
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{pause}"
 restrict_oom_score_adj = true
+disable_hugetlb_controller = false
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
+bin_dir = "{plugins}"
 conf_dir = "{networks}"
 [plugins."io.containerd.grpc.v1.cri".containerd]
 default_runtime_name = "{handler}"
@@ -169,29 +197,35 @@ class Cri:
         return call(request(**fields), timeout=self.seconds)
 
 
-def with_cri(place: Place, binary: str, network: dict[str, Any]) -> Containerd:
-    """Start containerd with the interface and with BINARY as its only runtime; pods of their own network get NETWORK's."""
+def with_cri(place: Place, binary: str) -> Containerd:
+    """Start containerd with the interface and with BINARY as its only runtime."""
     networks = place.directory / "net.d"
     networks.mkdir()
-    document = {"cniVersion": "0.3.1", "name": "pods", "plugins": [network]}
-    (networks / "10-pods.conflist").write_text(json.dumps(document))
+    (networks / "10-pods.conflist").write_text(network.configuration(place.directory / "addresses"))
 
     def config(made: Containerd) -> str:
         options = documented.blocks(SECTION)[0].replace(documented.PATH, str(made.binary))
         if not SYSTEMD:
             options = options.replace("SystemdCgroup = true", "SystemdCgroup = false")
-        mine = CONFIG.format(pause=images.PAUSE, networks=networks, handler=HANDLER)
+        mine = CONFIG.format(plugins=network.PLUGINS, pause=images.PAUSE, networks=networks, handler=HANDLER)
         return f'{mine}{options}Root = "{made.runtime_root}"\n'
 
     return Containerd(place, binary, config, namespace="k8s.io")
 
 
+def refused(call: Callable[..., object], *arguments: Any, **options: Any) -> str:
+    """Return what is said by a CALL that must fail."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(*arguments, **options)
+    return str(caught.value.details())
+
+
 class Pods:
     """Pods of one test, which end with it; FILES is for logs and volumes."""
 
-    def __init__(self, containerd: Containerd, cri: Cri, files: Path) -> None:
-        """Have none yet."""
-        self.containerd, self.cri, self.files = containerd, cri, files
+    def __init__(self, cri: Cri, files: Path, containerd: Containerd | None = None, handler: str = HANDLER) -> None:
+        """Have none yet; they are made by the runtime that CRI's containerd knows as HANDLER, and CONTAINERD is asked what is left of them."""
+        self.containerd, self.cri, self.files, self.handler = containerd, cri, files, handler
         self.configs: dict[str, dict[str, Any]] = {}
         number = f"{os.getpid()}n{next(_NUMBERS)}"
         # Where a kubelet would put the cgroups of this pod.
@@ -207,7 +241,7 @@ class Pods:
             "linux": {"cgroup_parent": self.cgroup, "security_context": security or {}, **(linux or {})},
             **more,
         }
-        pod = self.cri("RunPodSandbox", config=config, runtime_handler=HANDLER).pod_sandbox_id
+        pod = self.cri("RunPodSandbox", config=config, runtime_handler=self.handler).pod_sandbox_id
         self.configs[pod] = config
         return str(pod)
 
@@ -282,12 +316,17 @@ class Pods:
         assert status.exit_code == 0, (status, self.log(container))
         return "".join(f"{text}\n" for stream, text in self.log(container) if stream == "stdout")
 
-    def remove(self) -> None:
-        """Remove all pods of the test, with the containers in them, and check that nothing stays of them."""
+    def end(self) -> None:
+        """Remove all pods of the test, with the containers in them."""
         while self.configs:
             pod, _ = self.configs.popitem()
             self.cri("StopPodSandbox", pod_sandbox_id=pod)
             self.cri("RemovePodSandbox", pod_sandbox_id=pod)
+
+    def remove(self) -> None:
+        """Remove all pods of the test, and check that nothing stays of them."""
+        self.end()
+        assert self.containerd
         left = self.containerd.left
         wait_for(lambda: not left(), left, what="pods to be gone")
         if SYSTEMD:

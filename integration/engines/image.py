@@ -61,6 +61,11 @@ def archive(path: Path, name: str = NAME, **config: Any) -> Path:
     return path
 
 
+def pause(directory: Path) -> Path:
+    """Write to DIRECTORY the image of what holds a pod's namespaces, and return its path."""
+    return archive(directory / "pause.tar", PAUSE, Entrypoint=["/bin/busybox", "sleep", "infinity"], Cmd=[])
+
+
 def _layer() -> bytes:
     """Return the file system as a tar."""
     buffer = io.BytesIO()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from integration.harness import keeper
 from integration.harness.leaks import mounts
 from integration.harness.runtime import run, wait_for
 from integration.looking import SCRATCH
+from pyrunc.linux.process import CLONE_NEWNET, setns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +51,17 @@ class Place:
         """Start WORDS there, with pipes; the test has to wait for it."""
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         return subprocess.Popen(self.argv(*words), text=True, **{**pipes, **options})
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """Return a connection to PORT of HOST as it is made there; a socket stays in the network it was made in."""
+
+        def connected() -> socket.socket:
+            with open(f"/proc/{self.holder.pid}/ns/net") as network:
+                setns(network.fileno(), CLONE_NEWNET)
+            return socket.create_connection((host, port), SECONDS)
+
+        with ThreadPoolExecutor(1) as thread:  # only this thread changes, and ends
+            return thread.submit(connected).result()
 
     def hide(self, *paths: str) -> None:
         """Have empty directories at PATHS there, instead of what the engine would share with all of the machine."""

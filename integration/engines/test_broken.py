@@ -24,7 +24,10 @@ FAULTS = {
     "delete": "exit 0",
 }
 USUAL = ("exec", "start", "kill")
-USED = {"test_buildah.py": ("delete", "start", "create")}  # which uses no others
+USED = {  # by those that use no others
+    "test_buildah.py": ("delete", "start", "create"),
+    "test_containerd_network.py": ("kill", "start", "create"),
+}
 CASES = [(module, command) for module in MODULES for command in USED.get(module, USUAL)]
 if "PYRUNC_EVERY_FAULT" not in os.environ:
     CASES = [(module, USED.get(module, USUAL)[0]) for module in MODULES if module.count("_") == 1]

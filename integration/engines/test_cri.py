@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from integration.engines import documented
-from integration.engines import image as images
 from integration.engines.conftest import need
 from integration.engines.containerd import NEEDED, SYSTEMD
 from integration.harness import keeper
@@ -25,66 +24,16 @@ need(*NEEDED)
 import grpc  # noqa: E402 - only where it is
 
 from integration.engines import cri as interface  # noqa: E402
-from integration.engines.cri import Cri, Pods  # noqa: E402
-from integration.engines.place import SECONDS  # noqa: E402
+from integration.engines.cri import refused  # noqa: E402
 
 # What the virtual machine runs without being asked.
 QUICK = ("test_exec_sync_returns_output_and_status", "test_limits_are_updated", "test_cgroups_are_scopes")
 DEFAULT_CAPS = 0xA80425FB
-NETWORK = {
-    "type": "ptp",
-    "ipam": {"type": "host-local", "subnet": "10.88.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]},
-}
-
-
-@pytest.fixture(scope="module")
-def containerd(place, binary, image, tmp_path_factory):
-    NETWORK["ipam"]["dataDir"] = str(place.directory / "addresses")
-    made = interface.with_cri(place, binary, NETWORK)
-    try:
-        pause = images.archive(
-            tmp_path_factory.mktemp("pause") / "image.tar", images.PAUSE, Entrypoint=["/bin/busybox", "sleep", "infinity"], Cmd=[]
-        )
-        made.load(image, pause)
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture(scope="module")
-def cri(containerd):
-    made = Cri(containerd.socket, SECONDS)
-
-    def ready():
-        return all(condition.status for condition in made("Status").status.conditions)
-
-    wait_for(ready, lambda: made("Status"), what="runtime and network to be ready")
-    yield made
-    made.channel.close()
-
-
-@pytest.fixture
-def pods(containerd, cri, tmp_path):
-    made = Pods(containerd, cri, tmp_path)
-    yield made
-    made.remove()
-
-
-@pytest.fixture
-def pod(pods):
-    return pods.pod()
 
 
 def knob(pid, controller, old, new):
     """Return what a limit of process PID is: file OLD of version 1, or NEW."""
     return (cgroup_of(pid, controller) / (new if unified() else old)).read_text().strip()
-
-
-def refused(call, *arguments, **options):
-    """Return what is said by a CALL that must fail."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*arguments, **options)
-    return caught.value.details()
 
 
 # Pods

@@ -5,21 +5,24 @@ In the namespaces of the place, the directories in /etc that engines read are th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from integration.engines import image as images
+from integration.engines import network
 from integration.engines.conftest import need
 from integration.engines.image import NAME
+from integration.harness import leaks
 from integration.harness.runtime import wait_for
 from integration.looking import SCRATCH
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from integration.engines.place import Place
 
 pytestmark = pytest.mark.pyrunc_only("has no such command")
@@ -188,6 +191,7 @@ def test_podman(place, podman, etc, install, image, binary):
 # containerd
 
 CRI = "io.containerd.grpc.v1.cri"
+STATES = "/run/containerd/runc/k8s.io"
 # As Debian's package has it: a section about the plugin, without a word about runtimes.
 SECTION = '[plugins."io.containerd.grpc.v1.cri".cni]\n  bin_dir = "/usr/lib/cni"\n  conf_dir = "{where}/cni"\n'
 
@@ -241,6 +245,67 @@ def test_containerd(place, containerd, install, binary, options):
     assert table(dump, "cni")["bin_dir"] == "/usr/lib/cni"
     take_back(place, binary, said)
     assert file.read_bytes() == before
+
+
+@pytest.fixture
+def node(place: Place, containerd, image):
+    """Return a function that starts a containerd that can run pods, for as long as the test takes, and returns what calls it."""
+    grpc = pytest.importorskip("grpc", reason="not installed: grpcio")
+    from integration.engines import cri as interface
+
+    where, (_, file) = place.directory / "containerd", containerd
+    settings = f'[plugins."{CRI}"]\n  sandbox_image = "{images.PAUSE}"\n  restrict_oom_score_adj = true\n'
+    file.write_text(file.read_text() + settings)
+    (where / "cni").mkdir(exist_ok=True)  # containerd makes it, if it was started before
+    (where / "cni/10-pods.conflist").write_text(network.configuration(where / "addresses"))
+    # Layers of layers need another file system than that of a container this may run in.
+    place.run("sh", "-ec", f"mkdir -p {where}/root; mount -t tmpfs tmpfs {where}/root")
+    with contextlib.ExitStack() as stack:
+
+        def start():
+            made = interface.Cri(where / "sock", SECONDS)
+            stack.callback(made.channel.close)
+
+            def ready():
+                with contextlib.suppress(grpc.RpcError):
+                    return all(condition.status for condition in made("Status").status.conditions)
+
+            daemon = place.daemon("containerd", ready=ready)
+            stack.callback(place.stop, daemon)
+            for archive in (image, images.pause(where)):
+                place.run("ctr", "--address", where / "sock", "--namespace", "k8s.io", "image", "import", archive)
+            return made
+
+        yield start
+    place.run("umount", f"{where}/root")
+    shutil.rmtree(where / "cni")
+
+
+def test_containerd_runs_pods_by_the_handler(place, node, install, binary, tmp_path):
+    """And beside them those of the default, runc, whose states are in the same directory."""
+    from integration.engines.cri import HANDLER, Pods, refused
+
+    said = install("containerd", "--name", "pyrunc-next", "--path", binary)
+    cri = node()
+    ours, others = Pods(cri, tmp_path, handler="pyrunc-next"), Pods(cri, tmp_path, handler="")
+    ids = []
+    try:
+        for pods in (ours, others):
+            pod = pods.pod()
+            ids += [pod, pods.start(pod)]
+            assert pods.says(ids[-1], "cat /data/file") == "from the image\n"
+        assert cri("PodSandboxStatus", pod_sandbox_id=ids[0]).status.runtime_handler == "pyrunc-next"
+        for runtime, pods, (pod, container) in ((binary, ours, ids[:2]), ("runc", others, ids[2:])):
+            listed = json.loads(place.run(runtime, "--root", STATES, "list", "--format", "json").stdout)
+            assert {row["id"]: row["status"] for row in listed} == {pod: "running", container: "running"}
+            assert {row["id"]: row["pid"] for row in listed}[container] == pods.pid(container)
+        assert f'no runtime for "{HANDLER}"' in refused(cri, "RunPodSandbox", config={"metadata": {"name": "a"}}, runtime_handler=HANDLER)
+    finally:
+        for pods in (ours, others):
+            pods.end()
+            leaks.take_away(Path(pods.cgroup).name)
+    wait_for(lambda: not place.stays(), place.stays, what="all of it to end")
+    take_back(place, binary, said)
 
 
 def test_containerd_without_runc_does_not_start_its_plugin(containerd, install, binary):

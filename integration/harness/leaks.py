@@ -25,6 +25,14 @@ def cgroup_directories(*wanted: str) -> list[str]:
     return found
 
 
+def take_away(name: str) -> None:
+    """Remove every cgroup called NAME with those below it, which have no processes."""
+    for top in cgroup_directories(name):
+        for path in sorted(Path(top).rglob("*/"), reverse=True):
+            path.rmdir()
+        os.rmdir(top)
+
+
 def mounts() -> dict[str, str]:
     """Return the mounts of this mount namespace: the id of each, and its line."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
