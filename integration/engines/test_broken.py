@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from integration.harness import leaks
+
 HERE = Path(__file__).parent
 ABOUT_ENGINES = {Path(__file__).name, "test_install.py"}  # not about what a runtime does
 MODULES = sorted({path.name for path in HERE.glob("test_*.py")} - ABOUT_ENGINES)
@@ -47,8 +49,14 @@ def test_a_broken_runtime_is_noticed(module, command, binary, tmp_path):
     broken.write_text(WRAPPER.format(command=command, fault=FAULTS[command], real=binary))
     broken.chmod(0o755)
     argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "60", "--runtime", str(broken)]
-    done = subprocess.run([*argv, str(HERE / module)], cwd=HERE.parents[1], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    last = done.stdout.strip().splitlines()[-1]
-    if "not installed" in done.stdout or (done.returncode == 0 and "passed" not in last):
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*argv, str(HERE / module)], cwd=HERE.parents[1], **options) as running:
+        try:
+            out = running.communicate()[0]
+        finally:
+            running.kill()
+            leaks.sweep(f"pyrunctest{running.pid}n")  # what such a runtime leaves
+    last = out.strip().splitlines()[-1]
+    if "not installed" in out or (running.returncode == 0 and "passed" not in last):
         pytest.skip(last)  # nothing of it is for this machine
-    assert done.returncode == 1, f"{module} did not notice a runtime whose {command} is broken:\n{done.stdout[-2000:]}"
+    assert running.returncode == 1, f"{module} did not notice a runtime whose {command} is broken:\n{out[-2000:]}"

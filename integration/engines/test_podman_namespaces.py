@@ -127,9 +127,13 @@ def test_a_pod_that_shares_its_processes(podman):
     pod = podman.new_name()
     podman("pod", "create", "--name", pod, "--share=pid,net", "--network=none")
     first, second = podman.start(f"--pod={pod}"), podman.start(f"--pod={pod}")
-    assert len(podman.exec(second, "pidof sleep").split()) == 3  # the infra container's is the first
+
+    def sleeping():
+        return podman.exec(second, "pidof sleep").split()
+
+    wait_for(lambda: len(sleeping()) == 3, sleeping, what="all to sleep")  # the infra container's is the first
     podman("rm", "--force", "--time=0", first)
-    assert len(podman.exec(second, "pidof sleep").split()) == 2
+    wait_for(lambda: len(sleeping()) == 2, sleeping, what="one to have ended")
     podman("pod", "rm", "--force", "--time=0", pod)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -31,6 +32,24 @@ def take_away(name: str) -> None:
         for path in sorted(Path(top).rglob("*/"), reverse=True):
             path.rmdir()
         os.rmdir(top)
+
+
+def sweep(prefix: str) -> None:
+    """End what is in cgroups whose names begin with PREFIX, which only one run of the tests uses, and remove them."""
+    names = {name for _, names, _ in os.walk(CGROUPS) for name in names if name.startswith(prefix)}
+    for top in cgroup_directories(*names):
+        for file in Path(top).rglob("cgroup.procs"):
+            for pid in file.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+    for name in sorted(names, key=len):
+        wait_for(lambda name=name: not populated(name), f"the processes in {name} to be gone")
+        take_away(name)
+
+
+def populated(name: str) -> bool:
+    """Return whether there is a process in or below a cgroup called NAME."""
+    return any(file.read_text() for top in cgroup_directories(name) for file in Path(top).rglob("cgroup.procs"))
 
 
 def mounts() -> dict[str, str]:

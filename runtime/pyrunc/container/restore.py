@@ -11,14 +11,13 @@ from pyrunc.container.options import RunOptions
 from pyrunc.container.saved import save, write_file
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import start_time
-from pyrunc.criu import externals, messages, options, report, streams, verify
+from pyrunc.criu import externals, messages, options, report, streams, verify, view
 from pyrunc.criu.options import CriuOptions
 from pyrunc.criu.protect import protect
 from pyrunc.criu.stage import Stage
 from pyrunc.criu.worker import Worker
 from pyrunc.errors import ConfigError, OpError
 from pyrunc.host import facts, mounted
-from pyrunc.host.files import read
 from pyrunc.linux import net, process
 from pyrunc.oci import config as oci
 from pyrunc.plan import cgroups, hooks, rare
@@ -159,7 +158,7 @@ class _Restoring:
         try:
             worker.version()
             self._look(found)
-            inside = [_seen_by(worker.pid, fd) for fd in directories]
+            inside = [view.open_as_seen_by(worker.pid, fd) for fd in directories]
             request = {
                 **self.told,
                 "images_dir_fd": inside[0],
@@ -168,7 +167,7 @@ class _Restoring:
                 "root": stage.root,
                 "rst_sibling": True,
                 "evasive_devices": True,
-                "cg_root": _cgroup_roots(worker.pid),
+                "cg_root": view.cgroup_roots(worker.pid),
                 "ext_mnt": [{"key": each.key, "val": _real(each)} for each in found],
                 "lsm_profile": self.asked.lsm_profile or None,
                 "lsm_mount_context": self.asked.lsm_mount_context or None,
@@ -230,7 +229,7 @@ class _Restoring:
 
     def _commit(self, criu: int, pid: int) -> None:
         """Check what process CRIU has brought back as PID, and remember it; from here on the container is `running`."""
-        pids = [each for each in fs.pids(fs.main_directory(self.saved.places)) if not _descends(each, criu)]
+        pids = [each for each in fs.pids(fs.main_directory(self.saved.places)) if not view.descends(each, criu)]
         for each, lacking in verify.check(self.config, pid, pids, self.shown, self.host):
             protect(each, lacking)
         self.context.slots["child"] = pid
@@ -283,29 +282,6 @@ def _real(external: External) -> str:
     except OSError as error:
         text = f"{external.source}: {(error.strerror or '').lower()}"
         raise ConfigError(text, pointer=external.at, hint="the source does not exist on the host") from None
-
-
-def _seen_by(pid: int, fd: int) -> int:
-    """Open the directory behind FD as process PID sees it: CRIU mounts there, which works in its own mount namespace only."""
-    path = f"/proc/{pid}/root{mounted.real(f'/proc/self/fd/{fd}')}"
-    return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
-
-
-def _cgroup_roots(pid: int) -> list[dict[str, str]]:
-    """Return, for CRIU, where process PID sits: what the image has below its own root comes back below that."""
-    roots = []
-    for line in read(f"/proc/{pid}/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        roots.append({"ctrl": controllers, "path": path})
-    return roots
-
-
-def _descends(pid: int, ancestor: int) -> bool:
-    """Return whether process PID is ANCESTOR, or came of it: CRIU's helpers are in the cgroup, the init is our child."""
-    while pid > 1 and pid != ancestor:
-        lines = read(f"/proc/{pid}/status").splitlines()
-        pid = next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
-    return pid == ancestor
 
 
 def _bring_loopback_up(pid: int) -> None:

@@ -69,13 +69,11 @@ def unit(config: Config, facts: HostFacts, request: Request) -> units.Unit:
 
 
 def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
-    """Yield the ops that claim all the cgroups, and make what the process may be born in, which is of version 2.
+    """Yield the ops that make the cgroup which the process may be born in, and is of version 2, before the fork.
 
     A scope of systemd's begins with its process, so then it is made at barrier cgroup (`meet`).
     """
     where = () if request.systemd else places(config, facts, request)
-    if where:
-        yield Op("claim_cgroup", (where,), AT, doing=MAKING)
     if unified := tuple(place for place in where if place.is_v2):
         yield Op("make_cgroup", (unified,), AT, doing=MAKING)
     if facts.cgroups.unified and not request.systemd:

@@ -19,14 +19,9 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 
-def claim_cgroup(context: Context, places: tuple[Place, ...]) -> None:
-    """See that nobody is in the container's cgroups; from here on what is in them is ours to kill."""
-    fs.refuse_used(places)
+def make_cgroup(context: Context, places: tuple[Place, ...]) -> None:
+    """Make cgroups, in all of which the caller has found nobody; from here on what is in them is ours to kill."""
     context.owns_cgroups = True
-
-
-def make_cgroup(_: Context, places: tuple[Place, ...]) -> None:
-    """Make cgroups that are claimed."""
     fs.make(places)
 
 
@@ -118,7 +113,6 @@ def join_resctrl(_: Context, directories: tuple[str, ...], pid: int) -> None:
 STEPS: dict[str, Callable[..., Any]] = {
     "attach_device_program": attach_device_program,
     "attach_to_unit": attach_to_unit,
-    "claim_cgroup": claim_cgroup,
     "fill_cgroup": fill_cgroup,
     "join_cgroup": join_cgroup,
     "join_resctrl": join_resctrl,
