@@ -28,6 +28,7 @@ ON = {
     "cgroup-mount": EVERY,
     "cgroup-namespace": EVERY,
     "resources": EVERY,
+    "systemd": EVERY,
     "device-rules": ("v1", "v2"),
     "exec": EVERY,
     "minimal": ("v2", "v2-6.14"),
@@ -37,6 +38,7 @@ ON = {
 }
 # What the caller asks for beside the config.
 REQUESTS = {
+    "systemd": {"systemd": True},
     "no-pivot": {"no_pivot": True},
     "run": {"wait": False, "no_new_keyring": True, "preserve_fds": 2},
 }

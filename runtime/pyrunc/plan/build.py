@@ -43,11 +43,12 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     namespaces.check_user(config.linux, facts)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
-    # What systemd makes is not there yet when the process is forked.
-    where = () if request.systemd else cgroups.places(config, facts, request)
+    places = cgroups.places(config, facts, request)
+    where = () if request.systemd else places  # what systemd makes is not there yet when the process is forked
+    meet = cgroups.meet(config, facts, request, places)
     late = cgroups.counts(config.linux.resources)
     host = [
-        *cgroups.make(config, facts, request),
+        *([] if request.systemd else cgroups.make(config, facts, where)),
         *delegate.host(config, facts, where),
         *rare.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
@@ -59,11 +60,11 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
-        *cgroups.make_v1(config, facts, request),
+        *([] if request.systemd else cgroups.make_v1(config, facts, where)),
         *cgroups.open_doors(where),
         *mounts.inside(config, facts, request),
         *rare.move_devices(config.linux),
-        *barrier_if("cgroup", cgroups.meet(config, facts, request)),
+        *barrier_if("cgroup", meet),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier(
@@ -83,7 +84,9 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.settle(config),
         *rare.await_devices(config.linux),
-        *_mounts_and_cgroup(config, facts, request),
+        *_mounts_and_cgroup(
+            config, facts, request, [*([Op("barrier", ("cgroup",))] if meet else []), *cgroups.enter(where)]
+        ),
         *devices.child(config, facts),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
         *hooks.create_container(config.hooks),
@@ -162,8 +165,8 @@ def build_exec(
     return Plan(host=tuple(host), child=tuple(child))
 
 
-def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> list[Op]:
-    """Return the mounts, and the way into the cgroups as late among them as it may be.
+def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, way: list[Op]) -> list[Op]:
+    """Return the mounts, and the WAY into the cgroups as late among them as it may be.
 
     What the interpreter touches before it joins the cgroup is not charged to
     the container; a cgroup mount and namespace must come after, and what is
@@ -172,6 +175,4 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request) -> li
     ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request)))
     first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mounts.after_cgroup(mount)), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
-    where = () if request.systemd else cgroups.places(config, facts, request)
-    wait = [Op("barrier", ("cgroup",))] if cgroups.meet(config, facts, request) else []
-    return [*ops[:place], *wait, *cgroups.enter(where), *namespaces.cgroup(config), *ops[place:]]
+    return [*ops[:place], *way, *namespaces.cgroup(config), *ops[place:]]

@@ -68,34 +68,31 @@ def unit(config: Config, facts: HostFacts, request: Request) -> units.Unit:
     return units.unit(config.linux.cgroupsPath, request.id, user=user)
 
 
-def make(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
-    """Yield the ops that make the cgroup which the process may be born in, and is of version 2, before the fork.
+def make(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Iterator[Op]:
+    """Yield the ops that make, before the fork, what of WHERE the process may be born in: the cgroup of version 2.
 
-    A scope of systemd's begins with its process, so then it is made at barrier cgroup (`meet`).
+    Not for a scope of systemd's, which begins with its process: that is made at barrier cgroup (`meet`).
     """
-    where = () if request.systemd else places(config, facts, request)
     if unified := tuple(place for place in where if place.is_v2):
         yield Op("make_cgroup", (unified,), AT, doing=MAKING)
-    if facts.cgroups.unified and not request.systemd:
+    if facts.cgroups.unified:
         yield from _limits(config, facts, where)
 
 
-def make_v1(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
-    """Yield the ops that make the cgroups of version 1 and set the limits, before any process is in them.
+def make_v1(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Iterator[Op]:
+    """Yield the ops that make the cgroups of version 1 at WHERE and set the limits, before any process is in them.
 
     There are ten or more of them, so it is done while the new process makes its mounts.
     """
-    if facts.cgroups.unified or request.systemd:
+    if facts.cgroups.unified:
         return
-    where = places(config, facts, request)
     if made := tuple(place for place in where if not place.is_v2):
         yield Op("make_cgroup", (made,), AT, doing=MAKING)
     yield from _limits(config, facts, where)
 
 
-def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
-    """Return the host's side of barrier cgroup: let the process in, or move it where it could not get by itself."""
-    where = places(config, facts, request)
+def meet(config: Config, facts: HostFacts, request: Request, where: tuple[Place, ...]) -> list[Op]:
+    """Return the host's side of barrier cgroup: let the process into WHERE, or move it where it could not get by itself."""
     if not request.systemd:
         doors = _doors(where)
         return [Op("give", doors)] if doors else move(where, late=counts(config.linux.resources))
@@ -111,11 +108,11 @@ def meet(config: Config, facts: HostFacts, request: Request) -> list[Op]:
 
 def adopt(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     """Return the ops that make the cgroups for a process that is there already, the CHILD, and move it into all of them."""
-    if request.systemd:
-        return meet(config, facts, request)
     where = places(config, facts, request)
+    if request.systemd:
+        return meet(config, facts, request, where)
     moves = [Op("move_to_cgroup", (place.directory, CHILD), AT, doing=JOINING) for place in where]
-    made = [*make(config, facts, request), *make_v1(config, facts, request)]
+    made = [*make(config, facts, where), *make_v1(config, facts, where)]
     return [*made, *delegate.host(config, facts, where), *moves]
 
 

@@ -112,7 +112,7 @@ def _argument(op: Op, index: int, value: object) -> str:
 
 
 def _record(value: Record) -> str:
-    """Return a directory or a write of a cgroup in full, else the name of a record, with its path if it has one.
+    """Return a directory or a write of a cgroup in full, else the kind of a record, with its path or name if it has one.
 
     The rest stands in config.json.
     """
@@ -120,8 +120,8 @@ def _record(value: Record) -> str:
         return value.directory
     if isinstance(value, Write):
         return f"{value.file}={value.value}"
-    path = getattr(value, "path", "")
-    return f"{type(value).__name__}({path})" if path else type(value).__name__
+    which = getattr(value, "path", "") or getattr(value, "name", "")
+    return f"{type(value).__name__}({which})" if which else type(value).__name__
 
 
 def call(op: Op) -> str:
