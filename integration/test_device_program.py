@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.harness import leaks
 from integration.harness.runtime import wait_for
 from pyrunc.cgroup import bpf, devices
 
@@ -103,3 +104,18 @@ def test_what_the_kernel_refuses_changes_nothing(directory):
     assert attached(directory) == before
     assert len(os.listdir("/proc/self/fd")) == len(open_before)
     assert posix.access(directory, posix.R_OK)
+
+
+def test_nodes_that_may_not_be_made_are_bound(runtime, bundle, directory):
+    """As below a pod of Podman 4.3, whose own cgroup denies them: the host's do."""
+    usable = tuple(rule.replace(access="rw") for rule in devices.DEFAULTS if rule.access == "rwm")
+    bpf.attach(str(directory), bpf.program(usable))
+    b = bundle("echo lost >/dev/null; head -c 2 /dev/zero | wc -c; stat -c %t:%T /dev/null; grep -c ' /dev/[a-z]* .*devtmpfs' /proc/self/mountinfo")
+    b.linux["cgroupsPath"] = f"/{directory.name}/box"
+    try:
+        assert runtime.output(b) == "2\n1:3\n6\n"
+    finally:
+        for left in leaks.cgroup_directories(directory.name):
+            if left != str(directory):
+                assert runtime.name != "pyrunc", left
+                os.rmdir(left)

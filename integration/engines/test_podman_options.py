@@ -60,7 +60,7 @@ def test_a_volume_that_follows_its_source(podman):
     podman.exec(name, "mkdir /shared/up; mount -t tmpfs tmpfs /shared/up; echo up >/shared/up/file")
     assert podman.place.run("cat", source / "up/file").stdout == "up\n"
     podman.remove_used()
-    podman.place.run("umount", source / "up", source / "sub", source)
+    podman.place.run("umount", "--recursive", source)  # some kernels take `up` away with the container
 
 
 def test_a_named_volume_takes_what_the_image_has(podman):
@@ -193,7 +193,7 @@ def test_a_seccomp_profile_of_ones_own(podman, tmp_path):
 
 
 def test_masked_and_unmasked(podman):
-    file = next(path for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list") if Path(path).exists())
+    file = next(path for path in ("/proc/keys", "/proc/timer_list") if Path(path).exists())
     count = f"head -c 10 {file} | wc -c; cat /proc/self/mountinfo"
     masked, _, table = podman.inside(count).partition("\n")
     assert masked == "0"

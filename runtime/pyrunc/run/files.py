@@ -82,7 +82,10 @@ def mount_on(context: Context, point: int, source: str, fstype: str, flags: int,
 def make_node(
     _: Context, root: int, path: str, kind: str, mode: int, major: int, minor: int, uid: int, gid: int
 ) -> None:
-    """Make device node PATH below ROOT; one that stands there already must be the same device."""
+    """Make device node PATH below ROOT; one that stands there already must be the same device.
+
+    Where that is forbidden, as by the device rules of a parent cgroup, the host's is bound, as by runc.
+    """
     head, tail = rootpath.split(path)
     parent = rootpath.directory(root, head)
     try:
@@ -90,13 +93,38 @@ def make_node(
         try:
             posix.mknod(tail, KINDS[kind] | mode, device, dir_fd=parent)
         except FileExistsError:
-            found = posix.stat(tail, dir_fd=parent, follow_symlinks=False)
-            if found.st_mode & rootpath.S_IFMT != KINDS[kind] or (kind != "p" and found.st_rdev != device):
+            if not _is_device(posix.stat(tail, dir_fd=parent, follow_symlinks=False), kind, device):
                 raise
+        except PermissionError:
+            if kind == "p" or not _bind_node(root, path, kind, device):
+                raise
+            return
         if uid or gid:
             posix.chown(tail, uid, gid, dir_fd=parent, follow_symlinks=False)
     finally:
         posix.close(parent)
+
+
+def _is_device(found: posix.stat_result, kind: str, device: int) -> bool:
+    """Return whether what stat(2) has FOUND is of KIND, and DEVICE unless it is a fifo."""
+    return found.st_mode & rootpath.S_IFMT == KINDS[kind] and (kind == "p" or found.st_rdev == device)
+
+
+def _bind_node(root: int, path: str, kind: str, device: int) -> bool:
+    """Bind the host's node at PATH below ROOT; return whether there is one of this KIND and DEVICE."""
+    try:
+        node = m.open_tree(m.AT_FDCWD, path, COPY)
+    except FileNotFoundError:
+        return False
+    try:
+        if not _is_device(posix.fstat(node), kind, device):
+            return False
+        point = rootpath.mount_point(root, path, node, set())
+        m.move_mount(node, "", point, "", m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH)
+        posix.close(point)
+        return True
+    finally:
+        posix.close(node)
 
 
 def symlink(_: Context, root: int, path: str, target: str) -> None:
