@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.engines import image as images
+from integration.engines.docker import Docker
 from integration.engines.place import SECONDS, Place
 from integration.engines.podman import FOREVER, Engine
 from integration.harness.runtime import wait_for
@@ -59,6 +60,32 @@ def podman(podman_engine: Engine) -> Iterator[Engine]:
     """Return Podman for one test; what it names is removed after it."""
     yield podman_engine
     podman_engine.remove_used()
+
+
+@pytest.fixture(scope="module")
+def docker_engine(place: Place, binary: str, image: Path) -> Iterator[Docker]:
+    """Return Docker's daemon with the image, for all tests of a module."""
+    made = Docker(place, binary, place.directory / "docker")
+    made.start()
+    made("load", "--input", image)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def docker(docker_engine: Docker) -> Iterator[Docker]:
+    """Return the daemon for one test, after which its containers are removed."""
+    yield docker_engine
+    docker_engine.remove_used()
+
+
+@pytest.fixture(scope="module")
+def sleeper(docker_engine: Docker) -> Iterator[str]:
+    """Return the name of a container of Docker's that sleeps, for tests that change nothing in it."""
+    name = docker_engine.start_container("--hostname", "sleeper", "--env", "A=of the container")
+    docker_engine.used.remove(name)
+    yield name
+    docker_engine("rm", "--force", name)
 
 
 @pytest.fixture(scope="module")

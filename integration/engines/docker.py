@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
 import re
 import signal
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from integration.engines.client import Client
 from integration.engines.place import EMULATED
 from integration.engines.recorder import Recorder
 from integration.harness.leaks import CGROUPS
 from integration.harness.runtime import wait_for
+from integration.looking import cgroup_of
 
 if TYPE_CHECKING:
     from integration.engines.place import Place
@@ -29,6 +34,8 @@ FOREVER = ("sleep", "1000000")
 SYSTEMD = Path("/run/systemd/system").is_dir()
 SECONDS = 300 if EMULATED else 30
 TIMEOUT = 2 * SECONDS
+FACTOR = 10 if EMULATED else 1  # of times that a test waits
+DEFAULT_CAPABILITIES = 0xA80425FB
 # What engines and shims share with all of the machine, and so with another Docker on it.
 SHARED = ("/run/containerd", "/run/docker")
 _NUMBERS = itertools.count()
@@ -202,3 +209,22 @@ def _network(options: tuple[str | Path, ...]) -> tuple[str, ...]:
     """Return the option for no network, unless OPTIONS choose one."""
     chosen = any(str(word).startswith(("--network", "--net")) for word in options)
     return () if chosen else ("--network=none",)
+
+
+def archive_of(*members: tuple[str, bytes]) -> bytes:
+    """Return a tar of MEMBERS, which are pairs of name and content."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def knob(docker: Docker, name: str, controller: str, file: str) -> str:
+    """Return what FILE says of container NAME's cgroup; skip where the kernel offers no such file."""
+    path = cgroup_of(docker.pid(name), controller) / file
+    if not path.exists():
+        pytest.skip(f"this kernel has no {file}")
+    return path.read_text().strip()
