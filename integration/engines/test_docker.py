@@ -14,7 +14,7 @@ import pytest
 from integration.engines import documented
 from integration.engines import image as images
 from integration.engines.conftest import need
-from integration.engines.docker import CLIENT, DEFAULT_CAPABILITIES, IMAGE, SECONDS, archive_of
+from integration.engines.docker import CLIENT, IMAGE, SECONDS, archive_of
 from integration.harness.runtime import wait_for
 from integration.harness.screen import Screen
 from pyrunc.cli.parse import parse_command, parse_general
@@ -22,7 +22,6 @@ from pyrunc.cli.parse import parse_command, parse_general
 need("dockerd", "containerd", CLIENT, "docker-init")
 
 QUICK = ("test_exec_runs_a_command", "test_run_gives_output_and_status", "test_nothing_is_left")
-SYS_ADMIN = 1 << 21
 
 
 # Running
@@ -178,14 +177,6 @@ def test_exec_in_the_background(docker):
     docker("exec", "--detach", name, "sh", "-c", "echo $$ >/tmp/pid; exec sleep 999999")
     wait_for(lambda: "sleep 999999" in docker.output("top", name), "the process to be listed")
     assert docker.exec(name, "cat /proc/$(cat /tmp/pid)/comm") == "sleep"
-
-
-@pytest.mark.usefixtures("privileges")
-def test_exec_privileged(docker, sleeper):
-    command = "grep CapEff /proc/self/status"
-    usual, privileged = (int(docker.exec(sleeper, command, *more).split()[1], 16) for more in ((), ("--privileged",)))
-    assert usual == DEFAULT_CAPABILITIES
-    assert privileged & SYS_ADMIN, hex(privileged)
 
 
 @pytest.mark.parametrize(

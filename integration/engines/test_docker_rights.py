@@ -14,6 +14,7 @@ from integration.looking import fields, status_outside
 need("dockerd", "containerd", CLIENT, "docker-init")
 
 QUICK = ()
+SYS_ADMIN = 1 << 21
 YOUNGEST = (1 << 38) - 1  # all up to CAP_AUDIT_READ
 
 
@@ -76,6 +77,14 @@ def test_all_capabilities(docker, every, options):
 
 def test_a_user_without_capabilities(docker):
     assert capabilities(docker, "--user=app") == (0, 0, DEFAULT_CAPABILITIES)
+
+
+@pytest.mark.usefixtures("privileges")
+def test_exec_privileged(docker, sleeper):
+    command = "grep CapEff /proc/self/status"
+    usual, privileged = (int(docker.exec(sleeper, command, *more).split()[1], 16) for more in ((), ("--privileged",)))
+    assert usual == DEFAULT_CAPABILITIES
+    assert privileged & SYS_ADMIN, hex(privileged)
 
 
 @pytest.mark.usefixtures("privileges")
