@@ -197,6 +197,8 @@ class Docker(Client):
 
     def tidy(self) -> list[str]:
         """Return the cgroups that all containers were put in, if they stay; runc leaves them, so its are removed."""
+        if SYSTEMD:
+            self.place.run("systemctl", "stop", self.parent)  # a slice is nobody's: it stays until somebody stops it
         found = [*CGROUPS.glob(self.parent), *CGROUPS.glob(f"*/{self.parent}")]
         if self.name != "my-pyrunc":
             for path in (below for top in found for below in sorted(top.glob("**/"), reverse=True)):

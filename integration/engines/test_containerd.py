@@ -27,7 +27,7 @@ from integration.looking import FIRST, NAMESPACES, cgroup_of, fields, mountinfo,
 need(*NEEDED)
 
 # What the virtual machine runs without being asked.
-QUICK = ("test_run_shows_output_and_status", "test_exec_shows_output_and_status", "test_out_of_memory_is_told", "test_memory_limit")
+QUICK = ("test_run_shows_output_and_status", "test_exec_shows_output_and_status", "test_memory_limit")
 APP = "docker.io/library/pyrunc-test-app:latest"
 DEFAULT_CAPS = 0xA80425FB  # what ctr gives to root
 LIMITED = ("--memory-limit", "16777216")

@@ -27,7 +27,7 @@ from integration.engines import cri as interface  # noqa: E402
 from integration.engines.cri import refused  # noqa: E402
 
 # What the virtual machine runs without being asked.
-QUICK = ("test_exec_sync_returns_output_and_status", "test_limits_are_updated", "test_cgroups_are_scopes")
+QUICK = ("test_limits_are_updated", "test_cgroups_are_scopes")
 DEFAULT_CAPS = 0xA80425FB
 
 

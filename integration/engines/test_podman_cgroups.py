@@ -71,6 +71,7 @@ def test_a_limit_of_reading_and_writing(podman):
         assert podman.limit(name, "blkio/blkio.throttle.write_iops_device", "") == f"{number} 77"
 
 
+@pytest.mark.slow_vm
 def test_no_more_processes_than_allowed(podman):
     done = podman.run("for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait", "--pids-limit=5", check=False)
     assert "can't fork" in done.stderr.lower(), done
@@ -95,6 +96,7 @@ def test_out_of_memory(podman):
     assert note.exists(), "conmon was not told"
 
 
+@pytest.mark.slow_vm
 def test_update_of_limits(podman):
     name = podman.start("--memory=64m")
     podman("update", "--memory=32m", "--cpus=0.25", "--cpu-shares=256", "--cpuset-cpus=0", name)
@@ -140,12 +142,14 @@ def test_a_parent_cgroup(podman):
         remove_cgroups(cgroups_called(parent[1:]))
 
 
+@pytest.mark.slow_vm
 def test_the_cgroup_namespace(podman):
     private, host = (podman.inside("cat /proc/self/cgroup", f"--cgroupns={kind}").splitlines() for kind in ("private", "host"))
     assert {line.split(":", 2)[2] for line in private} == {"/"}
     assert all("libpod" in line for line in host), host
 
 
+@pytest.mark.slow_vm
 def test_a_device(podman):
     device = next(path for path in ("/dev/fuse", "/dev/net/tun", "/dev/loop-control") if Path(path).exists())
     number = os.stat(device).st_rdev
