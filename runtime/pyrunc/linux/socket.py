@@ -19,7 +19,7 @@ MSG_CMSG_CLOEXEC = 0x40000000
 _MSGHDR = "=QI4xQQQQi4x"  # name, its length, iovec, their number, control, its length, flags
 _RIGHTS = "=Qii"  # struct cmsghdr: length, level, type; descriptors follow, 4 bytes each
 _RIGHTS_LEN = 16
-DESCRIPTORS_MAX = 32  # in one message of ours; the kernel takes 253 (SCM_MAX_FD)
+_CONTROL_MAX = _RIGHTS_LEN + 4 * 32  # descriptors in one message of ours; the kernel takes 253 (SCM_MAX_FD)
 _CONTROL_LEN = 40  # where in struct msghdr the length of control stands
 
 
@@ -62,10 +62,10 @@ class Socket:
 
         Raises OSError.
         """
-        control = Buffer(_RIGHTS_LEN + 4 * DESCRIPTORS_MAX)
+        control = Buffer(_CONTROL_MAX)
         text = Buffer(most)
         part = Buffer(pack("=QQ", text.address, most))
-        header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, _RIGHTS_LEN + 4 * DESCRIPTORS_MAX, 0))
+        header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, _CONTROL_MAX, 0))
         size = _again(NR["recvmsg"], self._fd, header.address, MSG_CMSG_CLOEXEC)
         (filled,) = unpack_from("=Q", bytes(header), _CONTROL_LEN)
         if filled < _RIGHTS_LEN:

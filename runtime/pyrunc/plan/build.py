@@ -46,6 +46,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     places = cgroups.places(config, facts, request)
     where = () if request.systemd else places  # what systemd makes is not there yet when the process is forked
     meet = cgroups.meet(config, facts, request, places)
+    way = [Op("barrier", ("cgroup",))] if meet else []
     late = cgroups.counts(config.linux.resources)
     host = [
         *([] if request.systemd else cgroups.make(config, facts, where)),
@@ -84,9 +85,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.settle(config),
         *rare.await_devices(config.linux),
-        *_mounts_and_cgroup(
-            config, facts, request, [*([Op("barrier", ("cgroup",))] if meet else []), *cgroups.enter(where)]
-        ),
+        *_mounts_and_cgroup(config, facts, request, [*way, *cgroups.enter(where)]),
         *devices.child(config, facts),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
         *hooks.create_container(config.hooks),

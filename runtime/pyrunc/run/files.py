@@ -93,7 +93,7 @@ def make_node(
         try:
             posix.mknod(tail, KINDS[kind] | mode, device, dir_fd=parent)
         except FileExistsError:
-            if not _is_device(posix.stat(tail, dir_fd=parent, follow_symlinks=False), kind, device):
+            if not is_device(posix.stat(tail, dir_fd=parent, follow_symlinks=False), kind, device):
                 raise
         except PermissionError:
             if kind == "p" or not _bind_node(root, path, kind, device):
@@ -105,7 +105,7 @@ def make_node(
         posix.close(parent)
 
 
-def _is_device(found: posix.stat_result, kind: str, device: int) -> bool:
+def is_device(found: posix.stat_result, kind: str, device: int) -> bool:
     """Return whether what stat(2) has FOUND is of KIND, and DEVICE unless it is a fifo."""
     return found.st_mode & rootpath.S_IFMT == KINDS[kind] and (kind == "p" or found.st_rdev == device)
 
@@ -117,7 +117,7 @@ def _bind_node(root: int, path: str, kind: str, device: int) -> bool:
     except FileNotFoundError:
         return False
     try:
-        if not _is_device(posix.fstat(node), kind, device):
+        if not is_device(posix.fstat(node), kind, device):
             return False
         point = rootpath.mount_point(root, path, node, set())
         m.move_mount(node, "", point, "", m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH)
@@ -143,7 +143,7 @@ def open_null(_: Context) -> int:
     """Open the host's /dev/null, and make sure that it is that."""
     fd = posix.open("/dev/null", O_PATH | posix.O_CLOEXEC)
     found = posix.fstat(fd)
-    if found.st_mode & rootpath.S_IFMT != rootpath.S_IFCHR or found.st_rdev != NULL_DEVICE:
+    if not is_device(found, "c", NULL_DEVICE):
         raise OpError("/dev/null of this host is not character device 1:3")
     return fd
 

@@ -9,7 +9,7 @@ from pyrunc.errors import OpError
 from pyrunc.linux import caps
 from pyrunc.linux import process as p
 from pyrunc.run import rootpath
-from pyrunc.run.files import NULL_DEVICE
+from pyrunc.run.files import NULL_DEVICE, is_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,20 +45,23 @@ def enter_cwd(_: Context, root: int, path: str, make: bool) -> None:
 
 def own_stdio(_: Context, uid: int) -> None:
     """Give the standard streams to the container's user, but never /dev/null (CVE-2026-88265): that becomes the container's."""
+    null = []
     for fd in (0, 1, 2):
         try:
             found = posix.fstat(fd)
-            if _is_null(found):
-                _own_null(fd)
+            if is_device(found, "c", NULL_DEVICE):
+                null.append(fd)
             elif found.st_uid != uid:
                 posix.fchown(fd, uid, -1)
         except OSError as error:
             if error.errno not in UNOWNABLE:
                 raise
+    if null:
+        _own_null(null)
 
 
-def _own_null(fd: int) -> None:
-    """Put the container's /dev/null, if it has a real one that can be opened, in the place of the host's at FD.
+def _own_null(streams: list[int]) -> None:
+    """Put the container's /dev/null, if it has a real one that can be opened, in the place of the host's at STREAMS.
 
     The host's is on a mount that the container has not, and CRIU could not bring it back.
     """
@@ -67,16 +70,12 @@ def _own_null(fd: int) -> None:
     except OSError:
         return  # there is none, or it is on a nodev mount, or the device rules forbid it
     try:
-        if _is_null(posix.fstat(own)):
+        if is_device(posix.fstat(own), "c", NULL_DEVICE):
             posix.set_blocking(own, True)
-            posix.dup2(own, fd)
+            for fd in streams:
+                posix.dup2(own, fd)
     finally:
         posix.close(own)
-
-
-def _is_null(found: posix.stat_result) -> bool:
-    """Return whether what stat(2) has FOUND is character device 1:3."""
-    return found.st_mode & rootpath.S_IFMT == rootpath.S_IFCHR and found.st_rdev == NULL_DEVICE
 
 
 def drop_bounding(_: Context, keep: int, last_cap: int) -> None:
