@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ lock_type = "file"
 """
 
 
-class Engine:
+class Engine(ABC):
     """An engine with one running container for each of the runtimes at PATHS, and the time of each command."""
 
     name = ""
@@ -71,13 +72,13 @@ class Engine:
         self.times: dict[str, dict[str, list[float]]] = {verb: {name: [] for name in paths} for verb in ("run", "exec")}
         self.configure()
 
+    @abstractmethod
     def configure(self) -> None:
         """Write the configuration."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, archive: Path) -> None:
         """Start the daemon, if there is one, and load ARCHIVE."""
-        raise NotImplementedError
 
     def start(self, archive: Path) -> None:
         """Start it with the image in ARCHIVE, and the containers for `exec`."""
@@ -85,17 +86,17 @@ class Engine:
         for runtime in self.paths:
             self.do([*self.detached(runtime, f"waiting-{runtime}"), *SLEEP])
 
+    @abstractmethod
     def detached(self, runtime: str, container: str) -> list[str]:
         """Return the command that starts CONTAINER with RUNTIME in the background, without its program."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self, verb: str, runtime: str) -> list[str]:
         """Return the command that does VERB, run or exec, with RUNTIME."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Remove the running containers."""
-        raise NotImplementedError
 
     def do(self, words: list[str]) -> float:
         """Run WORDS in the place, and return how many milliseconds that took.  Raises Failure."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,16 +12,16 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 
-class Client:
+class Client(ABC):
     """One of them, which is called for a command, and runs one shell command in a new container by `run`."""
 
+    @abstractmethod
     def __call__(self, *words: str | Path, check: bool = True, **options: Any) -> Done:
         """Run one command."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, command: str, *options: str | Path, check: bool = True, **more: Any) -> Done:
         """Run a shell COMMAND in a container that is made with OPTIONS and goes with it."""
-        raise NotImplementedError
 
     def output(self, *words: str | Path, **options: Any) -> str:
         """Run one command and return what it wrote, without the end of its last line."""
