@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.engines import image as images
+from integration.engines.containerd import Boxes, Containerd
 from integration.engines.docker import Docker
 from integration.engines.place import SECONDS, Place
 from integration.engines.podman import FOREVER, Engine
 from integration.harness.runtime import wait_for
+from integration.harness.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from integration.engines.containerd import Containerd
     from integration.engines.cri import Cri, Pods
 
 
@@ -86,6 +87,32 @@ def sleeper(docker_engine: Docker) -> Iterator[str]:
     docker_engine.used.remove(name)
     yield name
     docker_engine("rm", "--force", name)
+
+
+@pytest.fixture(scope="module")
+def ctr_engine(place: Place, binary: str, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+    """Return containerd for ctr, with the image and one of another user (APP), for all tests of a module."""
+    made = Containerd(place, binary)
+    try:
+        app = images.archive(tmp_path_factory.mktemp("app") / "image.tar", images.APP, User="app", WorkingDir="/data", Cmd=["id"])
+        made.load(image, app)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def box(ctr_engine: Containerd, tmp_path: Path) -> Iterator[Boxes]:
+    """Return what makes containers with ctr for one test, which end with it."""
+    made = Boxes(ctr_engine, tmp_path)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def screen(box: Boxes) -> Callable[..., Screen]:
+    """Run ctr with some words on a terminal."""
+    return lambda *words: Screen(box.containerd.place.argv(*box.containerd.argv(*words)))
 
 
 @pytest.fixture(scope="module")

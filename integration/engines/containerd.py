@@ -40,7 +40,10 @@ address = "{socket}"
 level = "debug"
 """
 PREFIX = "pyrunctest"  # of scopes
+DEFAULT_CAPS = 0xA80425FB  # what ctr gives to root
 SYSTEMD = Path("/run/systemd/system").is_dir()
+# ctr sets the size after the start, and again whenever it is told of a change.
+SIZED = 'until [ "$(stty size 2>/dev/null)" = "{}" ]; do sleep 0.1; done; stty size; '
 _NUMBERS = itertools.count()
 
 

@@ -17,6 +17,7 @@ from typing import Any
 BUSYBOX = Path("/bin/busybox")
 NAME = "docker.io/library/pyrunc-test:latest"
 PAUSE = "docker.io/library/pyrunc-pause:latest"
+APP = "docker.io/library/pyrunc-test-app:latest"  # with a user and a directory of its own
 ENV = ["PATH=/usr/local/bin:/bin", "FROM_IMAGE=yes"]
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n",

@@ -29,6 +29,7 @@ USUAL = ("exec", "start", "kill")
 USED = {  # by those that use no others
     "test_buildah.py": ("delete", "start", "create"),
     "test_containerd_network.py": ("kill", "start", "create"),
+    **{f"test_containerd_{subject}.py": ("start", "create") for subject in ("files", "rights")},
     **{f"test_docker_{subject}.py": ("start", "create") for subject in ("files", "networks", "rights")},
 }
 CASES = [(module, command) for module in MODULES for command in USED.get(module, USUAL)]
