@@ -12,6 +12,7 @@ from pyrunc.container.saved import save, write_file
 from pyrunc.container.state import for_hooks
 from pyrunc.container.status import start_time
 from pyrunc.criu import externals, messages, options, report, streams, verify, view
+from pyrunc.criu.handed import Handed
 from pyrunc.criu.options import CriuOptions
 from pyrunc.criu.protect import protect
 from pyrunc.criu.stage import Stage
@@ -21,7 +22,7 @@ from pyrunc.host import facts, mounted
 from pyrunc.linux import net, process
 from pyrunc.oci import config as oci
 from pyrunc.plan import cgroups, hooks, rare
-from pyrunc.plan.namespaces import FILES, is_new
+from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import Plan
 from pyrunc.run.calls import load, perform
 from pyrunc.run.context import Context
@@ -31,12 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrunc.criu.externals import External
-    from pyrunc.oci.linux import Namespace
     from pyrunc.plan.op import Op
 
 LOG = "restore.log"
-FIRST_FD = 4  # of the descriptors that CRIU gets from us: before it are our streams and its socket
-INHERITED = {"network": externals.NETWORK, "pid": externals.PID}
 
 
 class RestoreOptions(RunOptions):
@@ -95,7 +93,7 @@ class _Restoring:
         self.host = {row.device for row in mounted.rows()}
         self.context = Context({}, for_hooks(self.saved), terminal=io.taker(asked.console_socket))
         self.shown: tuple[verify.Shown, ...] = ()
-        self.inherited: list[int] = []  # what CRIU gets from us, as FIRST_FD and up
+        self.handed = Handed()
 
     def run(self) -> tuple[int, int]:
         """Do it; return the pid of the init and the master of its terminal (-1: none, or handed over)."""
@@ -106,61 +104,38 @@ class _Restoring:
             names = streams.read(opened[0], options.images(self.asked.criu))
             if self.asked.criu.work:
                 opened.append(options.open_directory(options.logs(self.asked.criu), "--work-path", make=True))
-            self.told |= {"inherit_fd": [], "join_ns": []}
-            for name, fd in streams.inherited(names).items():
-                self._inherit(name, fd)  # a copy: CRIU closes it, and with --shell-job needs its own
-            directories = tuple(opened)
+            self.handed.streams(streams.inherited(names))
             store.refuse_taken(self.asked.root, self.asked.id)
             fs.refuse_used(self.saved.places)
-            self._open_namespaces(opened)
+            self.handed.namespaces(self.config.linux.namespaces)
             self.directory, lock = store.reserve(self.asked.root, self.asked.id)
             try:
                 write_file(f"{self.directory}/{store.CONFIG}", self.text)
                 save(self.directory, self.saved)
-                self._work(directories)
+                self._work(tuple(opened))
             except BaseException as error:
                 _end_children()
                 create.undo(self.asked, self.config, self.directory, self.saved, error, self.context)
                 raise
         finally:
+            self.handed.close()
             for fd in (*opened, *([lock] if lock >= 0 else [])):
                 posix.close(fd)
         return self.context.slots["child"], self.context.slots.get("master", -1)
-
-    def _inherit(self, key: str, fd: int) -> None:
-        """Let CRIU have a copy of FD, and tell it that this is what the image calls KEY."""
-        self.told["inherit_fd"].append({"key": key, "fd": FIRST_FD + len(self.inherited)})
-        self.inherited.append(fd)
-
-    def _open_namespaces(self, opened: list[int]) -> None:
-        """Open the namespaces that CRIU inherits, note them in OPENED, and tell it about all that are to be joined."""
-        for index, namespace in enumerate(self.config.linux.namespaces):
-            if not namespace.path:
-                continue
-            fd = _open_namespace(namespace, index)
-            if namespace.type in INHERITED:
-                self._inherit(INHERITED[namespace.type], fd)
-                opened.append(fd)
-                continue
-            posix.close(fd)
-            if namespace.type == "cgroup":
-                pointer, hint = f"/linux/namespaces/{index}/path", "let it have one of its own"
-                raise ConfigError("CRIU cannot join a cgroup namespace", pointer=pointer, hint=hint)
-            name = FILES.get(namespace.type, namespace.type)
-            self.told["join_ns"].append({"ns": name, "ns_file": namespace.path})
 
     def _work(self, directories: tuple[int, ...]) -> None:
         """Let CRIU bring the processes back from DIRECTORIES (of the image, and maybe of logs)."""
         found = [*externals.mounts(self.config, self.facts, self.request.bundle, self.saved.places)]
         found.append(externals.NULL_MASK)
         stage = Stage(self.directory, self.request.rootfs, tuple(found), self.config.mounts)
-        worker = Worker(self.asked.criu.program, tuple(self.inherited), process.CLONE_NEWNS, self._place, self._prepared(stage))
+        worker = Worker(self.asked.criu.program, tuple(self.handed.fds), process.CLONE_NEWNS, self._place, self._prepared(stage))
         try:
             worker.version()
             self._look(found)
             inside = [view.open_as_seen_by(worker.pid, fd) for fd in directories]
             request = {
                 **self.told,
+                **self.handed.told,
                 "images_dir_fd": inside[0],
                 "work_dir_fd": inside[-1],
                 "log_file": LOG,
@@ -263,16 +238,6 @@ class _Restoring:
 
                 text = str(error) if isinstance(error, OpError) else ""
                 raise tell(plan, op, error.errno or 0, text, child=False) from error
-
-
-def _open_namespace(namespace: Namespace, index: int) -> int:
-    """Open NAMESPACE, number INDEX of the configuration.  Raises ConfigError."""
-    try:
-        return posix.open(namespace.path, posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError as error:
-        text = f"error opening {namespace.type} namespace: {namespace.path}: {(error.strerror or '').lower()}"
-        pointer, hint = f"/linux/namespaces/{index}/path", "the process or file behind this path is gone"
-        raise ConfigError(text, pointer=pointer, hint=hint) from None
 
 
 def _real(external: External) -> str:
