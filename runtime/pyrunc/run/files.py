@@ -148,14 +148,21 @@ def open_null(_: Context) -> int:
     return fd
 
 
-def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
-    """Hide PATH: a directory below one shared, empty, read-only tmpfs, a file below /dev/null."""
+def _open_present(root: int, path: str) -> int:
+    """Open PATH below ROOT as a place to mount on; -1 if there is no such thing."""
     try:
-        point = rootpath.open_path(root, path)
+        return rootpath.open_path(root, path)
     except OSError as error:
         if error.errno in ABSENT:
-            return
+            return -1
         raise
+
+
+def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
+    """Hide PATH: a directory below one shared, empty, read-only tmpfs, a file below /dev/null."""
+    point = _open_present(root, path)
+    if point < 0:
+        return
     try:
         if not rootpath.is_directory(point):
             cover = m.open_tree(null, "", COPY)
@@ -175,12 +182,9 @@ def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
 
 def make_readonly(_: Context, root: int, path: str) -> None:
     """Put a read-only view of PATH over it; a path that is missing is none to protect."""
-    try:
-        point = rootpath.open_path(root, path)
-    except OSError as error:
-        if error.errno in ABSENT:
-            return
-        raise
+    point = _open_present(root, path)
+    if point < 0:
+        return
     try:
         view = m.open_tree(point, "", COPY | m.AT_RECURSIVE)
         m.mount_setattr(view, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
