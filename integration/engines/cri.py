@@ -229,7 +229,7 @@ class Pods:
         self.configs: dict[str, dict[str, Any]] = {}
         number = f"{os.getpid()}n{next(_NUMBERS)}"
         # Where a kubelet would put the cgroups of this pod.
-        self.cgroup = f"pyrunctest{number}.slice" if SYSTEMD else f"/pyrunctest{number}"
+        self.cgroup = f"/pyrunctest{number}.slice" if SYSTEMD else f"/pyrunctest{number}"
 
     def pod(self, *, linux: dict[str, Any] | None = None, security: dict[str, Any] | None = None, **more: Any) -> str:
         """Run a pod and return its id."""
@@ -330,5 +330,5 @@ class Pods:
         left = self.containerd.left
         wait_for(lambda: not left(), left, what="pods to be gone")
         if SYSTEMD:
-            self.containerd.place.run("systemctl", "stop", self.cgroup)  # as a kubelet does
+            self.containerd.place.run("systemctl", "stop", Path(self.cgroup).name)  # as a kubelet does
         self.containerd.empty(Path(self.cgroup).name)
