@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "v2: needs cgroup version 2")
     config.addinivalue_line("markers", "every_variant: whatever --variants says")
     config.addinivalue_line("markers", "systemd: needs systemd as process 1")
+    for each in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(each) == signal.SIG_IGN:  # by nohup, or a shell's `&`: what is tested would heed it
+            signal.signal(each, signal.SIG_DFL)
     if os.geteuid() == 0 and not config.option.collectonly:
         keeper.keep()
 
