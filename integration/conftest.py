@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_variant: whatever --variants says")
     config.addinivalue_line("markers", "systemd: needs systemd as process 1")
     for each in (signal.SIGHUP, signal.SIGINT):
-        if signal.getsignal(each) == signal.SIG_IGN:  # by nohup, or a shell's `&`: what is tested would heed it
-            signal.signal(each, signal.SIG_DFL)
+        if signal.getsignal(each) == signal.SIG_IGN:  # by nohup, or a shell's `&`: execve(2) would hand that on
+            signal.signal(each, lambda *_: None)  # ignored here as before, and by default in what is started
     if os.geteuid() == 0 and not config.option.collectonly:
         keeper.keep()
 

@@ -244,8 +244,7 @@ def test_running_out_of_memory(runtime, bundle):
     with runtime.popen("events", "--interval", "200ms", name) as watch:
         watch.stdout.readline()  # it watches by then
         (b.rootfs / "data/go").touch()
-        told = map(json.loads, watch.stdout)  # statistics at least, so it cannot wait for ever
-        found = [next(event for event in told if event["type"] != "stats")]
+        found = [next(event for event in map(json.loads, watch.stdout) if event["type"] != "stats")]
         wait_for((b.rootfs / "data/there").exists, "the end of the victim")
         found += [event for event in lines(watch, 0.3) if event["type"] != "stats"]
     assert all(event == {"type": "oom", "id": name} for event in found)

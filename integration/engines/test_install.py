@@ -158,7 +158,8 @@ def podman(place: Place, etc: Path):
         f'[engine.runtimes]\nother = ["{shutil.which("runc")}"]\n'
     )
     (etc / "containers/storage.conf").write_text(
-        f'[storage]\ndriver = "vfs"\ngraphroot = "{where}/root"\nrunroot = "{where}/runroot"\n'
+        # A short one: with more than 50 characters Podman's own cleanup fails, and each `run` waits 20 s for it.
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{where}/root"\nrunroot = "/run/containers/storage"\n'
     )
     return lambda *words, **options: place.run("podman", *words, timeout=SECONDS, **options)
 
