@@ -70,7 +70,7 @@ STORAGE = """
 [storage]
 driver = "overlay"
 graphroot = "{directory}/root"
-runroot = "{directory}/runroot"
+runroot = "/run/containers/storage"
 """
 _NUMBERS = itertools.count()
 # Of Podman 4.3.
