@@ -186,7 +186,7 @@ UPDATE = """
 import json, sys
 from pyrunc.cgroup import resctrl
 from pyrunc.container.schemata import Schemata
-from pyrunc.container.update import update
+from pyrunc.container.verbs.update import update
 from pyrunc.host import facts
 container, root, tree, cache, resources = sys.argv[1:]
 resctrl.SCHEMATA = "notify_on_release"  # a file that is there, and takes 0 and 1

@@ -91,7 +91,7 @@ def _words(column: object) -> str:
 
 def render() -> str:
     """Return the document."""
-    from pyrunc.cgroup import knobs, order
+    from pyrunc.cgroup import knobs, writeorder
 
     lines = ["| field | version 1 | version 2 | systemd, on version 1 | systemd, on version 2 |", "|---|---|---|---|---|"]
     for knob in knobs.KNOBS:
@@ -101,8 +101,8 @@ def render() -> str:
         lines.append(f"| {name} | {_cell(knob.v1, missing)} | {_cell(knob.v2, missing)} | {' | '.join(told)} |")
     lines += ["", "## Order", ""]
     lines += ["A new cgroup is written to in the order of the table. An update differs where the kernel checks:", ""]
-    lines += [f"- `{rule.first}`, `{'`, `'.join(rule.second)}`: {rule.why}" for rule in order.RULES]
-    lines += [f"- `{order.IDLE}`, `{'`, `'.join(order.SHARES)}`: {order.IDLE_WHY}"]
+    lines += [f"- `{rule.first}`, `{'`, `'.join(rule.second)}`: {rule.why}" for rule in writeorder.RULES]
+    lines += [f"- `{writeorder.IDLE}`, `{'`, `'.join(writeorder.SHARES)}`: {writeorder.IDLE_WHY}"]
     return HEAD + "\n".join(lines) + "\n" + DEVICES
 
 

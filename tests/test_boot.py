@@ -55,7 +55,7 @@ def test_it_is_made_once_and_says_the_same(package: Path, run: Run):
 def test_it_is_really_used(package: Path, run: Run):
     """A source of the same size and time is not read again."""
     run()
-    source = package / "container/state.py"
+    source = package / "container/verbs/state.py"
     before = source.stat()
     text = source.read_bytes()
     source.write_bytes(b"x" * len(text))
@@ -66,7 +66,7 @@ def test_it_is_really_used(package: Path, run: Run):
 
 def test_a_changed_source_counts(package: Path, run: Run):
     run()
-    source = package / "container/state.py"
+    source = package / "container/verbs/state.py"
     source.write_text(source.read_text() + MARK)
     assert run().startswith("changed\n")
     assert run().startswith("changed\n")

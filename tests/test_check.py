@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.cli.main import main
-from pyrunc.container.check import FINE, INVALID, NOT_HERE, check
+from pyrunc.container.verbs.check import FINE, INVALID, NOT_HERE, check
 
 GOOD = {
     "ociVersion": "1.3.0",

@@ -11,11 +11,11 @@ import pytest
 
 from pyrunc.cgroup.paths import Place
 from pyrunc.container import status, store
-from pyrunc.container.saved import Saved, load, save, write_file
+from pyrunc.container.statefile import SavedState, load, save, write_file
 from pyrunc.container.status import ALLOWED, CREATED, CREATING, PAUSED, RUNNING, STOPPED, Status, guard
 from pyrunc.errors import ConfigError, StateError, UsageError
 
-SAVED = Saved("box", "/bundle", "/bundle/rootfs", "2026-01-01T00:00:00.5Z", 0)
+SAVED = SavedState("box", "/bundle", "/bundle/rootfs", "2026-01-01T00:00:00.5Z", 0)
 
 
 @pytest.mark.parametrize("name", ["a", "A9_+-.", "-a", "+", "9", "a..b", "x" * 1024])
@@ -68,7 +68,7 @@ def test_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         SAVED.replace(places=(Place("/sys/fs/cgroup/box", "/sys/fs/cgroup", ("",)), Place("/a", "/", ("cpu", "cpuacct")))),
     ],
 )
-def test_what_is_saved_is_loaded(tmp_path: Path, saved: Saved):
+def test_what_is_saved_is_loaded(tmp_path: Path, saved: SavedState):
     save(str(tmp_path), SAVED)
     save(str(tmp_path), saved)
     assert load(str(tmp_path)) == saved

@@ -93,14 +93,15 @@ assert main(["--root", {str(tmp_path)!r}, {command!r}, "absent"]) == 1
 
 
 # Of our own modules, what `create` loads only when a config or a plan has it: tests/test_plan_rules.py sees that it does.
-RARE = {"cgroup": ("annotated", "bpf", "order", "owner", "properties", "resctrl", "systemd")}
-RARE |= {"linux": ("rtnetlink",), "plan": ("idmap", "memorypolicy", "netdevices", "personality", "rdt", "scheduling")}
-RARE |= {"run": ("copyup", "idmap", "inside", "listener", "netdevices", "story", "terminal"), "seccomp": ("compile",)}
+ON_DEMAND = {"cgroup": ("annotated", "bpf", "owner", "properties", "resctrl", "systemd", "writeorder")}
+ON_DEMAND |= {"linux": ("rtnetlink",), "plan": ("idmap", "memorypolicy", "netdevices", "personality", "rdt", "scheduling")}
+ON_DEMAND |= {"run": ("failure", "terminal")}
+ON_DEMAND |= {"run.steps": ("copyup", "idmap", "listener", "mountns", "netdevices"), "seccomp": ("compile",)}
 
 
 @pytest.mark.parametrize("command", ["create", "run", "exec"])
 def test_rare_subjects_wait_until_they_are_asked_for(command: str):
     """Each would cost every container 0.1 ms, and its waiting init the memory."""
-    rare = {f"pyrunc.{package}.{name}" for package, names in RARE.items() for name in names}
+    rare = {f"pyrunc.{package}.{name}" for package, names in ON_DEMAND.items() for name in names}
     assert {name for name in rare if not (RUNTIME / name.replace(".", "/")).with_suffix(".py").exists()} == set()
     assert loaded(f"import pyrunc.cli.main, pyrunc.cli.commands.{command}", ours=True) & rare == set()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.cgroup import devices, knobs, order, properties
+from pyrunc.cgroup import devices, knobs, properties, writeorder
 from pyrunc.cgroup.knobs import Write
 from pyrunc.container.merge import merged
 from pyrunc.errors import ConfigError, PyruncError, UnsupportedError
@@ -314,9 +314,9 @@ def test_any_update_of_anything_is_written_or_refused(old, change, unified):
     assert {write.pointer for write in found} <= {write.pointer for write in knobs.writes(parse(new), unified=unified)}
 
 
-def arranged(document, unified, now):
+def in_write_order(document, unified, now):
     found = knobs.writes(parse(document), unified=unified)
-    return [f"{write.file} {write.value}" for write in order.arranged(found, now)]
+    return [f"{write.file} {write.value}" for write in writeorder.in_write_order(found, now)]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def arranged(document, unified, now):
     ],
 )
 def test_memory_and_swap(memory, swap, now, first):
-    files = arranged({"memory": {"limit": memory, "swap": swap}}, False, {"memory.memsw.limit_in_bytes": f"{now}\n"})
+    files = in_write_order({"memory": {"limit": memory, "swap": swap}}, False, {"memory.memsw.limit_in_bytes": f"{now}\n"})
     assert first in files[0]
     assert len(files) == 2
 
@@ -345,21 +345,21 @@ def test_no_step_asks_for_more_than_both_ends():
             document = {"cpu": {"quota": quota2, "period": period2, "burst": burst2}}
             state = {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": period, "cpu.cfs_burst_us": burst}
             most = max(quota / period, quota2 / period2)
-            for line in arranged(document, False, now):
+            for line in in_write_order(document, False, now):
                 file, value = line.split()
                 state[file] = int(value)
                 assert state["cpu.cfs_quota_us"] / state["cpu.cfs_period_us"] <= most
                 assert state["cpu.cfs_burst_us"] <= state["cpu.cfs_quota_us"]
             limit, extra = quota, burst
-            for line in arranged(document, True, now):
+            for line in in_write_order(document, True, now):
                 file, value = line.split(maxsplit=1)
                 limit, extra = (int(value.split()[0]), extra) if file == "cpu.max" else (limit, int(value))
                 assert extra <= limit
 
 
 def test_idle():
-    assert arranged({"cpu": {"idle": 1, "shares": 9}}, False, {}) == ["cpu.shares 9", "cpu.idle 1"]
-    assert arranged({"cpu": {"idle": 0, "shares": 9}}, True, {}) == ["cpu.idle 0", "cpu.weight 1"]
+    assert in_write_order({"cpu": {"idle": 1, "shares": 9}}, False, {}) == ["cpu.shares 9", "cpu.idle 1"]
+    assert in_write_order({"cpu": {"idle": 0, "shares": 9}}, True, {}) == ["cpu.idle 0", "cpu.weight 1"]
 
 
 # Devices

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.container.features import mount_options
+from pyrunc.container.verbs.features import mount_options
 from pyrunc.linux import mount as m
 from pyrunc.plan import mountopts
 from pyrunc.plan.mountopts import ATTRIBUTES, PROPAGATION, RECURSIVE, Options, parse

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc.container.features import mount_options
+from pyrunc.container.verbs.features import mount_options
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.host.cgroups import Cgroups, Hierarchy
 from pyrunc.host.facts import HostFacts
@@ -34,8 +34,8 @@ def plan(document: dict[str, Any], known: HostFacts | None = None) -> tuple[list
     """Return the ops of both sides that DOCUMENT's mounts need."""
     config = oci.parse(json.dumps(document).encode())
     known = known or facts()
-    host = [*mounts.host(config, known, REQUEST), *mounts.inside(config, known, REQUEST)]
-    return host, [*mounts.receive(config, known), *mounts.child(config, known, REQUEST)]
+    host = [*mounts.host(config, known, REQUEST), *mounts.sources_by_helper(config, known, REQUEST)]
+    return host, [*mounts.receive_sources(config, known), *mounts.child(config, known, REQUEST)]
 
 
 def document(*listed: dict[str, Any], user: bool = False) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def test_what_makes_no_sense(mount: dict[str, Any], pointer: str):
 
 def test_a_remount_opens_no_source_and_makes_nothing():
     host, child = plan(document(one("bind", "bind", "shared"), one("bind", "bind", "remount", "ro"), user=True))
-    assert [op.into for op in host if op.call == "open_tree_inside"] == ["mount0"]
+    assert [op.into for op in host if op.call == "open_tree_by_helper"] == ["mount0"]
     assert [op.call for op in child if op.at.startswith("/mounts/1")] == ["open_mount", "mount_setattr"]
 
 

@@ -22,7 +22,7 @@ from tests.samples import CONFIGS, each, name
 
 PROTOCOL = {"barrier", "give", "go", "clone3", "respawn"}  # run/executor.py does these itself
 AT_THE_BARRIER = {"console": "master"}  # what the child passes to the host
-CALLERS = {"init"}  # container/exec.py opens it
+CALLERS = {"init"}  # container/verbs/exec.py opens it
 CONTEXT = object()
 
 # The samples that this version refuses.  Supporting a field makes its row here wrong.
@@ -84,7 +84,7 @@ def check(made: Plan, document: dict) -> None:
 
 def check_calls(made: Plan) -> None:
     """Every call is in the executor's tables, bound before the fork, and takes what it is given."""
-    for module in calls.RARE.values():
+    for module in calls.ON_DEMAND.values():
         sys.modules.pop(f"pyrunc.run.{module}", None)
     calls.load(made)
     for op in (*made.host, *made.child):

@@ -7,7 +7,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from pyrunc.container import features
+from pyrunc.container.verbs import features
 from pyrunc.oci import config, default, explain
 from tests.schemas import (
     CHECKOUT,

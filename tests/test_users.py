@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrunc.errors import UsageError
-from pyrunc.run import users
+from pyrunc.run.steps import users
 
 PASSWD = b"""root:x:0:0:root:/root:/bin/sh
 user:x:1000:100::/home/user:/bin/sh

@@ -32,11 +32,11 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> None:
 
     Raises as `apply` does, after what was changed has been set back.
     """
-    from pyrunc.cgroup import order
+    from pyrunc.cgroup import writeorder
 
     done: list[tuple[str, str]] = []
     try:
-        for change in order.arranged(changes, _present(places)):
+        for change in writeorder.in_write_order(changes, _present(places)):
             directory = _directory(places, change)
             back = _back(*_target(directory, change))
             _make(directory, change)
@@ -52,11 +52,11 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> None:
 
 def _present(places: tuple[Place, ...]) -> dict[str, str]:
     """Return what the files say that decide about an order."""
-    from pyrunc.cgroup import order
+    from pyrunc.cgroup import writeorder
 
     made = {}
     for place in places:
-        for file in order.LOOKED_AT:
+        for file in writeorder.LOOKED_AT:
             if ("" in place.controllers or file.partition(".")[0] in place.controllers) and _is_file(place.directory, file):
                 made[file] = read(f"{place.directory}/{file}")
     return made

@@ -63,7 +63,7 @@ def text(command: str = "") -> str:
 
 def version() -> str:
     """Return what --version prints: the lines that engines look for."""
-    from pyrunc.container.features import libseccomp_version
+    from pyrunc.container.verbs.features import libseccomp_version
 
     lines = [
         f"pyrunc version {__version__}",

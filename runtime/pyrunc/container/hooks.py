@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pyrunc.container.state import for_hooks
+from pyrunc.container.verbs.state import for_hooks
 from pyrunc.errors import HookError
 from pyrunc.jsonio import dumps
 from pyrunc.oci import config as oci
-from pyrunc.run.hooks import run_hook
+from pyrunc.run.steps.hooks import run_hook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.container.saved import Saved
+    from pyrunc.container.statefile import SavedState
     from pyrunc.log import Log
     from pyrunc.oci.hooks import Hooks
 
@@ -21,7 +21,7 @@ def kept(directory: str) -> Hooks:
         return oci.parse(file.read()).hooks
 
 
-def poststart(hooks: Hooks, saved: Saved) -> None:
+def poststart(hooks: Hooks, saved: SavedState) -> None:
     """Run the poststart hooks.
 
     Raises HookError for the first that fails: 1.3.0 makes that an error of
@@ -32,7 +32,7 @@ def poststart(hooks: Hooks, saved: Saved) -> None:
         run_hook(hook, state, "poststart", index)
 
 
-def poststop(hooks: Hooks, saved: Saved, log: Log) -> None:
+def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
     """Run every poststop hook; a failure is a warning, and the next one runs."""
     state = _state(saved, "stopped", 0)
     for index, hook in enumerate(hooks.poststop):
@@ -42,6 +42,6 @@ def poststop(hooks: Hooks, saved: Saved, log: Log) -> None:
             log.warning(str(error))
 
 
-def _state(saved: Saved, status: str, pid: int) -> bytes:
+def _state(saved: SavedState, status: str, pid: int) -> bytes:
     """Return the state as hooks get it."""
     return dumps({**for_hooks(saved), "status": status, **({"pid": pid} if pid else {})}).encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.cgroup import fs, resctrl
-from pyrunc.container.saved import Saved, save
+from pyrunc.container.statefile import SavedState, save
 from pyrunc.errors import OpError
 from pyrunc.host import facts
 from pyrunc.oci.linux import IntelRdt
@@ -31,7 +31,7 @@ class Schemata(Record):
 class Change:
     """A change of the schemata of one container's class, which can be taken back."""
 
-    def __init__(self, directory: str, saved: Saved, asked: Schemata) -> None:
+    def __init__(self, directory: str, saved: SavedState, asked: Schemata) -> None:
         """Change the class of container SAVED, in DIRECTORY, to what is ASKED; give it one of its own if it has none.
 
         Raises UnsupportedError without resctrl, ConfigError and OpError for what is no schemata; then nothing is changed.

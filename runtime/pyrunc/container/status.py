@@ -8,11 +8,11 @@ import posix
 from pyrunc.cgroup.freezer import is_frozen
 from pyrunc.errors import StateError, UnsupportedError
 from pyrunc.record import Record
-from pyrunc.run.fifos import FIFO
+from pyrunc.run.steps.fifos import FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.container.saved import Saved
+    from pyrunc.container.statefile import SavedState
 
 
 class Status(Record):
@@ -65,12 +65,12 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def alive(saved: Saved) -> bool:
+def alive(saved: SavedState) -> bool:
     """Return whether the init that SAVED remembers still runs, and is that one."""
     return saved.pid > 0 and start_time(saved.pid) == saved.start
 
 
-def status_of(directory: str, saved: Saved) -> Status:
+def status_of(directory: str, saved: SavedState) -> Status:
     """Return the state of the container that SAVED, from DIRECTORY, remembers."""
     if saved.pid == 0:
         return CREATING
@@ -96,14 +96,14 @@ def _waits(directory: str) -> bool:
     return True
 
 
-def need_cgroup(saved: Saved, verb: str) -> None:
+def need_cgroup(saved: SavedState, verb: str) -> None:
     """Raise UnsupportedError if the container has no cgroup of its own, by which VERB works."""
     if not saved.places:
         hint = "make it as root, or with a cgroupsPath that its user may write"
         raise UnsupportedError(f"cannot {verb}: cgroups not configured for container", hint=hint)
 
 
-def guard(verb: str, saved: Saved, status: Status) -> None:
+def guard(verb: str, saved: SavedState, status: Status) -> None:
     """Raise StateError unless a container in STATUS allows VERB."""
     allowed, message = ALLOWED[verb]
     if status not in allowed:

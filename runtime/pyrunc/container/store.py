@@ -7,9 +7,9 @@ import posix
 from fcntl import LOCK_EX, LOCK_NB, flock
 from time import monotonic, sleep
 
-from pyrunc.container.saved import STATE
+from pyrunc.container.statefile import STATE
 from pyrunc.errors import OpError, StateError, UsageError
-from pyrunc.run.fifos import FIFO, RESULT
+from pyrunc.run.steps.fifos import FIFO, RESULT
 
 ID_MAX = 1024
 ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")

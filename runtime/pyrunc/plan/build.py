@@ -13,8 +13,8 @@ from pyrunc.plan import (
     masks,
     mounts,
     namespaces,
+    ondemand,
     process,
-    rare,
     rootfs,
     seccomp,
     sysctl,
@@ -45,47 +45,47 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     filters = config.linux.seccomp
     places = cgroups.places(config, facts, request)
     where = () if request.systemd else places  # what systemd makes is not there yet when the process is forked
-    meet = cgroups.meet(config, facts, request, places)
-    way = [Op("barrier", ("cgroup",))] if meet else []
-    late = cgroups.counts(config.linux.resources)
+    at_cgroup_barrier = cgroups.at_barrier(config, facts, request, places)
+    into_cgroup = [Op("barrier", ("cgroup",))] if at_cgroup_barrier else []
+    late = cgroups.limits_runtime(config.linux.resources)
     host = [
         *([] if request.systemd else cgroups.make(config, facts, where)),
         *delegate.host(config, facts, where),
-        *rare.make_resctrl(config.linux, facts, request.id),
+        *ondemand.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *mounts.host(config, facts, request),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
-            config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | rare.network_kinds(config.linux)
+            config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | ondemand.network_kinds(config.linux)
         ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
         *([] if request.systemd else cgroups.make_v1(config, facts, where)),
         *cgroups.open_doors(where),
-        *mounts.inside(config, facts, request),
-        *rare.move_devices(config.linux),
-        *barrier_if("cgroup", meet),
+        *mounts.sources_by_helper(config, facts, request),
+        *ondemand.move_devices(config.linux),
+        *barrier_if("cgroup", at_cgroup_barrier),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier(
             "ready",
-            *rare.join_resctrl(rare.resctrl_groups(config, facts, request.id)[0]),
+            *ondemand.join_resctrl(ondemand.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
-            *rare.scheduling(user, "/process"),
+            *ondemand.scheduling(user, "/process"),
             Op("commit"),
         ),
     ]
     child = [
         Op("umask", (0,)),
-        *process.first(user, facts, "/process"),
+        *process.child_oom_score(user, facts, "/process"),
         *namespaces.child(config, facts),
-        *mounts.receive(config, facts),
+        *mounts.receive_sources(config, facts),
         *rootfs.prepare(config, request),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
-        *namespaces.settle(config),
-        *rare.await_devices(config.linux),
-        *_mounts_and_cgroup(config, facts, request, [*way, *cgroups.enter(where)]),
+        *namespaces.configure(config),
+        *ondemand.await_devices(config.linux),
+        *_mounts_and_cgroup(config, facts, request, [*into_cgroup, *cgroups.enter(where)]),
         *devices.child(config, facts),
         *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
         *hooks.create_container(config.hooks),
@@ -94,15 +94,15 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *rootfs.enter(config, request),
         *rootfs.finish(config),
         *affinity.child(),
-        *rare.personality(config.linux),
-        *rare.memory_policy(config.linux),
+        *ondemand.personality(config.linux),
+        *ondemand.memory_policy(config.linux),
         *process.child(user, facts, request, filters, at="/process", make_cwd=True),
         *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
         *hooks.start_container(config.hooks),
         Op("announce_exec"),
-        *process.last(user, facts, filters, at="/process"),
+        *process.execute(user, facts, filters, at="/process"),
     ]
     return Plan(host=tuple(host), child=tuple(child))
 
@@ -127,7 +127,7 @@ def build_exec(
     filters = linux.seccomp
     facts = process.grantable(facts, joins)
     # An affinity for the time before the cgroup needs such a time.
-    late = bool(unit) or cgroups.counts(linux.resources) or affinity.has_initial(added.execCPUAffinity)
+    late = bool(unit) or cgroups.limits_runtime(linux.resources) or affinity.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
         *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
@@ -139,33 +139,33 @@ def build_exec(
         *barrier(
             "ready",
             *(cgroups.attach(unit) if unit else cgroups.move(where, late=late)),
-            *rare.join_resctrl(groups),
+            *ondemand.join_resctrl(groups),
             *process.host(added, facts, ""),
-            *rare.scheduling(added, ""),
+            *ondemand.scheduling(added, ""),
             Op("commit"),
         ),
     ]
     child = [
         Op("umask", (0,)),
-        *process.first(added, facts, ""),
+        *process.child_oom_score(added, facts, ""),
         *affinity.child_exec(added.execCPUAffinity, ""),
         *cgroups.enter(where),
         *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
-        *rare.personality(linux),
+        *ondemand.personality(linux),
         *process.child(added, facts, request, filters, at="", make_cwd=False),
         Op("barrier", ("ready",)),
         # In the cgroup by now, from whose processors and nodes these choose.
         *affinity.joined_exec(added.execCPUAffinity, ""),
-        *rare.memory_policy(linux),
+        *ondemand.memory_policy(linux),
         Op("announce_exec"),
-        *process.last(added, facts, filters, at=""),
+        *process.execute(added, facts, filters, at=""),
     ]
     return Plan(host=tuple(host), child=tuple(child))
 
 
-def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, way: list[Op]) -> list[Op]:
-    """Return the mounts, and the WAY into the cgroups as late among them as it may be.
+def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, into_cgroup: list[Op]) -> list[Op]:
+    """Return the mounts, and INTO_CGROUP, the way into the cgroups, as late among them as it may be.
 
     What the interpreter touches before it joins the cgroup is not charged to
     the container; a cgroup mount and namespace must come after, and what is
@@ -174,4 +174,4 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, way: 
     ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request)))
     first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mounts.after_cgroup(mount)), None)
     place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
-    return [*ops[:place], *way, *namespaces.cgroup(config), *ops[place:]]
+    return [*ops[:place], *into_cgroup, *namespaces.cgroup(config), *ops[place:]]

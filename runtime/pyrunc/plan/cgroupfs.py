@@ -40,7 +40,7 @@ def mounts(
     doing = f'error mounting "cgroup" to rootfs at "{mount.destination}"'
     _refuse(mount, options, at)
     own_namespace = has(config.linux, "cgroup")
-    where = cgroups.seats(config, facts, request)
+    where = cgroups.joined(config, facts, request)
     if facts.cgroups.unified:
         yield Op("mount_point", (ROOT, mount.destination, "directory"), at, Slot(f"point{index}"), doing)
         yield from _one("cgroup2", (), where[-1].directory, own_namespace, options, index, "", doing)

@@ -36,7 +36,7 @@ def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, .
     return paths.writable(facts.cgroups, where) if _tolerant(config, facts, request) else where
 
 
-def seats(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
+def joined(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
     """Return the cgroups that the container's process will sit in: its own, and ours where it cannot have one."""
     where = places(config, facts, request)
     if not _tolerant(config, facts, request):
@@ -71,7 +71,7 @@ def unit(config: Config, facts: HostFacts, request: Request) -> units.Unit:
 def make(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Iterator[Op]:
     """Yield the ops that make, before the fork, what of WHERE the process may be born in: the cgroup of version 2.
 
-    Not for a scope of systemd's, which begins with its process: that is made at barrier cgroup (`meet`).
+    Not for a scope of systemd's, which begins with its process: that is made at barrier cgroup (`at_barrier`).
     """
     if unified := tuple(place for place in where if place.is_v2):
         yield Op("make_cgroup", (unified,), AT, doing=MAKING)
@@ -91,11 +91,11 @@ def make_v1(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
     yield from _limits(config, facts, where)
 
 
-def meet(config: Config, facts: HostFacts, request: Request, where: tuple[Place, ...]) -> list[Op]:
+def at_barrier(config: Config, facts: HostFacts, request: Request, where: tuple[Place, ...]) -> list[Op]:
     """Return the host's side of barrier cgroup: let the process into WHERE, or move it where it could not get by itself."""
     if not request.systemd:
         doors = _doors(where)
-        return [Op("give", doors)] if doors else move(where, late=counts(config.linux.resources))
+        return [Op("give", doors)] if doors else move(where, late=limits_runtime(config.linux.resources))
     scope = unit(config, facts, request)
     return [
         Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=MAKING),
@@ -110,7 +110,7 @@ def adopt(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     """Return the ops that make the cgroups for a process that is there already, the CHILD, and move it into all of them."""
     where = places(config, facts, request)
     if request.systemd:
-        return meet(config, facts, request, where)
+        return at_barrier(config, facts, request, where)
     moves = [Op("move_to_cgroup", (place.directory, CHILD), AT, doing=JOINING) for place in where]
     made = [*make(config, facts, where), *make_v1(config, facts, where)]
     return [*made, *delegate.host(config, facts, where), *moves]
@@ -236,7 +236,7 @@ def _born_in_v2(where: tuple[Place, ...], *, late: bool) -> bool:
     grace period to wait for.  But what it uses as our fork counts as the
     container's: the pages that it copies stay charged until the execve, and no
     later move takes a charge along.  So not where limits count such things
-    (`counts`): a container of 2 MiB could not start, and an exec into a full one
+    (`limits_runtime`): a container of 2 MiB could not start, and an exec into a full one
     would kill somebody in it, or be refused for lack of a pid.  There it comes
     LATE: it is moved at the last barrier before it is the container's.  On a
     hybrid host version 2 counts nothing.
@@ -246,7 +246,7 @@ def _born_in_v2(where: tuple[Place, ...], *, late: bool) -> bool:
     return len(where) > 1 or not late
 
 
-def counts(limits: Resources | None) -> bool:
+def limits_runtime(limits: Resources | None) -> bool:
     """Return whether LIMITS are about what the runtime itself uses before the program runs: memory, time, processes.
 
     A file of `unified` may be about anything.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroupfs, mountopts, newfs, rare
+from pyrunc.plan import cgroupfs, mountopts, newfs, ondemand
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import CHILD, ROOT, Op, Slot, barrier
 
@@ -38,7 +38,7 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         at = f"/mounts/{index}"
         options = mountopts.of(mount)
         _refuse(mount, options, facts, at)
-        rare.check_idmap(config, facts, mount, options, at)
+        ondemand.check_idmap(config, facts, mount, options, at)
         opened = {f"mount{index}"} if _opener(config, facts, options) in (HOST, INSIDE) else set()
         for op in _one(config, facts, request, mount, options, index):
             yield op
@@ -63,7 +63,7 @@ def _one(
 def host(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """Yield the ops that open, before the fork, what is to stay a peer of the host's mount."""
     if not has(config.linux, "user"):
-        yield from rare.idmap_namespaces(config)
+        yield from ondemand.idmap_namespaces(config)
     for index, mount in enumerate(config.mounts):
         options = mountopts.of(mount)
         if _opener(config, facts, options) == HOST:
@@ -71,7 +71,7 @@ def host(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
             yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount))
 
 
-def inside(config: Config, facts: HostFacts, request: Request) -> list[Op]:
+def sources_by_helper(config: Config, facts: HostFacts, request: Request) -> list[Op]:
     """Return the host's side of barrier sources: open what root of a user namespace could not reach.
 
     By the host's root, but in the child's mount namespace: there the kernel has
@@ -83,12 +83,12 @@ def inside(config: Config, facts: HostFacts, request: Request) -> list[Op]:
         options = mountopts.of(mount)
         if _opener(config, facts, options) == INSIDE:
             tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), newfs.describe(mount)
-            ops.append(Op("open_tree_inside", args, f"/mounts/{index}/source", tree, doing))
-            ops += [*rare.idmap(config, mount, options, index, doing), Op("give", (tree,))]
-    return barrier("sources", *rare.idmap_namespaces(config), *ops, Op("leave_inside")) if ops else []
+            ops.append(Op("open_tree_by_helper", args, f"/mounts/{index}/source", tree, doing))
+            ops += [*ondemand.idmap(config, mount, options, index, doing), Op("give", (tree,))]
+    return barrier("sources", *ondemand.idmap_namespaces(config), *ops, Op("end_helper")) if ops else []
 
 
-def receive(config: Config, facts: HostFacts) -> Iterator[Op]:
+def receive_sources(config: Config, facts: HostFacts) -> Iterator[Op]:
     """Yield the child's side of barrier sources."""
     binds = (mountopts.of(mount) for mount in config.mounts)
     if has(config.linux, "user") and any(_opener(config, facts, options) == INSIDE for options in binds):
@@ -105,7 +105,7 @@ def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str)
     if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
         pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
         raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
-    if "remount" in options.ours and rare.idmapped(mount):
+    if "remount" in options.ours and ondemand.idmapped(mount):
         pointer = f"{at}/options/{mount.options.index('remount')}"
         raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
     words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
@@ -154,7 +154,7 @@ def _bind(
     if opener == CHILDS:
         yield Op("open_tree", (m.AT_FDCWD, *_source(request, mount, options)), f"{at}/source", tree, doing)
     if opener != INSIDE:
-        yield from rare.idmap(config, mount, options, index, doing)
+        yield from ondemand.idmap(config, mount, options, index, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
     yield from newfs.attributes(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)

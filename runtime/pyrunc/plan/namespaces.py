@@ -174,7 +174,7 @@ def cgroup(config: Config) -> Iterator[Op]:
         yield Op("unshare", (p.CLONE_NEWCGROUP,), "/linux/namespaces", doing="error making namespaces")
 
 
-def settle(config: Config) -> Iterator[Op]:
+def configure(config: Config) -> Iterator[Op]:
     """Yield the ops that set up the new namespaces: loopback, host name, domain name."""
     if is_new(config.linux, "network"):
         yield Op("bring_up", ("lo",), "/linux/namespaces", doing="error bringing loopback up")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
-from pyrunc.plan import mountopts, rare
+from pyrunc.plan import mountopts, ondemand
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import ROOT, Op, Slot
 
@@ -82,7 +82,7 @@ def new(config: Config, mount: Mount, options: mountopts.Options, index: int) ->
         own = not _keys(options) & {"uid", "gid"}
         args = (point, tree, own, devices)
         yield Op("copy_up", args, f"{at}/options/{mount.options.index('tmpcopyup')}", doing=doing)
-    yield from rare.idmap(config, mount, options, index, doing)
+    yield from ondemand.idmap(config, mount, options, index, doing)
     left = options.replace(attr_set=late, attr_clr=0, rec_set=0, rec_clr=0)
     yield from attributes(tree, left, index, doing)
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)

@@ -70,7 +70,7 @@ def host(process: Process, facts: HostFacts, at: str) -> list[Op]:
     return [Op("write_proc", args, f"{at}/oomScoreAdj", doing=OOM_SCORE)]
 
 
-def first(process: Process, facts: HostFacts, at: str) -> list[Op]:
+def child_oom_score(process: Process, facts: HostFacts, at: str) -> list[Op]:
     """Return what an ordinary user's process sets for itself, as long as its files in /proc are its own."""
     if process.oomScoreAdj is None or not facts.user:
         return []
@@ -79,7 +79,7 @@ def first(process: Process, facts: HostFacts, at: str) -> list[Op]:
 
 def needs_proc(process: Process, facts: HostFacts) -> bool:
     """Return whether PROCESS writes to its files in procfs."""
-    return labels.needs_proc(process) or bool(first(process, facts, ""))
+    return labels.needs_proc(process) or bool(child_oom_score(process, facts, ""))
 
 
 def child(
@@ -105,7 +105,7 @@ def child(
     yield Op("close_others", (3 + request.preserve_fds,))
 
 
-def last(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
+def execute(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
     """Yield the last ops: the filter, the capabilities that loading it needed, the program.
 
     Nothing but capset(2) and the execve follows the filter.

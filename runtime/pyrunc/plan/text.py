@@ -50,7 +50,7 @@ SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "mount_on": {3: MS},
     "umount2": {1: _named(mount, "MNT_")},
     "open_tree": {0: {mount.AT_FDCWD: "AT_FDCWD"}, 2: TREE},
-    "open_tree_inside": {2: TREE},
+    "open_tree_by_helper": {2: TREE},
     "move_mount": {0: {mount.AT_FDCWD: "AT_FDCWD"}, 2: {mount.AT_FDCWD: "AT_FDCWD"}, 4: _named(mount, "MOVE_MOUNT_")},
     "mount_setattr": {2: AT, 3: ATTR, 4: ATTR, 5: MS},
     "fsopen": {1: _named(mount, "FSOPEN_")},

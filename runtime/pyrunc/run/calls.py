@@ -1,7 +1,7 @@
 """The executor's table: what each name in a plan does.
 
 KERNEL are plain system calls, which take just their arguments; STEPS take the
-Context first, because they keep something there or need several calls.  RARE are
+Context first, because they keep something there or need several calls.  ON_DEMAND are
 steps, too, of which a file is imported only when a plan has them.
 """
 
@@ -14,7 +14,7 @@ from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run import files, filters, groups, hooks, identity, program, start, tty
+from pyrunc.run.steps import cgroups, files, filters, hooks, identity, program, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _run_hook(context: Context, hook: Hook, kind: str, index: int, status: str) 
 
 def _run_mapping_tool(context: Context, *args: Any) -> None:
     """Let newuidmap(1) or newgidmap(1) set a mapping."""
-    from pyrunc.run import mapping
+    from pyrunc.run.steps import mapping
 
     mapping.run_mapping_tool(context, *args)
 
@@ -191,29 +191,29 @@ STEPS: dict[str, Callable[..., Any]] = {
     "tmpfs_mode": files.tmpfs_mode,
     "wait_for_start": start.wait_for_start,
     "write_at": files.write_at,
-    **groups.STEPS,
+    **cgroups.STEPS,
 }
 # Name of a step -> the module of this package that has a function of that name.
-RARE = {
+ON_DEMAND = {
     "copy_up": "copyup",
-    "leave_inside": "inside",
+    "end_helper": "mountns",
     "make_user_namespace": "idmap",
     "move_device": "netdevices",
-    "open_tree_inside": "inside",
+    "open_tree_by_helper": "mountns",
 }
 
 
 def load(plan: Plan) -> None:
-    """Import what the rare steps of PLAN need; past the fork nothing can be."""
+    """Import what the steps on demand of PLAN need; past the fork nothing can be."""
     for op in (*plan.host, *plan.child):
-        if op.call in RARE:
-            __import__(f"pyrunc.run.{RARE[op.call]}")
+        if op.call in ON_DEMAND:
+            __import__(f"pyrunc.run.steps.{ON_DEMAND[op.call]}")
 
 
 def step(name: str) -> Callable[..., Any]:
     """Return the function of step NAME, which `load` has seen to."""
     found = STEPS.get(name)
-    return found or getattr(sys.modules[f"pyrunc.run.{RARE[name]}"], name)
+    return found or getattr(sys.modules[f"pyrunc.run.steps.{ON_DEMAND[name]}"], name)
 
 
 def perform(op: Op, context: Context) -> None:

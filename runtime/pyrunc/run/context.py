@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrunc.linux.socket import Socket
-    from pyrunc.run.filters import Filter
-    from pyrunc.run.inside import Inside
-    from pyrunc.run.listener import Listener
-    from pyrunc.run.netdevices import Moved
-    from pyrunc.run.program import Program
+    from pyrunc.run.steps.filters import Filter
+    from pyrunc.run.steps.listener import Listener
+    from pyrunc.run.steps.mountns import MountNamespaceHelper
+    from pyrunc.run.steps.netdevices import Moved
+    from pyrunc.run.steps.program import Program
 
 
 # Slots that belong to the caller, who opened or takes them over.
@@ -59,5 +59,5 @@ class Context:
         self.programs: list[Program] = []
         self.program: Program | None = None
         self.own_inode = (0, 0)
-        self.inside: Inside | None = None
+        self.mount_helper: MountNamespaceHelper | None = None
         self.devices: Moved | None = None

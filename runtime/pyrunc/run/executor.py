@@ -46,15 +46,15 @@ def run(plan: Plan, context: Context) -> int:
             try:
                 _host_op(op, plan, context)
             except OSError as error:
-                from pyrunc.run.story import tell
+                from pyrunc.run.failure import describe
 
-                raise tell(plan, op, error.errno or 0, "", child=False) from error
+                raise describe(plan, op, error.errno or 0, "", child=False) from error
             except OpError as error:
                 if error.pointer or not op.at:
                     raise
-                from pyrunc.run.story import tell
+                from pyrunc.run.failure import describe
 
-                raise tell(plan, op, 0, str(error), child=False) from error
+                raise describe(plan, op, 0, str(error), child=False) from error
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
         try:
@@ -102,9 +102,9 @@ def _go(plan: Plan, context: Context, name: str) -> None:
     try:
         wire.send_go(context.sock)
     except BrokenPipeError:
-        from pyrunc.run.story import tell_death
+        from pyrunc.run.failure import describe_death
 
-        raise tell_death(plan, context, f"while it waited at {name}") from None
+        raise describe_death(plan, context, f"while it waited at {name}") from None
 
 
 def _fork(plan: Plan, context: Context, op: Op) -> None:
@@ -131,13 +131,13 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
         if frame is None:
             if announced:
                 return  # close-on-exec closed the wire: the execve has worked
-            from pyrunc.run.story import tell_death
+            from pyrunc.run.failure import describe_death
 
-            raise tell_death(plan, context, f"before it reached {name}")
+            raise describe_death(plan, context, f"before it reached {name}")
         if frame.kind == wire.FAIL:
-            from pyrunc.run.story import tell
+            from pyrunc.run.failure import describe
 
-            raise tell(plan, plan.child[frame.index], frame.errno, frame.text, child=True)
+            raise describe(plan, plan.child[frame.index], frame.errno, frame.text, child=True)
         if frame.name == "exec":
             announced = True
             if context.listener is not None:
@@ -189,13 +189,13 @@ def _kill(context: Context) -> None:
             posix.kill(pid, SIGKILL)
             posix.waitpid(pid, 0)
         except (ProcessLookupError, ChildProcessError):
-            pass  # it is gone and waited for: story.py did
+            pass  # it is gone and waited for: failure.py did
 
 
 def _close(context: Context) -> None:
     """Close what the host's column opened; the socket and the master stay the caller's."""
-    if context.inside is not None:
-        context.inside.leave()
+    if context.mount_helper is not None:
+        context.mount_helper.leave()
     if context.devices is not None:
         context.devices.close()
     for name, value in context.slots.items():

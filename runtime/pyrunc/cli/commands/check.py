@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
-from pyrunc.container.check import Finding, Report, check
+from pyrunc.container.verbs.check import Finding, Report, check
 from pyrunc.jsonio import dumps
 
 VERDICTS = ("runs here", "valid, but does not run here", "invalid")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.cli.main import Call
-from pyrunc.container.checkpoint import checkpoint
+from pyrunc.container.verbs.checkpoint import checkpoint
 from pyrunc.criu.options import DumpOptions, criu
 from pyrunc.errors import UsageError
 

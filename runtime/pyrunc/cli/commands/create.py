@@ -5,8 +5,8 @@ from __future__ import annotations
 from _signal import SIG_DFL, SIGHUP, SIGTERM, default_int_handler, getsignal, signal
 
 from pyrunc.cli.main import Call
-from pyrunc.container.create import create
 from pyrunc.container.options import CreateOptions
+from pyrunc.container.verbs.create import create
 
 
 def command(call: Call) -> int:

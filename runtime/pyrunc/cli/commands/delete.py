@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.cli.main import Call
-from pyrunc.container.delete import delete
+from pyrunc.container.verbs.delete import delete
 
 
 def command(call: Call) -> int:

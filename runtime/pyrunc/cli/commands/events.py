@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrunc.cli import units
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
-from pyrunc.container import events
+from pyrunc.container.verbs import events
 from pyrunc.jsonio import dumps
 
 INTERVAL = "5s"  # runc's

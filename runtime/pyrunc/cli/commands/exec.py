@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pyrunc.cli.main import Call
-from pyrunc.container.exec import exec_
 from pyrunc.container.options import ExecOptions
+from pyrunc.container.verbs.exec import exec_
 
 
 def command(call: Call) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
-from pyrunc.container.features import features
+from pyrunc.container.verbs.features import features
 from pyrunc.jsonio import dumps
 
 

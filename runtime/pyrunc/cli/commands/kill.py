@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.cli import signals
 from pyrunc.cli.main import Call
-from pyrunc.container.kill import STOP_SIGNAL, kill, stop_signal
+from pyrunc.container.verbs.kill import STOP_SIGNAL, kill, stop_signal
 from pyrunc.errors import UsageError
 
 

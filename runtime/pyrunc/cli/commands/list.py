@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
-from pyrunc.container.listing import listing
+from pyrunc.container.verbs.listing import listing
 from pyrunc.jsonio import dumps
 
 COLUMNS = ("id", "pid", "status", "bundle", "created", "owner")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.cli.main import Call
-from pyrunc.container.pause import pause
+from pyrunc.container.verbs.pause import pause
 
 
 def command(call: Call) -> int:

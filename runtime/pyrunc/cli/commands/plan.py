@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
-from pyrunc.container.planning import plan
+from pyrunc.container.verbs.planning import plan
 from pyrunc.jsonio import dumps
 from pyrunc.plan import text
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
-from pyrunc.container.ps import pids
+from pyrunc.container.verbs.ps import pids
 from pyrunc.errors import PyruncError
 from pyrunc.jsonio import dumps
 

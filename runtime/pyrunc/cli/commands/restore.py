@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.cli.main import Call
-from pyrunc.container.restore import RestoreOptions, restore
+from pyrunc.container.verbs.restore import RestoreOptions, restore
 from pyrunc.criu.options import criu
 
 OWN = ("bundle", "console_socket", "pid_file", "detach", "no_subreaper", "no_pivot", "lsm_profile", "lsm_mount_context")

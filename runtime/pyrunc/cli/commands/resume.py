@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.cli.main import Call
-from pyrunc.container.pause import resume
+from pyrunc.container.verbs.pause import resume
 
 
 def command(call: Call) -> int:

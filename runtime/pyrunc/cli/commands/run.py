@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.cli.main import Call
 from pyrunc.container.options import RunOptions
-from pyrunc.container.run import run
+from pyrunc.container.verbs.run import run
 
 
 def command(call: Call) -> int:

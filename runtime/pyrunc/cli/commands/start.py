@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.cli.main import Call
-from pyrunc.container.start import start
+from pyrunc.container.verbs.start import start
 
 
 def command(call: Call) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
-from pyrunc.container.state import state
+from pyrunc.container.verbs.state import state
 from pyrunc.jsonio import dumps
 
 

@@ -7,7 +7,7 @@ import posix
 from pyrunc.cgroup.knobs import ROOT
 from pyrunc.cli import units
 from pyrunc.cli.main import Call
-from pyrunc.container.update import update
+from pyrunc.container.verbs.update import update
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.jsonio import loads
 

@@ -1,0 +1,27 @@
+"""The plan of a created container, built again to tell what its init reports in numbers."""
+
+from __future__ import annotations
+
+from pyrunc.container.verbs.create import read_document
+from pyrunc.errors import HookError, OpError
+from pyrunc.host import facts
+from pyrunc.oci import config as oci
+from pyrunc.plan import build
+from pyrunc.plan.request import Request
+from pyrunc.run import failure, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container.statefile import SavedState
+
+
+def error_of(directory: str, saved: SavedState, said: bytes) -> OpError | HookError:
+    """Return the error for what the init of SAVED, in DIRECTORY, SAID instead of running its program."""
+    frame = wire.parse(said) if said else None
+    config = oci.parse(read_document(f"{directory}/config.json"))
+    request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True, systemd=bool(saved.unit))
+    plan = build.build(config, facts.probe(), request)
+    if frame is None or frame.kind != wire.FAIL:
+        ended = OpError("the container's init ended before its program could run", hint="see the kernel's log")
+        return failure.out_of_memory(plan) or ended
+    return failure.describe(plan, plan.child[frame.index], frame.errno, frame.text, child=True)

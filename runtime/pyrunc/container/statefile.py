@@ -1,0 +1,164 @@
+"""What is remembered of a container between two commands: the file `state` in its directory.
+
+A line for each value, or for each place and annotation: its name and its words,
+with tabs between; a word with a character that does not print is written with
+backslashes, as in a Python literal.  Not JSON, as loading a scanner for that
+would be a twentieth of the time of `state` and `kill`.
+"""
+
+from __future__ import annotations
+
+import posix
+from _codecs import unicode_escape_decode, unicode_escape_encode
+
+from pyrunc.cgroup.paths import Place
+from pyrunc.errors import ConfigError, StateError
+from pyrunc.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+STATE = "state"
+NUMBERS = ("owner", "pid", "start")
+TRUTHS = ("own_pid_namespace", "user_unit")
+LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener")
+
+
+class SavedState(Record):
+    """One container.
+
+    `pid` is 0 until its init is ready; `start` is that process's start time
+    in clock ticks since boot (proc(5)), which tells it from a later process
+    of the same pid.  `hooks` are the kinds that later commands must run,
+    `joins` the types of namespaces that its config names, `unit` is systemd's (if `user_unit`, the user's own),
+    `resctrl_joins` are the groups of resctrl that its processes join, `resctrl_owns`
+    those of them to remove, `listener` is path and metadata of a seccomp agent, if
+    `start` must tell one.
+    """
+
+    id: str
+    bundle: str
+    rootfs: str
+    created: str
+    owner: int
+    pid: int = 0
+    start: int = 0
+    annotations: dict[str, str] = {}  # noqa: RUF012 - records do not change
+    places: tuple[Place, ...] = ()
+    joins: tuple[str, ...] = ()
+    own_pid_namespace: bool = True
+    hooks: tuple[str, ...] = ()
+    unit: str = ""
+    user_unit: bool = False
+    resctrl_joins: tuple[str, ...] = ()
+    resctrl_owns: tuple[str, ...] = ()
+    listener: tuple[str, ...] = ()
+
+
+def load(directory: str) -> SavedState:
+    """Return what DIRECTORY remembers.
+
+    Raises StateError if it is no container's, ConfigError if its file is not one that `save` wrote.
+    """
+    try:
+        fd = posix.open(f"{directory}/{STATE}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        raise StateError("container does not exist") from None
+    try:
+        text = posix.read(fd, posix.fstat(fd).st_size)  # it never changes: another takes its name
+    finally:
+        posix.close(fd)
+    try:
+        return _parse(str(text, "utf-8"))
+    except (ValueError, LookupError, TypeError):
+        hint = "remove what is left of the container by hand"
+        raise ConfigError(f"{directory}/{STATE} is damaged", hint=hint) from None
+
+
+def _parse(text: str) -> SavedState:
+    """Return what TEXT says.  Raises ValueError, LookupError or TypeError for what `save` does not write."""
+    values: dict[str, Any] = {}
+    places: list[Place] = []
+    annotations: dict[str, str] = {}
+    *lines, last = text.split("\n")
+    for line in lines:
+        name, first, *more = map(_read, line.split("\t"))
+        if name == "places":
+            places.append(Place(first, more[0], tuple(more[1:])))
+        elif name == "annotations":
+            annotations[first] = more[0]
+        elif name in LISTS:
+            values[name] = (first, *more)
+        elif name in TRUTHS:
+            values[name] = first == "True"
+        else:
+            values[name] = int(first) if name in NUMBERS else first
+    if last:
+        raise ValueError("the last line has no end")
+    return SavedState(places=tuple(places), annotations=annotations, **values)
+
+
+def _lines(saved: SavedState) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each line for SAVED."""
+    for name, value in saved.items():
+        if name == "places":
+            for place in saved.places:
+                yield name, place.directory, place.mount, *place.controllers
+        elif name == "annotations":
+            for key, text in saved.annotations.items():
+                yield name, key, text
+        elif name not in LISTS:
+            yield name, str(value)
+        elif value:
+            yield name, *value
+
+
+def _write(word: str) -> str:
+    """Return WORD as it is written."""
+    return word if word.isprintable() and "\\" not in word else str(unicode_escape_encode(word)[0], "ascii")
+
+
+def _read(word: str) -> str:
+    """Return what WORD was before it was written."""
+    return unicode_escape_decode(word)[0] if "\\" in word else word
+
+
+def save(directory: str, saved: SavedState) -> None:
+    """Replace what DIRECTORY remembers by SAVED; a reader sees the old or the new, whole."""
+    text = "".join("\t".join(map(_write, words)) + "\n" for words in _lines(saved))
+    write_file(f"{directory}/{STATE}", text.encode())
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write DATA to PATH at once: to a draft beside it, which then takes the name.
+
+    The draft of a command that was killed is in nobody's way: it has the same
+    name each time, and the next command takes it away.
+    """
+    head, slash, tail = path.rpartition("/")
+    draft = f"{head}{slash}.{tail}"
+    try:
+        fd = _new(draft)
+        try:
+            while data:
+                data = data[posix.write(fd, data) :]
+            posix.rename(draft, path)
+        except BaseException:
+            posix.unlink(draft)
+            raise
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # write(2) knows no name to tell
+
+
+def _new(path: str) -> int:
+    """Open new file PATH for writing; what somebody left there goes."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    try:
+        return posix.open(path, flags, 0o644)
+    except FileExistsError:
+        posix.unlink(path)
+        return posix.open(path, flags, 0o644)

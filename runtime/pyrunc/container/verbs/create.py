@@ -1,0 +1,245 @@
+"""`create`: from a bundle to a process that waits for `start`."""
+
+from __future__ import annotations
+
+import posix
+from time import gmtime, time_ns
+
+from pyrunc.cgroup import fs
+from pyrunc.container import callerio, hooks, store
+from pyrunc.container.statefile import SavedState, save, write_file
+from pyrunc.container.status import start_time
+from pyrunc.container.verbs.state import for_hooks
+from pyrunc.errors import ConfigError, HookError, OpError, PyruncError, UsageError
+from pyrunc.host import facts
+from pyrunc.oci import config as oci
+from pyrunc.plan import build, cgroups, ondemand, process, seccomp
+from pyrunc.plan.namespaces import is_new
+from pyrunc.plan.request import Request
+from pyrunc.record import Record
+from pyrunc.run import executor
+from pyrunc.run.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container.options import CreateOptions
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.config import Config
+    from pyrunc.plan.op import Plan
+
+FILE_MAX, CHUNK = store.CONFIG_MAX, 1 << 20
+SECCOMP_CACHE = ".seccomp"
+
+
+class Made(Record):
+    """What came of a create, for `run` to go on with."""
+
+    directory: str
+    saved: SavedState
+    plan: Plan
+    context: Context
+
+
+def read_bundle(bundle: str) -> tuple[str, bytes]:
+    """Return the absolute path of BUNDLE and its config.json.  Raises ConfigError if it cannot be read."""
+    path = bundle or "."
+    absolute = path if path.startswith("/") else f"{posix.getcwd()}/{path}"
+    absolute = _normal(absolute)
+    if not _is_text(absolute):
+        shown = absolute.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise UsageError(f"the bundle's path {shown} is not UTF-8", hint="the state of a container is, and has to name it")
+    try:
+        return absolute, read_document(f"{absolute}/{store.CONFIG}")
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        hint = "a bundle is a directory with a config.json and a rootfs"
+        raise ConfigError(f"cannot read the bundle: open {absolute}/{store.CONFIG}: {reason}", hint=hint) from None
+
+
+def read_document(path: str) -> bytes:
+    """Return all that is in file PATH, or comes out of it.
+
+    Raises OSError, and ConfigError for more than any document of ours needs.
+    """
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        text = posix.read(fd, CHUNK)
+        while part := posix.read(fd, CHUNK):
+            text += part
+            if len(text) > FILE_MAX:
+                raise ConfigError(f"{path} has more than {FILE_MAX >> 20} MiB", hint="is it the right file?")
+        return text
+    finally:
+        posix.close(fd)
+
+
+def _is_text(path: str) -> bool:
+    """Return whether PATH, which may come from the command line, was UTF-8 there."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _normal(path: str) -> str:
+    """Return absolute PATH without empty, "." and ".." parts."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) -> Request:
+    """Return the planner's request for CONFIG, found in BUNDLE."""
+    root = oci.need_root(config).path
+    return Request(
+        id=options.id,
+        bundle=bundle,
+        rootfs=root if root.startswith("/") else f"{bundle}/{root}",
+        wait=wait,
+        no_pivot=options.no_pivot,
+        no_new_keyring=options.no_new_keyring,
+        preserve_fds=options.preserve_fds,
+        systemd=options.systemd_cgroup,
+        rootless=options.rootless,
+        seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
+    )
+
+
+def create(options: CreateOptions) -> None:
+    """Create container options.id and leave its init waiting for `start`.
+
+    Raises PyruncError; then nothing of the container stays.
+    """
+    posix.close(prepare(options, wait=True, console="socket")[1])
+
+
+def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, int]:
+    """Create the container; return what was made and the descriptor of its lock.
+
+    CONSOLE says who takes the terminal: "socket", "caller" (who finds it in
+    the context's slot `master`).
+    """
+    store.check_id(options.id)
+    bundle, text = read_bundle(options.bundle)
+    config = oci.parse(text)
+    user = config.process
+    if user is None:
+        raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    asked = request(options, bundle, config, wait=wait)
+    check_rootfs(asked.rootfs)
+    callerio.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
+    callerio.check_preserved(options.preserve_fds)
+    known = options.facts or facts.probe()
+    if asked.systemd and cgroups.rootless(known, asked):
+        known = _with_manager(known)
+    saved = initial_state(config, known, asked)
+    for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
+        options.log.warning(warning)
+    plan = build.build(config, known, asked)
+    store.refuse_taken(options.root, options.id)
+    # Before anything is written down: what a saved state names is what delete --force will kill.
+    fs.refuse_used(saved.places)
+    directory, lock = store.reserve(options.root, options.id)
+    context = None
+    try:
+        write_file(f"{directory}/{store.CONFIG}", text)
+        save(directory, saved)  # last: where there is a state, a delete finds the hooks too
+        context = _context(options, directory, saved, lock, wait=wait)
+        executor.run(plan, context)
+    except BaseException as error:
+        undo(options, config, directory, saved, error, context)
+        posix.close(lock)
+        raise
+    return Made(directory, saved, plan, context), lock
+
+
+def _with_manager(known: HostFacts) -> HostFacts:
+    """Return KNOWN with the cgroup in which the user's own systemd makes its units."""
+    from pyrunc.cgroup import systemd
+
+    return known.replace(manager=systemd.user_cgroup()) if known.cgroups.unified else known
+
+
+def check_rootfs(path: str) -> None:
+    """Raise ConfigError unless PATH is a directory."""
+    try:
+        mode = posix.stat(path).st_mode
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise ConfigError(f"cannot use the rootfs: stat {path}: {reason}", pointer="/root/path") from None
+    if mode & 0o170000 != 0o040000:
+        raise ConfigError(f"cannot use the rootfs: {path} is not a directory", pointer="/root/path")
+
+
+def initial_state(config: Config, known: HostFacts, asked: Request) -> SavedState:
+    """Return what is to be remembered before anything is made, so that whatever happens can be undone."""
+    filters = config.linux.seccomp
+    joins, owns = ondemand.resctrl_groups(config, known, asked.id)
+    later = [kind for kind in ("poststart", "poststop") if getattr(config.hooks, kind)]
+    return SavedState(
+        id=asked.id,
+        bundle=asked.bundle,
+        rootfs=asked.rootfs,
+        created=_now(),
+        owner=posix.geteuid(),
+        annotations=config.annotations,
+        places=cgroups.places(config, known, asked),
+        unit=cgroups.unit(config, known, asked).name if asked.systemd else "",
+        user_unit=asked.systemd and cgroups.rootless(known, asked),
+        joins=tuple(namespace.type for namespace in config.linux.namespaces),
+        own_pid_namespace=is_new(config.linux, "pid"),
+        hooks=tuple(later),
+        resctrl_joins=joins,
+        resctrl_owns=owns,
+        listener=(filters.listenerPath, filters.listenerMetadata) if filters and seccomp.notifies(filters) else (),
+    )
+
+
+def _now() -> str:
+    """Return the time as RFC 3339 wants it, with nanoseconds."""
+    seconds, nanoseconds = divmod(time_ns(), 1_000_000_000)
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ" % (*gmtime(seconds)[:6], nanoseconds)
+
+
+def _context(options: CreateOptions, directory: str, saved: SavedState, lock: int, *, wait: bool) -> Context:
+    """Return the context of the run: its fifos, who takes the terminal, how readiness is written down."""
+
+    def commit(pid: int) -> None:
+        """Remember the init; from here on the container is `created`."""
+        try:
+            save(directory, saved.replace(pid=pid, start=start_time(pid)))
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None
+        if options.pid_file:
+            callerio.write_pid_file(options.pid_file, pid)
+        if options.pidfd_socket:
+            callerio.send_pidfd(options.pidfd_socket, pid, b"standard")
+
+    slots = store.make_fifos(directory) if wait else {}
+    if saved.listener:
+        slots[seccomp.LISTENER] = store.make_listener(directory if wait else "")
+    return Context(slots, for_hooks(saved), commit, callerio.console_sender(options.console_socket), private=(lock,))
+
+
+def undo(
+    options: CreateOptions, config: Config, directory: str, saved: SavedState, error: BaseException, context: Context | None
+) -> None:
+    """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
+    try:
+        if context is not None and context.owns_cgroups:
+            from pyrunc.container.verbs import delete
+
+            fs.signal_all(saved.places, 9)
+            delete.release(saved.replace(resctrl_owns=context.groups))
+    except (OSError, PyruncError) as second:
+        options.log.warning(f"cannot clean up after the failure: {second}")
+    store.discard(directory)
+    if isinstance(error, HookError):
+        hooks.poststop(config.hooks, saved, options.log)
+

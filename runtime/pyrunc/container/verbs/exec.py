@@ -1,0 +1,257 @@
+"""`exec`: one more process in a running container."""
+
+from __future__ import annotations
+
+import posix
+from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+from errno import ENOMEM, ESRCH
+from select import POLLIN, poll
+
+from pyrunc.container import callerio, store
+from pyrunc.container.statefile import SavedState, load
+from pyrunc.container.status import PAUSED, alive, guard, status_of
+from pyrunc.container.verbs.create import read_document
+from pyrunc.container.verbs.state import for_hooks
+from pyrunc.errors import ConfigError, OpError, StateError, UsageError
+from pyrunc.host import facts
+from pyrunc.host.files import read
+from pyrunc.linux import fs, process
+from pyrunc.oci import check
+from pyrunc.oci import config as oci
+from pyrunc.oci.process import Capabilities, Process
+from pyrunc.plan import build, seccomp
+from pyrunc.plan.op import ROOT
+from pyrunc.plan.process import capability_warnings, grantable
+from pyrunc.plan.request import Request
+from pyrunc.run import executor
+from pyrunc.run.context import Context
+from pyrunc.run.steps import users
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.cgroup.paths import Place
+    from pyrunc.container.options import ExecOptions
+    from pyrunc.plan.op import Plan
+
+
+DYING_MS = 200
+STOPPED = "cannot exec in a stopped container: container not running"
+
+
+def exec_(options: ExecOptions) -> int:
+    """Run a process in container options.id; return its exit status, or 0 if it is detached.
+
+    Raises StateError unless the container is running (or created), and what
+    create raises for its process.
+    """
+    directory = store.directory(options.root, options.id)
+    saved = load(directory)
+    status = status_of(directory, saved)
+    if not (status == PAUSED and options.ignore_paused):
+        guard("exec", saved, status)
+    slots = {"init": posix.pidfd_open(saved.pid)}
+    if "mount" not in saved.joins:
+        slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    if not alive(saved):
+        raise StateError(STOPPED)
+    config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
+    added = _process(options, config.process, saved)
+    known = facts.probe()
+    for warning in capability_warnings(added.capabilities, grantable(known, saved.joins)):
+        options.log.warning(warning)
+    callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
+    callerio.check_preserved(options.preserve_fds)
+    request = Request(
+        id=options.id,
+        bundle=saved.bundle,
+        preserve_fds=options.preserve_fds,
+        seccomp_cache=f"{options.root}/.seccomp",
+    )
+    if seccomp.notifies(config.linux.seccomp):
+        slots[seccomp.LISTENER] = store.make_listener("")
+    try:
+        places, groups = _places(saved, options.cgroup), saved.resctrl_joins
+    except OSError:
+        if alive(saved):
+            raise
+        raise StateError(STOPPED) from None  # its cgroups have been removed since we looked
+    unit = saved.unit if saved.user_unit and not options.cgroup else ""
+    plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
+    return _carry_out(options, saved, plan, slots)
+
+
+def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[str, int]) -> int:
+    """Run PLAN in the container whose init is behind pidfd SLOTS["init"]."""
+    enters = any(op.call == "setns" for op in plan.host)
+    if not options.detach:
+        signal(SIGCHLD, SIG_DFL)
+    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    own = posix.pidfd_open(posix.getpid())
+    try:
+        state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
+        context = Context(slots, state, _committer(options), callerio.console_sender(options.console_socket))
+        try:
+            executor.run(plan, context)
+            executor.await_exec(plan, context)
+        except OpError as error:
+            if _is_running(saved, slots["init"], error):
+                raise
+            raise StateError(STOPPED) from error
+        if options.detach:
+            return 0
+        from pyrunc.run import supervise
+
+        return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
+    finally:
+        if enters:  # the plan has aimed our children at the container's pid namespace
+            process.setns(own, process.CLONE_NEWPID)
+        posix.close(own)
+        posix.close(slots["init"])
+        pthread_sigmask(SIG_SETMASK, before)
+
+
+def _is_running(saved: SavedState, init: int, error: OpError) -> bool:
+    """Return whether the container, with its init behind pidfd INIT, still runs: ERROR may be its end, in other words.
+
+    An init on its way out lets nobody in any more, before it counts as ended.
+    """
+    if error.errno in (0, ESRCH, ENOMEM):
+        watch = poll()
+        watch.register(init, POLLIN)
+        watch.poll(DYING_MS)
+    return alive(saved)
+
+
+def _committer(options: ExecOptions) -> Callable[[int], None]:
+    """Return what to do once the process is ready: write its pid, send its pidfd."""
+
+    def commit(pid: int) -> None:
+        """Tell the caller about process PID."""
+        if options.pid_file:
+            callerio.write_pid_file(options.pid_file, pid)
+        if options.pidfd_socket:
+            callerio.send_pidfd(options.pidfd_socket, pid, b"setns")
+
+    return commit
+
+
+def _read(path: str) -> bytes:
+    """Return the contents of PATH.  Raises ConfigError if it cannot be read."""
+    try:
+        return read_document(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read the process: open {path}: {(error.strerror or '').lower()}") from None
+
+
+def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> Process:
+    """Return the process to add: the given document, or the container's own with changes."""
+    if options.process:
+        return oci.parse_process(_read(options.process), options.process)
+    if base is None:
+        raise ConfigError("the container's config has no process", pointer="/process", hint="use --process")
+    if not options.args:
+        raise UsageError("no command to run", hint="name it after the container's id, or use --process")
+    user = base.user
+    if options.user is not None:
+        uid, gid = _user(options.user, base, saved)
+        user = user.replace(uid=uid, gid=gid)
+    if options.additional_gids:
+        user = user.replace(additionalGids=(*user.additionalGids, *options.additional_gids))
+    changed = base.replace(
+        args=options.args,
+        env=(*base.env, *options.env),
+        terminal=options.tty,
+        consoleSize=None,
+        user=user,
+        capabilities=_capabilities(base.capabilities, options.caps),
+        cwd=options.cwd or base.cwd,
+        noNewPrivileges=base.noNewPrivileges or options.no_new_privs,
+        apparmorProfile=options.apparmor or base.apparmorProfile,
+        selinuxLabel=options.process_label or base.selinuxLabel,
+    )
+    if changed.cwd[:1] != "/":
+        raise UsageError(f"--cwd {changed.cwd}: not an absolute path", hint="it is a path inside the container")
+    check.process(changed, "")
+    return changed
+
+
+def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabilities | None:
+    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162)."""
+    if not added:
+        return base
+    sets = base or Capabilities()
+    return sets.replace(
+        bounding=(*sets.bounding, *added),
+        effective=(*sets.effective, *added),
+        permitted=(*sets.permitted, *added),
+    )
+
+
+def _user(text: str, base: Process, saved: SavedState) -> tuple[int, int]:
+    """Return the ids of --user TEXT; names are those of the container's files."""
+    root = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        passwd, group = (users.read_table(root, f"etc/{name}") for name in ("passwd", "group"))
+    finally:
+        posix.close(root)
+    return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
+
+
+def _present(place: Place, init: int) -> Place:
+    """Return PLACE, or, where that has handed its controllers down, the cgroup that process INIT has gone to.
+
+    A cgroup of version 2 cannot have both (cgroups(7), "no internal processes"):
+    a systemd inside moves itself below at once.
+    """
+    if not place.is_v2 or not read(f"{place.directory}/cgroup.subtree_control").strip():
+        return place
+    for line in read(f"/proc/{init}/cgroup").splitlines():
+        number, _, path = line.split(":", 2)
+        if number == "0" and f"{place.mount}{path}".startswith(f"{place.directory}/"):
+            return place.replace(directory=f"{place.mount}{path}")
+    return place
+
+
+def _places(saved: SavedState, asked: tuple[str, ...]) -> tuple[Place, ...]:
+    """Return the container's cgroups, or for what is ASKED (`[CONTROLLERS:]PATH`) cgroups below them."""
+    if not asked:
+        return tuple(_present(place, saved.pid) for place in saved.places)
+    wanted = _wanted(asked)
+    known = {controller for place in saved.places for controller in place.controllers}
+    for controller in wanted:
+        if controller and controller not in known:
+            hint = "a path alone, on version 2" if known == {""} else f"one of {', '.join(sorted(filter(None, known)))}"
+            raise UsageError(f'--cgroup: the container has no cgroup of "{controller}"', hint=hint)
+    return tuple(_below(place, wanted) for place in saved.places)
+
+
+def _wanted(asked: tuple[str, ...]) -> dict[str, str]:
+    """Return the paths ASKED for by controller; "" stands for all of them."""
+    wanted: dict[str, str] = {}
+    for word in asked:
+        names, colon, path = word.rpartition(":")
+        if not colon and len(asked) > 1:
+            raise UsageError(f"invalid --cgroup argument: {word} (missing <controller>: prefix)")
+        for name in names.split(","):
+            if colon and not name:
+                raise UsageError(f"invalid --cgroup argument: {word} (empty <controller> prefix)")
+            if name in wanted:
+                raise UsageError(f"invalid --cgroup argument(s): controller {name} specified multiple times")
+            wanted[name] = path
+        if {"..", "."} & set(path.split("/")):
+            raise UsageError(f'--cgroup "{word}" leads out of the container\'s cgroup', hint="name one below it")
+    return wanted
+
+
+def _below(place: Place, wanted: dict[str, str]) -> Place:
+    """Return PLACE, or the cgroup below it that is WANTED for one of its controllers."""
+    path = next((wanted[name] for name in ("", *place.controllers) if name in wanted), "")
+    directory = "/".join((place.directory, *filter(None, path.split("/"))))
+    try:
+        posix.stat(f"{directory}/cgroup.procs")
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(f"--cgroup {path}: {directory}: {reason}", hint="make the cgroup first") from None
+    return place.replace(directory=directory)

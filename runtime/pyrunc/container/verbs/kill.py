@@ -1,0 +1,79 @@
+"""`kill`: send a signal to a container's init, or to all of its processes."""
+
+from __future__ import annotations
+
+import errno
+import posix
+from _signal import pidfd_send_signal
+
+from pyrunc.cgroup import freezer
+from pyrunc.container import store
+from pyrunc.container.statefile import SavedState, load
+from pyrunc.container.status import alive, guard, need_cgroup, status_of
+from pyrunc.errors import OpError, StateError
+
+SIGKILL = 9
+STOP_SIGNAL = "org.opencontainers.image.stopSignal"
+
+
+def kill(root: str, container: str, number: int, *, everything: bool) -> None:
+    """Send signal NUMBER to CONTAINER; to EVERYTHING in it, even if its init has ended.
+
+    Raises StateError if there is nothing to signal.
+    """
+    directory = store.directory(root, container)
+    saved = load(directory)
+    if not everything:
+        guard("kill", saved, status_of(directory, saved))
+    else:
+        need_cgroup(saved, "kill --all")
+    send(saved, number, everything=everything)
+
+
+def stop_signal(root: str, container: str) -> str:
+    """Return the name, or number, of the signal that ends CONTAINER, as its image has it annotated; or "TERM".
+
+    Raises StateError if there is no such container.
+    """
+    return load(store.directory(root, container)).annotations.get(STOP_SIGNAL) or "TERM"
+
+
+def send(saved: SavedState, number: int, *, everything: bool) -> None:
+    """Send signal NUMBER as `kill` does, without looking at the state.
+
+    Without a pid namespace of its own, the end of a container's init is not
+    the end of the rest: SIGKILL then reaches all of its cgroup.
+    """
+    if everything or (number == SIGKILL and not saved.own_pid_namespace):
+        from pyrunc.cgroup import fs
+
+        fs.signal_all(saved.places, number)
+        if not everything and alive(saved):
+            _one(saved, number)
+    else:
+        _one(saved, number)
+    if number == SIGKILL and freezer.is_frozen(saved.places):
+        try:
+            freezer.set_frozen(saved.places, frozen=False)  # on version 1 a frozen process cannot even die
+        except FileNotFoundError:
+            return  # its cgroup is gone: somebody else has deleted it meanwhile
+
+
+def _one(saved: SavedState, number: int) -> None:
+    """Signal the init through a descriptor, so that no other process of its pid can be hit."""
+    try:
+        pidfd = posix.pidfd_open(saved.pid)
+    except ProcessLookupError:
+        raise StateError("container not running") from None
+    try:
+        if not alive(saved):
+            raise StateError("container not running")
+        pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        raise StateError("container not running") from None
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise OpError(f"signal {number} is not one that the kernel knows", errno=errno.EINVAL) from None
+        raise
+    finally:
+        posix.close(pidfd)

@@ -1,0 +1,43 @@
+"""`list`: every container below the root directory."""
+
+from __future__ import annotations
+
+from pyrunc.container import store
+from pyrunc.container.statefile import load
+from pyrunc.container.verbs.state import document
+from pyrunc.errors import PyruncError, StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.log import Log
+
+
+def listing(root: str, log: Log) -> list[dict[str, object]]:
+    """Return the state of each container, sorted by id, with its owner's name.
+
+    One that cannot be read is warned of and left out.  Raises StateError if
+    ROOT does not exist; it is not made.
+    """
+    try:
+        names = store.ids(root)
+    except FileNotFoundError:
+        raise StateError(f"stat {root}: no such file or directory", hint="no container was created there yet") from None
+    rows = []
+    for name in names:
+        directory = f"{root}/{name}"
+        try:
+            saved = load(directory)
+            rows.append({**document(directory, saved), "owner": _owner(saved.owner)})
+        except (PyruncError, OSError, KeyError, TypeError) as error:
+            log.warning(f"skipping {name}: {error}")
+    return rows
+
+
+def _owner(uid: int) -> str:
+    """Return the name of the host's user UID, or its number."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

@@ -1,0 +1,29 @@
+"""`plan`: what create would do, without doing anything."""
+
+from __future__ import annotations
+
+from pyrunc.container.options import CreateOptions
+from pyrunc.container.verbs import create
+from pyrunc.errors import UsageError
+from pyrunc.host import facts
+from pyrunc.oci import config as oci
+from pyrunc.plan import build
+from pyrunc.plan.namespaces import has
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.plan.op import Plan
+
+
+def plan(bundle: str, container: str = "example") -> Plan:
+    """Return the plan of the container that `create` would make of BUNDLE, called CONTAINER.
+
+    Raises ConfigError as create does.  Needs no privileges.
+    """
+    absolute, text = create.read_bundle(bundle)
+    if not container:
+        raise UsageError("the container's id is empty")
+    config = oci.parse(text)
+    options = CreateOptions(id=container, bundle=bundle)
+    known = facts.for_plan(facts.probe(), user_namespace=has(config.linux, "user"))
+    return build.build(config, known, create.request(options, absolute, config, wait=True))

@@ -1,0 +1,52 @@
+"""`run`: create and start in one go, and, in the foreground, stay until it ends."""
+
+from __future__ import annotations
+
+import posix
+from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+
+from pyrunc.container import hooks
+from pyrunc.container.statefile import load
+from pyrunc.container.verbs import create, delete
+from pyrunc.linux import process
+from pyrunc.run import executor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container.options import RunOptions
+
+
+def run(options: RunOptions) -> int:
+    """Run container options.id and return its exit status, or 0 if it is detached.
+
+    128 and more is the number of the signal that ended it.  Raises PyruncError
+    if it could not be started; then nothing of it stays.
+    """
+    if not options.detach:
+        signal(SIGCHLD, SIG_DFL)
+        if not options.no_subreaper:
+            process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
+    # From here on signals wait: they belong to the container once it runs.
+    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    try:
+        made, lock = create.prepare(options, wait=False, console="socket" if options.detach else "caller")
+        try:
+            executor.await_exec(made.plan, made.context)
+            if "poststart" in made.saved.hooks:
+                hooks.poststart(hooks.kept(made.directory), load(made.directory))
+        except BaseException:
+            delete.destroy(made.directory, load(made.directory), options.log)
+            raise
+        finally:
+            posix.close(lock)
+        if options.detach:
+            return 0
+        from pyrunc.run import supervise
+
+        try:
+            return supervise.supervise(made.context.slots["child"], made.context.slots.get("master", -1))
+        finally:
+            if not options.keep:
+                delete.delete(options.root, options.id, force=True, log=options.log)
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)

@@ -1,0 +1,103 @@
+"""`start`: let the waiting init of a created container execute its program."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.container import store
+from pyrunc.container.statefile import SavedState, load
+from pyrunc.container.status import guard, status_of
+from pyrunc.errors import HookError, StateError
+from pyrunc.run.steps.fifos import FIFO, GO, RESULT, STARTED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.log import Log
+
+NOT_WAITING = "cannot start a container that is no longer waiting for it"
+FRAME_MAX = 8192
+
+
+def start(root: str, container: str, log: Log) -> None:
+    """Start CONTAINER: run startContainer hooks and the program, then poststart hooks.
+
+    Raises StateError unless it is created; OpError if its program could not be
+    started, after which it is stopped; HookError if a hook failed, after which
+    it is destroyed (runtime.md, "Lifecycle", 7 and 9).
+    """
+    directory = store.directory(root, container)
+    lock = store.lock(directory)
+    try:
+        saved = load(directory)
+        guard("start", saved, status_of(directory, saved))
+        try:
+            said = _go(directory, saved)
+            if said != STARTED:
+                raise _failure(directory, saved, said)
+            if "poststart" in saved.hooks:
+                _poststart(directory, saved)
+        except HookError:
+            from pyrunc.container.verbs import delete
+
+            delete.destroy(directory, saved, log)
+            raise
+    finally:
+        posix.close(lock)
+
+
+def _go(directory: str, saved: SavedState) -> bytes:
+    """Release the init and return all that it says before its program runs."""
+    result = posix.open(f"{directory}/{RESULT}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    try:
+        fifo = posix.open(f"{directory}/{FIFO}", posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # Its program has begun, or it has ended, since we looked: nobody reads any more.
+        raise StateError(NOT_WAITING) from None
+    # In this order: if we are cut off between two lines, it still waits or it runs, and `state` can tell.
+    try:
+        posix.write(fifo, GO)
+    except BrokenPipeError:
+        raise StateError(NOT_WAITING) from None
+    posix.unlink(f"{directory}/{FIFO}")
+    posix.unlink(f"{directory}/{RESULT}")
+    posix.set_blocking(result, True)
+    said = b""
+    while part := posix.read(result, FRAME_MAX):
+        said += part
+        if saved.listener and said == STARTED:
+            _deliver(directory, saved)
+    return said
+
+
+def _deliver(directory: str, saved: SavedState) -> None:
+    """Hand the init's seccomp notifications over to their agent; if that fails, stop the container."""
+    from pyrunc.container.verbs import kill
+    from pyrunc.container.verbs.state import for_hooks
+    from pyrunc.run.steps.listener import Listener
+
+    path, metadata = saved.listener
+    memory = posix.open(f"{directory}/{store.LISTENER}", posix.O_RDWR | posix.O_CLOEXEC)
+    try:
+        Listener(memory, path, metadata, {**for_hooks(saved), "status": "created"}).deliver(saved.pid)
+    except BaseException:
+        kill.send(saved, 9, everything=False)
+        raise
+    finally:
+        posix.close(memory)
+
+
+def _failure(directory: str, saved: SavedState, said: bytes) -> Exception:
+    """Return the error for an init that said something other than that its program runs."""
+    from pyrunc.container import initfailure
+
+    return initfailure.error_of(directory, saved, said.removeprefix(STARTED))
+
+
+def _poststart(directory: str, saved: SavedState) -> None:
+    """Run the poststart hooks."""
+    from pyrunc.container import hooks
+
+    hooks.poststart(hooks.kept(directory), saved)

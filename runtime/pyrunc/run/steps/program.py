@@ -1,0 +1,290 @@
+"""Which file a process will execute: found, checked and held by descriptor before it runs.
+
+/proc/self/exe of our own process is the host's python3.  An image whose
+program is a link to it, a script with it after `#!`, or an ELF file that has it
+as interpreter, would hand it to the container (CVE-2019-5736): so each link of
+that chain is resolved inside the root and compared with our own inode, and what
+was checked is what execveat(2) gets.
+"""
+
+from __future__ import annotations
+
+import errno
+import posix
+from _signal import SIG_SETMASK, pthread_sigmask
+from _struct import unpack_from
+
+from pyrunc.errors import OpError
+from pyrunc.linux import fs
+from pyrunc.linux import process as p
+from pyrunc.plan.process import BY_DESCRIPTOR, BY_NAME, BY_PATH
+from pyrunc.run.steps import execfailure, rootpath, users
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.run.context import Context
+
+HEAD = 256  # enough for the `#!` line (execve(2)) and an ELF file's header
+PATH_MAX = 4096
+SHEBANG_MAX = 256
+SCRIPTS_MAX = 5  # as deep as execve(2) goes
+PT_INTERP, EHDR_SIZE = 3, 64
+# Elf64 and Elf32: format of an offset, where e_phoff and e_phentsize are, sizeof(Phdr), where p_offset is.
+LAYOUTS = (("=Q", 32, 54, 56, 8), ("=I", 28, 42, 32, 4))
+ANY_EXECUTE = execfailure.ANY_EXECUTE
+# What an errno of execve(2) means beyond its name.
+WHY = {
+    errno.ENOENT: ": the program, or the interpreter that it names, is gone",
+}
+
+
+class Program:
+    """A program that PATH leads to, ready to be executed once its user is known to be allowed to.
+
+    `fd` is what execveat(2) gets, `path` its name from the root, `checked` all
+    files that the user must be allowed to execute: scripts, then the program,
+    which begins with `head`.
+    `parent` and `name` are its directory and its name there, for kernels that
+    execute by these.  A program that cannot work has the `error` to raise when
+    it is chosen.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Know no more than a PATH from the root."""
+        self.fd = -1
+        self.path = path
+        self.checked = [path]
+        self.head = b""
+        self.image: p.Image | None = None
+        self.parent, self.name = -1, ""
+        self.error: OpError | None = None
+
+
+def open_program(context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int) -> None:
+    """Find ARGS[0] as execvp(3) would in ENV's PATH, inside ROOT; lay out the new image.
+
+    Where PATH leads to several, all are opened: which one runs depends on what
+    the user may execute, which `choose_program` asks once the ids are set.
+    UID is that of the user whose HOME is to be looked up, -1 for none.  Raises
+    OpError in the words that engines turn into exit codes 126 and 127.
+    """
+    if uid >= 0:
+        env = (*env, "HOME=" + users.home_of(users.read_table(root, "etc/passwd"), uid))
+    context.root = root
+    paths = _search(root, cwd, args[0], env)
+    for path in paths:
+        found = Program(_absolute(cwd, path))
+        try:
+            _prepare(context, found, cwd, args, env, path)
+        except OpError as error:
+            found.error = error
+        context.programs.append(found)
+    if len(paths) == 1 and context.programs[0].error is not None:
+        raise context.programs[0].error
+
+
+def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], env: tuple[str, ...], path: str) -> None:
+    """Open the program at PATH, or the interpreter that it names, check it, and lay out its image in FOUND."""
+    root = context.root
+    fd = _open(root, cwd, path, args[0])
+    for _ in range(SCRIPTS_MAX):
+        head = posix.pread(fd, HEAD, 0)
+        if not head.startswith(b"#!"):
+            break
+        interpreter, argument = _shebang(head, path)
+        args = (interpreter, *([argument] if argument else []), path, *args[1:])
+        posix.close(fd)
+        fd, path = _open_interpreter(root, cwd, interpreter, path), interpreter
+        found.checked.append(_absolute(cwd, path))
+    else:
+        raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
+    found.fd, found.path, found.head = fd, found.checked[-1], head
+    _refuse_ourselves(context, fd, path)
+    for interpreter in _elf_interpreters(fd, head):
+        loader = _open_interpreter(root, cwd, interpreter, path)
+        _refuse_ourselves(context, loader, path)
+        posix.close(loader)
+    found.image = p.Image(args, env)
+
+
+def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> list[str]:
+    """Return the paths of program NAME: itself if it has a slash, else every one in PATH that somebody may execute."""
+    if "/" in name:
+        return [name]
+    path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
+    found: list[str] = []
+    denied = False
+    for directory in path.split(":") if path else ():
+        candidate = f"{directory or '.'}/{name}"
+        try:
+            fd = rootpath.open_path(root, _absolute(cwd, candidate))
+        except OSError:
+            continue
+        mode = posix.fstat(fd).st_mode
+        posix.close(fd)
+        if mode & rootpath.S_IFMT == rootpath.S_IFREG:
+            if mode & ANY_EXECUTE:
+                found.append(candidate)
+            denied = True
+    if found:
+        return found
+    if denied:
+        raise OpError(f'exec: "{name}": permission denied', errno=errno.EACCES)
+    raise OpError(f'exec: "{name}": executable file not found in $PATH', errno=errno.ENOENT)
+
+
+def _absolute(cwd: str, path: str) -> str:
+    """Return PATH, which may be relative to CWD, from the root."""
+    return path if path.startswith("/") else f"{cwd}/{path}"
+
+
+def _open(root: int, cwd: str, path: str, name: str) -> int:
+    """Open program PATH for reading, whatever file it is."""
+    flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
+    try:
+        fd = fs.openat2(root, _absolute(cwd, path), flags, 0, fs.RESOLVE_IN_ROOT)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EXDEV):
+            text = f'exec: "{name}": a link into /proc, or a loop, is not followed: permission denied'
+            raise OpError(text, errno=errno.EACCES) from None
+        raise OpError(f'exec: "{name}": stat {path}: {(error.strerror or "").lower()}', errno=error.errno or 0) from None
+    mode = posix.fstat(fd).st_mode
+    if mode & rootpath.S_IFMT == rootpath.S_IFDIR:
+        raise OpError(f'exec: "{name}": is a directory: permission denied', errno=errno.EACCES)
+    if mode & rootpath.S_IFMT != rootpath.S_IFREG:
+        raise OpError(f'exec: "{name}": not a regular file: permission denied', errno=errno.EACCES)
+    return fd
+
+
+def _open_interpreter(root: int, cwd: str, path: str, script: str) -> int:
+    """Open PATH, which SCRIPT names as its interpreter."""
+    try:
+        return _open(root, cwd, path, script)
+    except OpError as error:
+        text = posix.strerror(error.errno).lower()
+        hint = f'its interpreter "{path}" could not be opened'
+        if path.endswith("\r"):
+            hint = "its first line ends in CR LF: save it with Unix line ends"
+        raise OpError(f"exec {script}: {text}: {hint}", errno=error.errno or 0) from None
+
+
+def _shebang(head: bytes, path: str) -> tuple[str, str]:
+    """Return interpreter and argument of the script that begins with HEAD, as execve(2) reads them."""
+    line = head[2:SHEBANG_MAX].partition(b"\n")[0].strip(b" \t")
+    end = next((index for index, byte in enumerate(line) if byte in b" \t"), len(line))
+    interpreter, argument = line[:end], line[end:]
+    if not interpreter:
+        raise OpError(f"exec {path}: exec format error: nothing follows #!", errno=errno.ENOEXEC)
+    argument = argument.strip(b" \t")
+    return str(interpreter, "utf-8", "surrogateescape"), str(argument, "utf-8", "surrogateescape")
+
+
+def _elf_interpreters(fd: int, head: bytes) -> list[str]:
+    """Return each PT_INTERP of ELF file FD, which begins with HEAD (elf(5)).
+
+    Read where the kernel reads it, anywhere in the file, and in both layouts:
+    the kernel goes by the machine and does not look at the file's class.
+    """
+    found: list[str] = []
+    if head[:4] != b"\x7fELF" or len(head) < EHDR_SIZE:
+        return found
+    for word, start_at, size_at, row_size, place_at in LAYOUTS:
+        size, count = unpack_from("=HH", head, size_at)
+        if size != row_size:
+            continue  # which the kernel refuses
+        try:
+            table = posix.pread(fd, size * count, unpack_from(word, head, start_at)[0])
+            for row in range(0, len(table) - size + 1, size):
+                if unpack_from("=I", table, row)[0] == PT_INTERP:
+                    name = posix.pread(fd, PATH_MAX, unpack_from(word, table, row + place_at)[0])
+                    found.append(str(name.partition(b"\0")[0], "utf-8", "surrogateescape"))
+        except (OSError, OverflowError):
+            continue  # an offset that is none: the kernel will say
+    return found
+
+
+def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
+    """Refuse to execute the interpreter that we are."""
+    found = posix.fstat(fd)
+    if (found.st_dev, found.st_ino) == context.own_inode:
+        text = f"exec {path}: this is the runtime's own interpreter on the host: permission denied"
+        raise OpError(text, errno=errno.EACCES)
+
+
+def choose_program(context: Context, how: str) -> None:
+    """Choose the first program that the user, who this process is by now, may execute; HOW is that of `exec_program`."""
+    for found in context.programs:
+        if all(map(_may_execute, found.checked)):
+            if found.error is not None:
+                raise found.error
+            if how == BY_NAME:
+                found.parent, found.name = _parent(context.root, found.path)
+            context.program = found
+            return
+    first = context.programs[0].checked
+    closed = next(path for path in first if not _may_execute(path))
+    which = "" if closed == first[0] else f': its interpreter "{closed}" may not be executed'
+    raise OpError(f'exec: "{first[0]}": permission denied{which}{execfailure.forbidden(closed)}', errno=errno.EACCES)
+
+
+def _may_execute(path: str) -> bool:
+    """Return whether this process may reach and execute PATH (access(2)): a mode, a directory or noexec may forbid it."""
+    try:
+        fs.faccessat2(fs.AT_FDCWD, path, posix.X_OK, fs.AT_EACCESS)
+    except PermissionError:
+        return False
+    return True
+
+
+def exec_program(context: Context, how: str, final: tuple[int, int, int] | None) -> None:
+    """Load the filter, drop what only that needed, and become the program.
+
+    HOW is BY_DESCRIPTOR, BY_NAME (its directory and its name, for kernels that
+    name a process after the path), or BY_PATH (for filters that know no other).  Returns only by raising OpError.
+    """
+    program = context.program
+    if program is None or program.image is None:
+        raise OpError("nothing to execute: the plan opened no program")
+    if how == BY_NAME:
+        _check_same(program)
+    pthread_sigmask(SIG_SETMASK, ())
+    if context.filter is not None:
+        fd = p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
+        if context.listener is not None:
+            context.listener.offer(fd)
+    if final is not None:
+        p.capset(*final)
+    try:
+        if how == BY_DESCRIPTOR:
+            p.execveat(program.fd, "", program.image, p.AT_EMPTY_PATH)
+        elif how == BY_PATH:
+            p.execve(program.path, program.image)
+        else:
+            p.execveat(program.parent, program.name, program.image, p.AT_SYMLINK_NOFOLLOW)
+    except OSError as error:
+        reason = (error.strerror or "").lower() + WHY.get(error.errno or 0, "")
+        if error.errno == errno.ENOEXEC:
+            reason += f": {execfailure.unloadable(program.head)}"
+        raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
+
+
+def _check_same(program: Program) -> None:
+    """Refuse a file that has taken the place of the one that was checked."""
+    found = posix.stat(program.name, dir_fd=program.parent, follow_symlinks=False)
+    ours = posix.fstat(program.fd)
+    if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
+        raise OpError(f"exec {program.path}: replaced while it was being started", errno=errno.EACCES)
+
+
+def _parent(root: int, path: str) -> tuple[int, str]:
+    """Return the directory inside ROOT that really holds PATH, and the name there."""
+    for _ in range(rootpath.LINKS_MAX):
+        head, tail = rootpath.split(path)
+        parent = rootpath.open_path(root, head, posix.O_DIRECTORY)
+        found = posix.stat(tail, dir_fd=parent, follow_symlinks=False)
+        if found.st_mode & rootpath.S_IFMT != rootpath.S_IFLNK:
+            return parent, tail
+        target = posix.readlink(tail, dir_fd=parent)
+        path = target if target.startswith("/") else f"{head}/{target}"
+        posix.close(parent)
+    raise OSError(errno.ELOOP, posix.strerror(errno.ELOOP))
