@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from integration.harness.machine import SCRATCH
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -133,9 +135,6 @@ def volume(b: Bundle, name: str = "volume", *files: str) -> Path:
     for file in files:
         (path / file).touch()
     return path
-
-
-SCRATCH = Path("/scratch")  # of the virtual machine, whose /tmp is a tmpfs without devices and set-id bits
 
 
 @contextlib.contextmanager

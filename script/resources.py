@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parents[1]
 TARGET = HERE / "docs/resources.md"
 HEAD = """# Resources and cgroup files
 
-<!-- Written by script/resources.py from runtime/pyrunc/cgroup/knobs.py and order.py: change those. -->
+<!-- Written by script/resources.py from runtime/pyrunc/cgroup/knobs.py and writeorder.py: change those. -->
 
 Each row is a field of `/linux/resources` in config.json. `update` takes the same fields. A field that one version of
 cgroups does not have is refused there, by name, unless the table says that it is left out. Zero means "not set", except

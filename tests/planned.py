@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyrunc.cgroup import paths
 from pyrunc.host.facts import HostFacts
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.oci.linux import Linux, linux
 from pyrunc.plan import build
 from pyrunc.plan.op import Plan
@@ -78,7 +78,7 @@ class Case(NamedTuple):
         facts = MACHINES[self.host]
         asked = request(**REQUESTS.get(self.name, {}))
         if self.name in JOINS:
-            added = oci.parse_process(text)
+            added = parsing.parse_process(text)
             where = paths.writable(facts.cgroups, paths.places(facts.cgroups, "", asked.id))
             return build.build_exec(added, JOINS[self.name], where, LINUX.get(self.name, Linux()), facts, asked)
         return plan(text, facts, asked)
@@ -92,7 +92,7 @@ def request(**changes: object) -> Request:
 
 def plan(text: bytes, facts: HostFacts, asked: Request | None = None) -> Plan:
     """Return the plan of the config in TEXT."""
-    return build.build(oci.parse(text), facts, asked or request())
+    return build.build(parsing.parse(text), facts, asked or request())
 
 
 def plan_of(document: object, host: str = DEFAULT) -> Plan:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.errors import PLACE_MAX, PLACES_MAX, ConfigError
-from pyrunc.oci import config, explain
+from pyrunc.oci import explain, parsing
 from pyrunc.oci.explain import Violation
 from tests.schemas import CHECKOUT
 
@@ -35,7 +35,7 @@ def edited(**changes: object) -> dict:
     return made
 
 
-def refusal(document: object, parse=config.parse) -> ConfigError:
+def refusal(document: object, parse=parsing.parse) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         parse(json.dumps(document).encode())
     return caught.value
@@ -101,9 +101,9 @@ def test_values_are_found_behind_escaped_names():
 def test_a_process_and_resources():
     document = {"args": "sh", "env": [1]}
     expected = "expected an array, found \"sh\" (at /args); 2 more: /env/0, /cwd"
-    assert str(refusal(document, config.parse_process)) == expected
+    assert str(refusal(document, parsing.parse_process)) == expected
     meaning = "args[0] is missing (at /args; name the program to run); 1 more: /env/0"
-    assert str(refusal({"cwd": "/", "env": ["A"]}, config.parse_process)) == meaning
+    assert str(refusal({"cwd": "/", "env": ["A"]}, parsing.parse_process)) == meaning
     found = explain.violations({"memory": {"limit": "1"}, "pids": []}, "resources")
     assert [one.message for one in found] == ['expected an integer, found "1"', "expected an object, found an array"]
 
@@ -119,7 +119,7 @@ def test_the_line_stays_one_and_bounded():
 
 
 def test_a_large_document_is_not_gone_through_again():
-    document = edited(hostname=1, domainname=2, annotations={"a": "b" * config.EXPLAINED_MAX})
+    document = edited(hostname=1, domainname=2, annotations={"a": "b" * parsing.EXPLAINED_MAX})
     assert str(refusal(document)) == "expected a string, found 1 (at /hostname)"
 
 
@@ -136,7 +136,7 @@ sys.path.insert(0, {runtime!r})
 sys.path += {library!r}
 {before}
 from pyrunc.errors import ConfigError
-from pyrunc.oci.config import parse
+from pyrunc.oci.parsing import parse
 try:
     parse({text!r})
 except ConfigError as error:

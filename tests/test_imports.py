@@ -76,7 +76,7 @@ assert main(["spec", "--bundle", {str(tmp_path)!r}]) == 0
 """
     assert loaded(code) & HEAVY == set()
     code = f"""
-from pyrunc.oci.config import parse
+from pyrunc.oci.parsing import parse
 parse(open({str(tmp_path / "config.json")!r}, "rb").read())
 """
     assert loaded(code) - C_MODULES - OTHERS == set()

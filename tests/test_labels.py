@@ -9,7 +9,7 @@ import pytest
 from pyrunc.errors import UnsupportedError
 from pyrunc.host.cgroups import Cgroups
 from pyrunc.host.facts import HostFacts
-from pyrunc.oci import config
+from pyrunc.oci import parsing
 from pyrunc.oci.default import default_config
 from pyrunc.oci.linux import Linux
 from pyrunc.plan import build
@@ -27,7 +27,7 @@ def document(mounts=(), mount_label="", **process):
     made["process"].update(process)
     made["mounts"] += mounts
     made["linux"]["mountLabel"] = mount_label
-    return config.parse(json.dumps(made).encode())
+    return parsing.parse(json.dumps(made).encode())
 
 
 def planned(facts=BOTH, **changes):

@@ -1,8 +1,11 @@
-"""The layers hold: imports point down, never up, never to a sibling, and never in a circle."""
+"""The layers hold: imports point down, never up, never to a sibling, and never in a circle, types included."""
 
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,14 +42,10 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(path: Path, *, at_start: bool = False) -> set[str]:
-    """Return which of our modules the file imports, wherever in it; AT_START: as it is imported itself."""
-    tree = ast.parse(path.read_text(), str(path))
-    nodes = list(ast.walk(tree))
-    if at_start:
-        nodes = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+def imports(path: Path) -> set[str]:
+    """Return which of our modules the file imports, wherever in it, for types too."""
     found = set()
-    for node in nodes:
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}:{node.lineno}: a relative import hides its layer"
             base = node.module or ""
@@ -75,16 +74,82 @@ def test_imports_point_down(name: str):
         assert LAYER_OF[target] < LAYER_OF[part], f"{name} imports {other}, which is not below it"
 
 
-def test_no_circles():
-    graph = {name: imports(path, at_start=True) for name, path in MODULES.items()}
+# Beside the package, and with circles of their own to fall into.
+HARNESS = {
+    ".".join(path.relative_to(PACKAGE.parents[1]).with_suffix("").parts): path
+    for path in (PACKAGE.parents[1] / "integration").rglob("*.py")
+    if path.name != "__init__.py"
+}
+
+
+def harness_imports(path: Path) -> set[str]:
+    """Return which modules of the harness the file imports, for types too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & HARNESS.keys()
+            found |= inner or ({node.module} & HARNESS.keys())
+    return found
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules of a circle in GRAPH, [] if there is none."""
     done: set[str] = set()
 
-    def visit(name: str, way: tuple[str, ...]) -> None:
-        assert name not in way, "circular imports: " + " -> ".join((*way[way.index(name) :], name))
+    def visit(name: str, way: tuple[str, ...]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        found: list[str] = []
         if name not in done:
-            for other in graph[name] - {name}:
-                visit(other, (*way, name))
+            for other in sorted(graph[name] - {name}):
+                if found := visit(other, (*way, name)):
+                    return found
             done.add(name)
+        return found
 
-    for name in graph:
-        visit(name, ())
+    return next((found for name in graph if (found := visit(name, ()))), [])
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_circles():
+    """Neither as modules are loaded, nor late, nor for types alone: what knows each other is one subject."""
+    assert circle({name: imports(path) for name, path in MODULES.items()}) == []
+
+
+def test_no_circles_in_the_harness():
+    assert len(HARNESS) > 50
+    assert circle({name: harness_imports(path) for name, path in HARNESS.items()}) == []
+
+
+# A room within a layer, and who alone may come into it from outside of it within that layer.
+ROOMS = {"run.steps": {"run.calls", "run.context"}, "container.verbs": set()}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_entered_by_its_door(room: str):
+    """The machine knows its steps by the table alone; what verbs share knows no verb."""
+    layer = room.partition(".")[0]
+    for name, path in MODULES.items():
+        if name.startswith(f"{layer}.") and not name.startswith(room) and name not in ROOMS[room]:
+            entered = {other for other in imports(path) if other.startswith(room)}
+            assert not entered, f"{name} imports {sorted(entered)}"
+
+
+def test_the_map_is_true():
+    """docs/map.md lists every file; docs/architecture.md every room, one line each."""
+    script = PACKAGE.parents[1] / "script/map.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or "write docs/map.md anew: script/map.py"
+
+
+def test_the_rooms_are_listed():
+    text = (PACKAGE.parents[1] / "docs/architecture.md").read_text()
+    rows = re.findall(r"^\| (?:\d|top) \| ((?:`[a-z/]+` ?)+)\|", text, re.M)
+    listed = [name.replace("/", ".") for row in rows for name in re.findall(r"`([a-z/]+)`", row)]
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py" and name}
+    alone = {name for name in MODULES if "." not in name} - packages - {"", "__main__"}
+    assert sorted(listed) == sorted(packages | alone)

@@ -12,7 +12,7 @@ from pyrunc.cgroup.paths import Place
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.host.cgroups import Cgroups, Hierarchy
 from pyrunc.host.facts import HostFacts
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan import cgroups, delegate
 from pyrunc.plan.request import Request
 
@@ -33,7 +33,7 @@ def document(version: str = "1.3.0", uid: int = 0, mounts: tuple[dict[str, objec
         "mounts": list(mounts),
         "linux": linux,
     }
-    return oci.parse(json.dumps(made).encode())
+    return parsing.parse(json.dumps(made).encode())
 
 
 def writes(version: str = "1.3.0", facts: HostFacts = V2, **resources: object) -> dict[str, str]:

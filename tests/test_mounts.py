@@ -14,7 +14,7 @@ from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.host.cgroups import Cgroups, Hierarchy
 from pyrunc.host.facts import HostFacts
 from pyrunc.linux import mount as m
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan import mountopts, mounts
 from pyrunc.plan.op import Op, Slot, barriers
 from pyrunc.plan.request import Request
@@ -32,7 +32,7 @@ def facts(cgroups: Cgroups = V1, kernel: tuple[int, int] = (6, 18)) -> HostFacts
 
 def plan(document: dict[str, Any], known: HostFacts | None = None) -> tuple[list[Op], list[Op]]:
     """Return the ops of both sides that DOCUMENT's mounts need."""
-    config = oci.parse(json.dumps(document).encode())
+    config = parsing.parse(json.dumps(document).encode())
     known = known or facts()
     host = [*mounts.host(config, known, REQUEST), *mounts.sources_by_helper(config, known, REQUEST)]
     return host, [*mounts.receive_sources(config, known), *mounts.child(config, known, REQUEST)]

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from pyrunc.errors import ConfigError
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from tests.planned import minimal
 
 EVERYTHING = minimal(
@@ -128,12 +128,12 @@ def changed(pointer: str, value: object) -> object:
 
 def error_of(document: object) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        oci.parse(json.dumps(document).encode())
+        parsing.parse(json.dumps(document).encode())
     return caught.value
 
 
 def test_the_base_is_right():
-    assert oci.parse(json.dumps(EVERYTHING).encode()).hostname == "a"
+    assert parsing.parse(json.dumps(EVERYTHING).encode()).hostname == "a"
 
 
 @pytest.mark.parametrize(("pointer", "value", "message"), TYPES)
@@ -205,18 +205,18 @@ def test_null_is_absent():
     """Engines written in Go send null for empty slices and maps."""
     nothing = dict.fromkeys(("mounts", "hooks", "annotations", "hostname"))
     linux = {"devices": None, "resources": None, "sysctl": None, "namespaces": None}
-    made = oci.parse(json.dumps(minimal(**nothing, linux=linux)).encode())
-    assert made == oci.parse(json.dumps(minimal(linux={})).encode())
+    made = parsing.parse(json.dumps(minimal(**nothing, linux=linux)).encode())
+    assert made == parsing.parse(json.dumps(minimal(linux={})).encode())
 
 
 def test_unknown_properties_are_ignored():
     """config.md, "Extensibility"."""
-    assert oci.parse(json.dumps(minimal(windows={"a": 1}, x=[])).encode()) == oci.parse(json.dumps(minimal()).encode())
+    assert parsing.parse(json.dumps(minimal(windows={"a": 1}, x=[])).encode()) == parsing.parse(json.dumps(minimal()).encode())
 
 
 def test_a_process_document_has_its_own_root():
     with pytest.raises(ConfigError) as caught:
-        oci.parse_process(b'{"cwd": "/", "args": ["a"], "env": ["A"]}')
+        parsing.parse_process(b'{"cwd": "/", "args": ["a"], "env": ["A"]}')
     assert caught.value.pointer == "/env/0"
     with pytest.raises(ConfigError, match=r"process\.json: invalid JSON"):
-        oci.parse_process(b"{")
+        parsing.parse_process(b"{")

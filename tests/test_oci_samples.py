@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan.text import render
 from tests.machines import MACHINES
 from tests.planned import DOCUMENTS, plan
@@ -31,7 +31,7 @@ NO_PROCESS = {"minimal.json", "linux-rdma.json", "linux-netdevice.json"}
 @each(CONFIGS)
 def test_configs_of_engines_parse(path: Path):
     document = json.loads(path.read_text())
-    made = oci.parse(path.read_bytes())
+    made = parsing.parse(path.read_bytes())
     assert made.process.args == tuple(document["process"]["args"])
     assert len(made.mounts) == len(document["mounts"])
     assert {n.type for n in made.linux.namespaces} == {n["type"] for n in document["linux"]["namespaces"]}
@@ -39,7 +39,7 @@ def test_configs_of_engines_parse(path: Path):
 
 @each(PROCESSES)
 def test_processes_of_engines_parse(path: Path):
-    assert oci.parse_process(path.read_bytes()).args == tuple(json.loads(path.read_text())["args"])
+    assert parsing.parse_process(path.read_bytes()).args == tuple(json.loads(path.read_text())["args"])
 
 
 @each(GOOD)
@@ -47,16 +47,16 @@ def test_good_samples_of_the_specification(path: Path):
     document = json.loads(path.read_text())
     if path.name in OLD:
         with pytest.raises(ConfigError, match="expected a version"):
-            oci.parse(path.read_bytes())
+            parsing.parse(path.read_bytes())
         document["ociVersion"] = "1.0.0"
-    made = oci.parse(json.dumps(document).encode())
+    made = parsing.parse(json.dumps(document).encode())
     assert (made.process is None) == (path.name in NO_PROCESS)
 
 
 @each(BAD)
 def test_bad_samples_of_the_specification(path: Path):
     with pytest.raises(ConfigError) as found:
-        oci.parse(path.read_bytes())
+        parsing.parse(path.read_bytes())
     assert found.value.pointer or "invalid JSON" in found.value.message
 
 
@@ -132,7 +132,7 @@ def test_mutated_configs(data: st.DataObject):
     path = data.draw(st.sampled_from(SOURCES))
     text = json.dumps(mutate(data, json.loads(path.read_text()))).encode()
     host = data.draw(st.sampled_from(sorted(MACHINES)))
-    if not refusal(ConfigError, oci.parse, text):
+    if not refusal(ConfigError, parsing.parse, text):
         refusal(PyruncError, lambda: render(plan(text, MACHINES[host])))
 
 
@@ -145,7 +145,7 @@ def test_mutated_bytes(data: st.DataObject):
     start = data.draw(st.integers(0, len(text) - 1))
     end = min(len(text), start + data.draw(st.integers(0, 4)))
     text[start:end] = data.draw(st.binary(max_size=4))
-    refusal(ConfigError, oci.parse, bytes(text))
+    refusal(ConfigError, parsing.parse, bytes(text))
 
 
 @ABSENT

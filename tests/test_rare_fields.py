@@ -9,7 +9,7 @@ import pytest
 from pyrunc.errors import ConfigError
 from pyrunc.host.cgroups import Cgroups
 from pyrunc.host.facts import HostFacts
-from pyrunc.oci import config
+from pyrunc.oci import parsing
 from pyrunc.oci.default import default_config
 from pyrunc.plan import build, text
 from pyrunc.plan.op import barriers
@@ -46,7 +46,7 @@ def everything(*, users=False, hooks=False):
     made["linux"]["namespaces"].append({"type": "network"} if users else {"type": "cgroup"})
     if hooks:
         made["hooks"] = {"createRuntime": [HOOK], "startContainer": [HOOK]}
-    return config.parse(json.dumps(made).encode())
+    return parsing.parse(json.dumps(made).encode())
 
 
 @pytest.mark.parametrize("users", [False, True])

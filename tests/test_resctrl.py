@@ -11,7 +11,7 @@ from pyrunc.cgroup import resctrl
 from pyrunc.errors import ConfigError, OpError
 from pyrunc.host.cgroups import Cgroups
 from pyrunc.host.facts import HostFacts
-from pyrunc.oci import config
+from pyrunc.oci import parsing
 from pyrunc.plan import rdt
 
 FACTS = HostFacts(kernel=(6, 1), last_cap=40, apparmor=False, cgroups=Cgroups(), resctrl="/rdt")
@@ -19,7 +19,7 @@ FACTS = HostFacts(kernel=(6, 1), last_cap=40, apparmor=False, cgroups=Cgroups(),
 
 def wanted(**fields):
     text = json.dumps({"ociVersion": "1.3.0", "linux": {"intelRdt": fields}})
-    return config.parse(text.encode()).linux.intelRdt
+    return parsing.parse(text.encode()).linux.intelRdt
 
 
 @pytest.mark.parametrize(

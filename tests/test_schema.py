@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pyrunc.container.verbs import features
-from pyrunc.oci import config, default, explain
+from pyrunc.oci import config, default, explain, parsing
 from tests.schemas import (
     CHECKOUT,
     OURS,
@@ -137,7 +137,7 @@ def test_the_specification_s_configs(path, good):
     text = path.read_bytes()
     if path.name == "spec-example.json":  # older than what it shows; runtimes may refuse that, and this one does
         text = text.replace(b'"0.5.0-dev"', b'"1.0.0"')
-    refused = refusal(config.parse, text)
+    refused = refusal(parsing.parse, text)
     assert (refused is None) == good, refused
     try:
         document = json.loads(text)

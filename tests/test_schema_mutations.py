@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyrunc.oci import config, explain
+from pyrunc.oci import explain, parsing
 from tests.schemas import (
     CHANGES,
     CHECKOUT,
@@ -109,7 +109,7 @@ def test_every_place_changed_in_every_way():
         assert found == {name for name, _, _ in DIFFERENCES}, "a difference that is none any more"
 
 
-PARSERS = {"config": config.parse, "process": config.parse_process}
+PARSERS = {"config": parsing.parse, "process": parsing.parse_process}
 RECORDED = [(part, short(document)) for part, _, document in recorded()]
 
 

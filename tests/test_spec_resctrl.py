@@ -10,7 +10,7 @@ import pytest
 from pyrunc.errors import OpError
 from pyrunc.host.cgroups import Cgroups, Hierarchy
 from pyrunc.host.facts import HostFacts
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan import build
 from pyrunc.plan.request import Request
 
@@ -22,7 +22,7 @@ def planned(**linux: object) -> str:
     """Return, as text, the plan of a container whose configuration has LINUX, on a machine with resctrl."""
     made = {"ociVersion": "1.3.0", "root": {"path": "r"}, "process": {"cwd": "/", "args": ["true"]}, "linux": linux}
     request = Request(id="box", bundle="/b", rootfs="/b/r")
-    plan = build.build(oci.parse(json.dumps(made).encode()), FACTS.replace(resctrl="/the/resctrl"), request)
+    plan = build.build(parsing.parse(json.dumps(made).encode()), FACTS.replace(resctrl="/the/resctrl"), request)
     return repr(plan)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from integration.harness import keeper
 from integration.harness.leaks import mounts
+from integration.harness.machine import SCRATCH
 from integration.harness.runtime import run, wait_for
-from integration.looking import SCRATCH
 from pyrunc.linux.process import CLONE_NEWNET, setns
 
 if TYPE_CHECKING:

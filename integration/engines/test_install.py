@@ -19,8 +19,8 @@ from integration.engines import network
 from integration.engines.conftest import need
 from integration.engines.image import NAME
 from integration.harness import leaks
+from integration.harness.machine import SCRATCH
 from integration.harness.runtime import wait_for
-from integration.looking import SCRATCH
 
 if TYPE_CHECKING:
     from integration.engines.place import Place

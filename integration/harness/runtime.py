@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integration.looking import SCRATCH
+from integration.harness.machine import SCRATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable

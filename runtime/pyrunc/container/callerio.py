@@ -1,4 +1,4 @@
-"""Terminals and descriptors between a caller and a container."""
+"""What goes between a caller and a container: console socket, pidfd socket, pid file, preserved descriptors."""
 
 from __future__ import annotations
 

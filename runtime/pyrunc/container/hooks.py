@@ -1,11 +1,10 @@
-"""poststart and poststop hooks, which belong to `start` and `delete`."""
+"""What hooks are told, and poststart and poststop hooks, which belong to `start` and `delete`."""
 
 from __future__ import annotations
 
-from pyrunc.container.verbs.state import for_hooks
 from pyrunc.errors import HookError
 from pyrunc.jsonio import dumps
-from pyrunc.oci import config as oci
+from pyrunc.oci import OCI_VERSION, parsing
 from pyrunc.run.steps.hooks import run_hook
 
 TYPE_CHECKING = False
@@ -15,10 +14,20 @@ if TYPE_CHECKING:
     from pyrunc.oci.hooks import Hooks
 
 
+def for_hooks(saved: SavedState) -> dict[str, object]:
+    """Return what hooks get on standard input, without status and pid."""
+    return {
+        "ociVersion": OCI_VERSION,
+        "id": saved.id,
+        "bundle": saved.bundle,
+        **({"annotations": saved.annotations} if saved.annotations else {}),
+    }
+
+
 def kept(directory: str) -> Hooks:
     """Return the hooks of the configuration that DIRECTORY keeps a copy of."""
     with open(f"{directory}/config.json", "rb") as file:
-        return oci.parse(file.read()).hooks
+        return parsing.parse(file.read()).hooks
 
 
 def poststart(hooks: Hooks, saved: SavedState) -> None:

@@ -1,11 +1,11 @@
-"""The plan of a created container, built again to tell what its init reports in numbers."""
+"""What the init of a created container reports instead of running its program, as an error: its plan is built again for that."""
 
 from __future__ import annotations
 
-from pyrunc.container.verbs.create import read_document
+from pyrunc.container.bundle import read_document
 from pyrunc.errors import HookError, OpError
 from pyrunc.host import facts
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan import build
 from pyrunc.plan.request import Request
 from pyrunc.run import failure, wire
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def error_of(directory: str, saved: SavedState, said: bytes) -> OpError | HookError:
     """Return the error for what the init of SAVED, in DIRECTORY, SAID instead of running its program."""
     frame = wire.parse(said) if said else None
-    config = oci.parse(read_document(f"{directory}/config.json"))
+    config = parsing.parse(read_document(f"{directory}/config.json"))
     request = Request(id=saved.id, bundle=saved.bundle, rootfs=saved.rootfs, wait=True, systemd=bool(saved.unit))
     plan = build.build(config, facts.probe(), request)
     if frame is None or frame.kind != wire.FAIL:

@@ -1,4 +1,4 @@
-"""What is remembered of a container between two commands: the file `state` in its directory.
+"""The file `state` in a container's directory: what is remembered of it between two commands.
 
 A line for each value, or for each place and annotation: its name and its words,
 with tabs between; a word with a character that does not print is written with

@@ -14,7 +14,7 @@ from _blake2 import blake2b
 from pyrunc.errors import UnsupportedError
 from pyrunc.host.mounted import below
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroupfs, mountopts, ondemand
+from pyrunc.plan import cgroupfs, mountopts
 from pyrunc.plan.devices import DEFAULT
 from pyrunc.plan.namespaces import has, is_new
 from pyrunc.record import Record
@@ -73,7 +73,7 @@ def refuse(config: Config) -> None:
         ("/linux/memoryPolicy", linux.memoryPolicy is not None, "a memory policy"),
         ("/linux/seccomp/listenerPath", bool(linux.seccomp and linux.seccomp.listenerPath), "a seccomp agent"),
         ("/linux/rootfsPropagation", linux.rootfsPropagation in SHARING, "mounts that are shared with the host"),
-        *((f"/mounts/{i}", ondemand.idmapped(mount), "an idmapped mount") for i, mount in enumerate(config.mounts)),
+        *((f"/mounts/{i}", mountopts.idmapped(mount), "an idmapped mount") for i, mount in enumerate(config.mounts)),
         *((f"/mounts/{i}", _shared(mount), "a mount that is shared with the host") for i, mount in enumerate(config.mounts)),
     )
     for pointer, there, what in lost:
@@ -82,7 +82,10 @@ def refuse(config: Config) -> None:
 
 
 def _shared(mount: Mount) -> bool:
-    """Return whether what is mounted below MOUNT is to show up on the host: CRIU works where that cannot be (criu/restoremounts.py)."""
+    """Return whether what is mounted below MOUNT is to show up on the host.
+
+    CRIU works where that cannot be (criu/restoremounts.py).
+    """
     options = mountopts.of(mount)
     return options.bind and any(flag == m.MS_SHARED for flag, _ in options.propagation[-1:])
 

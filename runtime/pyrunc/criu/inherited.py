@@ -1,4 +1,4 @@
-"""What CRIU gets of us when it brings a container back: streams and namespaces, some as descriptors and some by name."""
+"""Descriptors and names that CRIU inherits from us for a restore: streams and namespaces."""
 
 from __future__ import annotations
 

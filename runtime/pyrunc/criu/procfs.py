@@ -1,4 +1,4 @@
-"""The machine as the process that is CRIU sees it, which has a mount namespace of its own, and what came of it."""
+"""What /proc says of CRIU's process: paths as it sees them, its cgroups, its descendants."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""config.json (config.md): the whole document, and the process document of `exec --process`."""
+"""config.json (config.md) as a record: the whole document."""
 
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError
-from pyrunc.jsonio import loads
-from pyrunc.oci import check
 from pyrunc.oci.convert import mapping, record, string, wrong
 from pyrunc.oci.hooks import Hooks, hooks
 from pyrunc.oci.linux import Linux, linux
@@ -14,7 +12,6 @@ from pyrunc.record import Record
 
 # Accepted: 1.0.0 to 1.3.x (config.md, "Specification version").
 MAJOR, MINORS = "1", ("0", "1", "2", "3")
-EXPLAINED_MAX = 1 << 18  # bytes of a wrong document; a larger one would take more than a second
 
 
 class Config(Record):
@@ -60,48 +57,6 @@ config = record(
     annotations=mapping(string),
     linux=linux,
 )
-
-
-def parse(text: bytes, name: str = "config.json") -> Config:
-    """Return the configuration in TEXT; NAME is what a syntax error calls the document.
-
-    Raises ConfigError for the first violation of structure or meaning; its `others` say where more are.
-    """
-    document = loads(text, name)
-    try:
-        made: Config = config(document, "")
-        check.config(made)
-    except ConfigError as error:
-        raise _with_others(error, document, "config", len(text)) from None
-    return made
-
-
-def parse_process(text: bytes, name: str = "process.json") -> Process:
-    """Return the process in TEXT, with pointers into that document.
-
-    Raises ConfigError as parse does.
-    """
-    document = loads(text, name)
-    try:
-        made: Process = process(document, "")
-        check.process(made, "")
-    except ConfigError as error:
-        raise _with_others(error, document, "process", len(text)) from None
-    return made
-
-
-def _with_others(first: ConfigError, document: object, part: str, size: int) -> ConfigError:
-    """Return FIRST, with the places of what else is wrong in DOCUMENT of SIZE bytes, if that can be found out."""
-    if size > EXPLAINED_MAX:
-        return first
-    try:
-        from pyrunc.oci import explain
-
-        found = explain.violations(document, part)
-        first.others = tuple(other.pointer for other in found if other.pointer != first.pointer)
-    except Exception:  # noqa: BLE001 - no library, no schema, too deep: the first error is what counts
-        first.others = ()
-    return first
 
 
 def need_root(made: Config) -> Root:

@@ -1,4 +1,4 @@
-"""Entries of lists and maps that have the right types and say nothing."""
+"""Checks of entries of lists and maps that have the right types and are empty of meaning."""
 
 from __future__ import annotations
 

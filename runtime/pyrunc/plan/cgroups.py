@@ -1,4 +1,4 @@
-"""/linux/cgroupsPath and /linux/resources: the host's ops that make and limit the container's cgroups."""
+"""/linux/cgroupsPath and /linux/resources: ops by which cgroups are made and limited, and processes join them."""
 
 from __future__ import annotations
 

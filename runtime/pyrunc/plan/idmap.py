@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
+from pyrunc.plan.mountopts import idmapped
 from pyrunc.plan.namespaces import has, is_new, mapping_lines
-from pyrunc.plan.ondemand import idmapped
 from pyrunc.plan.op import CHILD, Op, Slot
 
 TYPE_CHECKING = False

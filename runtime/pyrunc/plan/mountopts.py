@@ -94,6 +94,11 @@ class Options(Record):
         return self.rec_set & ~self.attr_clr | self.attr_set
 
 
+def idmapped(mount: Mount) -> bool:
+    """Return whether MOUNT is to be idmapped; mappings alone ask for it too."""
+    return bool(mount.uidMappings or mount.gidMappings or "idmap" in mount.options or "ridmap" in mount.options)
+
+
 def of(mount: Mount) -> Options:
     """Return the options of MOUNT.  One of type bind is a bind mount, even where its options forget to say so."""
     options = parse(mount.options)

@@ -105,7 +105,7 @@ def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str)
     if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
         pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
         raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
-    if "remount" in options.ours and ondemand.idmapped(mount):
+    if "remount" in options.ours and mountopts.idmapped(mount):
         pointer = f"{at}/options/{mount.options.index('remount')}"
         raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
     words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]

@@ -1,4 +1,4 @@
-"""File systems that a container gets made, and the attributes of any mount (config.md, "Mounts").
+"""New file systems (tmpfs, proc, sysfs, mqueue, devpts), and the attributes of any mount (config.md, "Mounts").
 
 By fsopen(2), fsconfig(2) and fsmount(2), so that each option is refused by its
 own name; by mount(2) only where these cannot say it.

@@ -1,4 +1,4 @@
-"""What few containers ask for: nothing of it is loaded unless the config has it.
+"""What few containers ask for: its module is loaded when the config has it, and not before.
 
 A module costs every `create` its time, and the waiting init its memory.  So the
 sequences in build.py and mounts.py come here, and from here the subject's own
@@ -6,6 +6,8 @@ file is imported, where there is something to plan.
 """
 
 from __future__ import annotations
+
+from pyrunc.plan.mountopts import idmapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,11 +98,6 @@ def scheduling(process: Process, at: str) -> Iterable[Op]:
     from pyrunc.plan import scheduling
 
     return scheduling.host(process, at)
-
-
-def idmapped(mount: Mount) -> bool:
-    """Return whether MOUNT is to be idmapped; mappings alone ask for it too."""
-    return bool(mount.uidMappings or mount.gidMappings or "idmap" in mount.options or "ridmap" in mount.options)
 
 
 def check_idmap(config: Config, facts: HostFacts, mount: Mount, options: Options, at: str) -> None:

@@ -5,14 +5,48 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from pyrunc.linux.socket import Socket
-    from pyrunc.run.steps.filters import Filter
-    from pyrunc.run.steps.listener import Listener
-    from pyrunc.run.steps.mountns import MountNamespaceHelper
-    from pyrunc.run.steps.netdevices import Moved
-    from pyrunc.run.steps.program import Program
+    from pyrunc.run.steps.executable import Program
+
+    # What steps keep in the context, by what others ask of it: so the context knows none of them.
+
+    class Filter(Protocol):
+        """A seccomp filter in memory (steps/filters.py)."""
+
+        address: int
+        flags: int
+
+    class Listener(Protocol):
+        """The way of a notification descriptor to its agent (steps/listener.py)."""
+
+        def offer(self, fd: int) -> None:
+            """Hand FD over."""
+
+        def deliver(self, pid: int) -> None:
+            """Send what process PID has handed over."""
+
+    class MountHelper(Protocol):
+        """A process in the container's mount namespace (steps/mountns.py)."""
+
+        def open_tree(self, path: str, flags: int, container: Socket) -> int:
+            """Open PATH there."""
+
+        def leave(self) -> None:
+            """End it."""
+
+    class MovedDevices(Protocol):
+        """Network devices on their way (steps/netdevices.py)."""
+
+        def move(self, name: str, new: str) -> None:
+            """Move device NAME."""
+
+        def give_back(self) -> None:
+            """Move all back."""
+
+        def close(self) -> None:
+            """Be done."""
 
 
 # Slots that belong to the caller, who opened or takes them over.
@@ -59,5 +93,5 @@ class Context:
         self.programs: list[Program] = []
         self.program: Program | None = None
         self.own_inode = (0, 0)
-        self.mount_helper: MountNamespaceHelper | None = None
-        self.devices: Moved | None = None
+        self.mount_helper: MountHelper | None = None
+        self.devices: MovedDevices | None = None

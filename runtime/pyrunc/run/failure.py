@@ -1,4 +1,4 @@
-"""The whole story of a failed op: what was tried, what the kernel said, where the configuration asked for it.
+"""The report of a failed op: what was tried, what the kernel said, which field asked for it, and the hint what to do.
 
 Loaded only when something went wrong.
 """

@@ -13,8 +13,8 @@ from fcntl import ioctl
 from select import POLLIN, poll
 
 from pyrunc.linux.process import signalfd
+from pyrunc.run.children import OURS, pass_on, reap
 from pyrunc.run.flow import Flow
-from pyrunc.run.supervise import OURS, pass_on, reap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The fast path: compiled filters, kept by the content of their profile.
+"""Compiled filters, kept by the content of their profile: the fast path.
 
 A file's name is the digest of everything that the program depends on: the
 profile, the library, and this code.  Its own digest is checked on the way in,

@@ -1,4 +1,4 @@
-"""The slow path: libseccomp, through pyseccomp, turns a profile into a BPF program.
+"""A profile becomes a BPF program by libseccomp, through pyseccomp: the slow path.
 
 System calls that are newer than anything the profile names are answered with
 ENOSYS, as runc alone does: a program then takes its old way, where EPERM would

@@ -8,6 +8,7 @@ noted, taken out of the document, and the rest planned again.
 from __future__ import annotations
 
 from pyrunc.container import hostsupport
+from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.options import CreateOptions
 from pyrunc.container.verbs import create
 from pyrunc.errors import ConfigError, PyruncError, UnsupportedError
@@ -53,7 +54,7 @@ class Report(Record):
 def check(bundle: str) -> Report:
     """Check the bundle in directory BUNDLE.  Needs no privileges; raises nothing for what is wrong with it."""
     try:
-        absolute, text = create.read_bundle(bundle)
+        absolute, text = read_bundle(bundle)
         document: Any = loads(text)
     except ConfigError as error:
         return Report(violations=(_finding(error, None),))
@@ -97,7 +98,7 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
                 note(lack)
             break
     try:
-        create.check_rootfs(create.request(OPTIONS, bundle, oci.config(document, ""), wait=True).rootfs)
+        check_rootfs(create.request(OPTIONS, bundle, oci.config(document, ""), wait=True).rootfs)
     except ConfigError as error:
         violations.append(_finding(error, document))
     return Report(tuple(violations), tuple(missing))

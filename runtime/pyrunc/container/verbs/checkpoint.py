@@ -16,7 +16,7 @@ from pyrunc.criu.worker import Worker
 from pyrunc.errors import UsageError
 from pyrunc.host import facts, mounted
 from pyrunc.linux.fs import O_PATH
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan.namespaces import FILES, has, is_new
 from pyrunc.run.steps import rootpath
 
@@ -48,7 +48,7 @@ def checkpoint(root: str, container: str, asked: DumpOptions, log: Log) -> None:
         saved = load(directory)
         guard("checkpoint", saved, status_of(directory, saved))
         with open(f"{directory}/{store.CONFIG}", "rb") as file:
-            config = oci.parse(file.read())
+            config = parsing.parse(file.read())
         externals.refuse(config)
         request = _options(asked, saved, config)
         _check_status_fd(asked)

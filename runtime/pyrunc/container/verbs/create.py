@@ -7,12 +7,14 @@ from time import gmtime, time_ns
 
 from pyrunc.cgroup import fs
 from pyrunc.container import callerio, hooks, store
+from pyrunc.container.bundle import check_rootfs, read_bundle
+from pyrunc.container.hooks import for_hooks
 from pyrunc.container.statefile import SavedState, save, write_file
 from pyrunc.container.status import start_time
-from pyrunc.container.verbs.state import for_hooks
-from pyrunc.errors import ConfigError, HookError, OpError, PyruncError, UsageError
+from pyrunc.errors import ConfigError, HookError, OpError, PyruncError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan import build, cgroups, ondemand, process, seccomp
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.request import Request
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Plan
 
-FILE_MAX, CHUNK = store.CONFIG_MAX, 1 << 20
 SECCOMP_CACHE = ".seccomp"
 
 
@@ -38,59 +39,6 @@ class Made(Record):
     saved: SavedState
     plan: Plan
     context: Context
-
-
-def read_bundle(bundle: str) -> tuple[str, bytes]:
-    """Return the absolute path of BUNDLE and its config.json.  Raises ConfigError if it cannot be read."""
-    path = bundle or "."
-    absolute = path if path.startswith("/") else f"{posix.getcwd()}/{path}"
-    absolute = _normal(absolute)
-    if not _is_text(absolute):
-        shown = absolute.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        raise UsageError(f"the bundle's path {shown} is not UTF-8", hint="the state of a container is, and has to name it")
-    try:
-        return absolute, read_document(f"{absolute}/{store.CONFIG}")
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        hint = "a bundle is a directory with a config.json and a rootfs"
-        raise ConfigError(f"cannot read the bundle: open {absolute}/{store.CONFIG}: {reason}", hint=hint) from None
-
-
-def read_document(path: str) -> bytes:
-    """Return all that is in file PATH, or comes out of it.
-
-    Raises OSError, and ConfigError for more than any document of ours needs.
-    """
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        text = posix.read(fd, CHUNK)
-        while part := posix.read(fd, CHUNK):
-            text += part
-            if len(text) > FILE_MAX:
-                raise ConfigError(f"{path} has more than {FILE_MAX >> 20} MiB", hint="is it the right file?")
-        return text
-    finally:
-        posix.close(fd)
-
-
-def _is_text(path: str) -> bool:
-    """Return whether PATH, which may come from the command line, was UTF-8 there."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _normal(path: str) -> str:
-    """Return absolute PATH without empty, "." and ".." parts."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
 
 
 def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) -> Request:
@@ -126,7 +74,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     """
     store.check_id(options.id)
     bundle, text = read_bundle(options.bundle)
-    config = oci.parse(text)
+    config = parsing.parse(text)
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
@@ -163,17 +111,6 @@ def _with_manager(known: HostFacts) -> HostFacts:
     from pyrunc.cgroup import systemd
 
     return known.replace(manager=systemd.user_cgroup()) if known.cgroups.unified else known
-
-
-def check_rootfs(path: str) -> None:
-    """Raise ConfigError unless PATH is a directory."""
-    try:
-        mode = posix.stat(path).st_mode
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise ConfigError(f"cannot use the rootfs: stat {path}: {reason}", pointer="/root/path") from None
-    if mode & 0o170000 != 0o040000:
-        raise ConfigError(f"cannot use the rootfs: {path} is not a directory", pointer="/root/path")
 
 
 def initial_state(config: Config, known: HostFacts, asked: Request) -> SavedState:

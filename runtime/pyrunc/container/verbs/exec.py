@@ -8,16 +8,15 @@ from errno import ENOMEM, ESRCH
 from select import POLLIN, poll
 
 from pyrunc.container import callerio, store
+from pyrunc.container.bundle import read_document
+from pyrunc.container.hooks import for_hooks
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import PAUSED, alive, guard, status_of
-from pyrunc.container.verbs.create import read_document
-from pyrunc.container.verbs.state import for_hooks
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
 from pyrunc.linux import fs, process
-from pyrunc.oci import check
-from pyrunc.oci import config as oci
+from pyrunc.oci import check, parsing
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build, seccomp
 from pyrunc.plan.op import ROOT
@@ -56,7 +55,7 @@ def exec_(options: ExecOptions) -> int:
         slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
         raise StateError(STOPPED)
-    config = oci.parse(_read(f"{directory}/{store.CONFIG}"))
+    config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
     added = _process(options, config.process, saved)
     known = facts.probe()
     for warning in capability_warnings(added.capabilities, grantable(known, saved.joins)):
@@ -148,7 +147,7 @@ def _read(path: str) -> bytes:
 def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> Process:
     """Return the process to add: the given document, or the container's own with changes."""
     if options.process:
-        return oci.parse_process(_read(options.process), options.process)
+        return parsing.parse_process(_read(options.process), options.process)
     if base is None:
         raise ConfigError("the container's config has no process", pointer="/process", hint="use --process")
     if not options.args:

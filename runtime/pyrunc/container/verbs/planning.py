@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pyrunc.container.bundle import read_bundle
 from pyrunc.container.options import CreateOptions
 from pyrunc.container.verbs import create
 from pyrunc.errors import UsageError
 from pyrunc.host import facts
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan import build
 from pyrunc.plan.namespaces import has
 
@@ -20,10 +21,10 @@ def plan(bundle: str, container: str = "example") -> Plan:
 
     Raises ConfigError as create does.  Needs no privileges.
     """
-    absolute, text = create.read_bundle(bundle)
+    absolute, text = read_bundle(bundle)
     if not container:
         raise UsageError("the container's id is empty")
-    config = oci.parse(text)
+    config = parsing.parse(text)
     options = CreateOptions(id=container, bundle=bundle)
     known = facts.for_plan(facts.probe(), user_namespace=has(config.linux, "user"))
     return build.build(config, known, create.request(options, absolute, config, wait=True))

@@ -7,11 +7,12 @@ from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, SIGKILL, pthread_s
 
 from pyrunc.cgroup import fs
 from pyrunc.container import callerio, store
+from pyrunc.container.bundle import check_rootfs, read_bundle
+from pyrunc.container.hooks import for_hooks
 from pyrunc.container.options import RunOptions
 from pyrunc.container.statefile import save, write_file
 from pyrunc.container.status import start_time
 from pyrunc.container.verbs import create, delete
-from pyrunc.container.verbs.state import for_hooks
 from pyrunc.criu import externals, messages, options, procfs, report, streams, verify
 from pyrunc.criu.inherited import Inherited
 from pyrunc.criu.options import CriuOptions
@@ -21,7 +22,7 @@ from pyrunc.criu.worker import Worker
 from pyrunc.errors import ConfigError, OpError
 from pyrunc.host import facts, mounted
 from pyrunc.linux import net, process
-from pyrunc.oci import config as oci
+from pyrunc.oci import parsing
 from pyrunc.plan import cgroups, hooks, ondemand
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import Plan
@@ -78,15 +79,15 @@ class _Restoring:
         """Read and check whatever can be checked before anything is made."""
         self.asked = asked
         store.check_id(asked.id)
-        bundle, self.text = create.read_bundle(asked.bundle)
-        self.config = oci.parse(self.text)
+        bundle, self.text = read_bundle(asked.bundle)
+        self.config = parsing.parse(self.text)
         user = self.config.process
         if user is None:
             raise ConfigError("process is missing", pointer="/process", hint="say what it was that ran")
         callerio.check_console(terminal=user.terminal, socket=asked.console_socket, detached=asked.detach)
         externals.refuse(self.config)
         self.request = create.request(asked, bundle, self.config, wait=False)
-        create.check_rootfs(self.request.rootfs)
+        check_rootfs(self.request.rootfs)
         self.facts = asked.facts or facts.probe()
         self.saved = create.initial_state(self.config, self.facts, self.request)
         self.told = options.common(asked.criu, self.config.annotations)
@@ -129,7 +130,9 @@ class _Restoring:
         found = [*externals.mounts(self.config, self.facts, self.request.bundle, self.saved.places)]
         found.append(externals.NULL_MASK)
         root_mounts = RestoreMounts(self.directory, self.request.rootfs, tuple(found), self.config.mounts)
-        worker = Worker(self.asked.criu.program, tuple(self.inherited.fds), process.CLONE_NEWNS, self._place, self._prepared(root_mounts))
+        worker = Worker(
+            self.asked.criu.program, tuple(self.inherited.fds), process.CLONE_NEWNS, self._place, self._prepared(root_mounts)
+        )
         try:
             worker.version()
             self._look(found)
@@ -179,7 +182,8 @@ class _Restoring:
         self.context.slots["child"] = pid
         known, request = self.facts, self.request
         self._perform(cgroups.adopt(self.config, known, request))
-        self._perform([*ondemand.make_resctrl(self.config.linux, known, request.id), *ondemand.join_resctrl(self.saved.resctrl_joins)])
+        made = ondemand.make_resctrl(self.config.linux, known, request.id)
+        self._perform([*made, *ondemand.join_resctrl(self.saved.resctrl_joins)])
 
     def _notified(self, criu: int, step: str, pid: int, fd: int) -> None:
         """Do our part of STEP, of process CRIU, for init PID, with the descriptor FD that came along."""

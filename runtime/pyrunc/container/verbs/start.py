@@ -74,8 +74,8 @@ def _go(directory: str, saved: SavedState) -> bytes:
 
 def _deliver(directory: str, saved: SavedState) -> None:
     """Hand the init's seccomp notifications over to their agent; if that fails, stop the container."""
+    from pyrunc.container.hooks import for_hooks
     from pyrunc.container.verbs import kill
-    from pyrunc.container.verbs.state import for_hooks
     from pyrunc.run.steps.listener import Listener
 
     path, metadata = saved.listener

@@ -28,13 +28,3 @@ def state(root: str, container: str) -> dict[str, object]:
     """Return the state of CONTAINER.  Raises StateError if there is none."""
     directory = store.directory(root, container)
     return document(directory, load(directory))
-
-
-def for_hooks(saved: SavedState) -> dict[str, object]:
-    """Return what hooks get on standard input, without status and pid."""
-    return {
-        "ociVersion": OCI_VERSION,
-        "id": saved.id,
-        "bundle": saved.bundle,
-        **({"annotations": saved.annotations} if saved.annotations else {}),
-    }

@@ -1,4 +1,4 @@
-"""Steps about cgroups, which the host side does."""
+"""Steps about cgroups, most of them the host's: make, limit, join; the same for resctrl."""
 
 from __future__ import annotations
 

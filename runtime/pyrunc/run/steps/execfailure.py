@@ -1,4 +1,4 @@
-"""What an errno of execve(2) leaves unsaid: which of its many causes it was.  Asked for after the fork, so it imports nothing."""
+"""Which of the many causes of an errno of execve(2) it was.  Asked for after the fork, so it imports nothing."""
 
 from __future__ import annotations
 

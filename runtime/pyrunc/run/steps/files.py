@@ -1,4 +1,4 @@
-"""Steps that make, hide and protect files of a container."""
+"""Steps in the container's root: mount points, mounting on them, device nodes, links, masks, read-only paths."""
 
 from __future__ import annotations
 

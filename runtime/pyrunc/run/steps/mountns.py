@@ -1,4 +1,4 @@
-"""A helper of the host's that works in the new process's mount namespace.
+"""A helper process of the host's that opens mounts in the new process's mount namespace.
 
 A source of a bind mount may lie where root of a user namespace cannot reach,
 so the host's root opens it; but where the kernel has copied the host's mounts

@@ -54,7 +54,7 @@ class Moved:
         ]
         rt.move_link(self.here, link.index, self.namespace, new)
         self.names.append((name, new))
-        _settle(self.there, new, addresses)
+        _restore_addresses(self.there, new, addresses)
 
     def give_back(self) -> None:
         """Move every device back, with its name and its addresses, the last one first; one that is gone is left out."""
@@ -65,7 +65,7 @@ class Moved:
                 addresses = rt.get_addresses(self.there, link.index)
                 rt.move_link(self.there, link.index, self.own, name)
                 kept = [address for address in addresses if address.scope == rt.RT_SCOPE_UNIVERSE]
-                _settle(self.here, name, kept)
+                _restore_addresses(self.here, name, kept)
 
     def close(self) -> None:
         """Be done: what has been moved stays."""
@@ -93,7 +93,7 @@ def _find(sock: socket, name: str) -> rt.Link | None:
         raise
 
 
-def _settle(sock: socket, name: str, addresses: list[rt.Address]) -> None:
+def _restore_addresses(sock: socket, name: str, addresses: list[rt.Address]) -> None:
     """Give device NAME its ADDRESSES again, which it loses on its way, and bring it up."""
     index = rt.get_link(sock, name).index
     for address in addresses:

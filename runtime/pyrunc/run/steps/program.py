@@ -19,6 +19,7 @@ from pyrunc.linux import fs
 from pyrunc.linux import process as p
 from pyrunc.plan.process import BY_DESCRIPTOR, BY_NAME, BY_PATH
 from pyrunc.run.steps import execfailure, rootpath, users
+from pyrunc.run.steps.executable import Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,28 +37,6 @@ ANY_EXECUTE = execfailure.ANY_EXECUTE
 WHY = {
     errno.ENOENT: ": the program, or the interpreter that it names, is gone",
 }
-
-
-class Program:
-    """A program that PATH leads to, ready to be executed once its user is known to be allowed to.
-
-    `fd` is what execveat(2) gets, `path` its name from the root, `checked` all
-    files that the user must be allowed to execute: scripts, then the program,
-    which begins with `head`.
-    `parent` and `name` are its directory and its name there, for kernels that
-    execute by these.  A program that cannot work has the `error` to raise when
-    it is chosen.
-    """
-
-    def __init__(self, path: str) -> None:
-        """Know no more than a PATH from the root."""
-        self.fd = -1
-        self.path = path
-        self.checked = [path]
-        self.head = b""
-        self.image: p.Image | None = None
-        self.parent, self.name = -1, ""
-        self.error: OpError | None = None
 
 
 def open_program(context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int) -> None:

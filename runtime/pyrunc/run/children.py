@@ -1,0 +1,32 @@
+"""Our children, and the signals that are theirs: what every way of staying with a process needs."""
+
+from __future__ import annotations
+
+import posix
+from _signal import SIGCHLD, SIGPIPE, SIGURG, SIGWINCH
+
+# What is about ourselves: children, our own streams, our own terminal.
+OURS = (SIGCHLD, SIGPIPE, SIGURG, SIGWINCH)
+
+
+def pass_on(pid: int, number: int) -> None:
+    """Send signal NUMBER to PID, unless it is about ourselves."""
+    if number not in OURS:
+        try:
+            posix.kill(pid, number)
+        except ProcessLookupError:
+            return  # it has just ended: the next wait will say how
+
+
+def reap(pid: int) -> int | None:
+    """Wait for every child that has ended; return the status of PID if it is among them."""
+    while True:
+        try:
+            found, status = posix.waitpid(-1, posix.WNOHANG)
+        except ChildProcessError:
+            return None
+        if found == 0:
+            return None
+        if found == pid:
+            code = posix.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code

@@ -1,0 +1,30 @@
+"""What is known of a program between its being found and its being executed."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.errors import OpError
+    from pyrunc.linux import process as p
+
+
+class Program:
+    """A program that PATH leads to, ready to be executed once its user is known to be allowed to.
+
+    `fd` is what execveat(2) gets, `path` its name from the root, `checked` all
+    files that the user must be allowed to execute: scripts, then the program,
+    which begins with `head`.
+    `parent` and `name` are its directory and its name there, for kernels that
+    execute by these.  A program that cannot work has the `error` to raise when
+    it is chosen.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Know no more than a PATH from the root."""
+        self.fd = -1
+        self.path = path
+        self.checked = [path]
+        self.head = b""
+        self.image: p.Image | None = None
+        self.parent, self.name = -1, ""
+        self.error: OpError | None = None
