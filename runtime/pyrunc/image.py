@@ -10,6 +10,7 @@ import __future__
 
 import marshal
 import posix
+import sys
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
 TYPE_CHECKING = False
@@ -27,6 +28,21 @@ ONLY_AST = 0x400  # ast.PyCF_ONLY_AST, without the time that ast takes
 
 def make(name: str, path: str) -> None:
     """Import command NAME from its files, note the order, and write its image to PATH if we may."""
+    order = _imported([f"pyrunc.cli.commands.{name}"])
+    try:
+        _keep(path, [module for module in order if module.__name__.startswith("pyrunc.")])
+    except OSError:
+        return  # a read-only or foreign installation: it only stays slower
+
+
+def collect(names: list[str]) -> list[Item]:
+    """Import modules NAMES, with all that they import of ours, and return them as items, in the order in which they ran."""
+    modules = [sys.modules["pyrunc"], *_imported(names)]
+    return [_item(module) for module in modules if module.__name__.partition(".")[0] == "pyrunc"]
+
+
+def _imported(names: list[str]) -> list[ModuleType]:
+    """Import modules NAMES from their files; return those that ran, in their order."""
     order: list[ModuleType] = []
     usual = SourceFileLoader.exec_module
 
@@ -37,34 +53,34 @@ def make(name: str, path: str) -> None:
 
     SourceFileLoader.exec_module = noting  # type: ignore[method-assign, assignment]
     try:
-        __import__(f"pyrunc.cli.commands.{name}")
+        for name in names:
+            __import__(name)
     finally:
         SourceFileLoader.exec_module = usual  # type: ignore[method-assign]
-    try:
-        _keep(path, [module for module in order if module.__name__.startswith("pyrunc.")])
-    except OSError:
-        return  # a read-only or foreign installation: it only stays slower
+    return order
 
 
 def _keep(path: str, modules: list[ModuleType]) -> None:
     """Write the image of MODULES to PATH, atomically."""
     if posix.access(path.rpartition("/")[0], posix.W_OK) is False:
         return
-    items: list[Item] = []
-    for module in modules:
-        source = str(module.__file__)
-        found = posix.stat(source)
-        with open(source, "rb") as file:
-            code = lean(file.read(), source)
-        place = source.removeprefix(f"{HERE}/")
-        items.append((module.__name__, place, found.st_mtime_ns, found.st_size, hasattr(module, "__path__"), code))
-    body = marshal.dumps(items)
+    body = marshal.dumps([_item(module) for module in modules])
     data = MAGIC_NUMBER + (len(body) + 8).to_bytes(4, "little") + body
     draft = f"{path}.{posix.getpid()}"
     fd = posix.open(draft, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
     with open(fd, "wb") as file:
         file.write(data)
     posix.rename(draft, path)
+
+
+def _item(module: ModuleType) -> Item:
+    """Return MODULE as an image holds it."""
+    source = str(module.__file__)
+    found = posix.stat(source)
+    with open(source, "rb") as file:
+        code = lean(file.read(), source)
+    place = source.removeprefix(f"{HERE}/")
+    return (module.__name__, place, found.st_mtime_ns, found.st_size, hasattr(module, "__path__"), code)
 
 
 def lean(source: bytes, name: str) -> CodeType:

@@ -9,14 +9,18 @@ lone surrogates and NUL bytes are errors (RFC 8259, I-JSON).
 
 from __future__ import annotations
 
+import sys
+
 from pyrunc.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+NATIVE = "_pyrunc" in sys.builtin_module_names  # native/json.c: as strict, without words for what is wrong
 BLANK = " \t\n\r"
 BYTE_ORDER_MARK = "\ufeff"
+ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f", "\b": "\\b"}
 DIGITS_MAX = 4300  # of an integer, to Python
 
 
@@ -60,10 +64,12 @@ def loads(text: bytes | str, name: str = "config.json") -> object:
     Raises ConfigError: bytes that are not UTF-8, a syntax error (with its line
     and column), a duplicate key, a number or nesting beyond Python's limits.
     """
-    from _json import make_scanner
-
     try:
         string = text if isinstance(text, str) else str(text, "utf-8")
+        if NATIVE:
+            return _native_scan(string)
+        from _json import make_scanner
+
         start = len(string) - len(string.lstrip(BLANK))
         scan = make_scanner(_Settings())  # type: ignore[arg-type]  # asks for attributes only
         value, end = scan(string, start)
@@ -75,6 +81,18 @@ def loads(text: bytes | str, name: str = "config.json") -> object:
     except (ValueError, StopIteration, RecursionError, SystemError) as error:
         # SystemError: the scanner found json.decoder, whose error it raises, not imported
         raise _explain(text, name, error) from None
+
+
+def _native_scan(string: str) -> object:
+    """Return the value of document STRING.  Raises ValueError, and leaves the words to the script if there can be one."""
+    from _pyrunc import scan
+
+    try:
+        return scan(string)
+    except (ValueError, RecursionError):
+        import json  # which the native program has not: it goes over to the script, unless it has begun
+
+        raise AssertionError("json is not in the native program") from None
 
 
 def _check_strings(value: object) -> None:
@@ -132,9 +150,28 @@ def _string(text: str) -> str:
     """Write string TEXT."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
+    if NATIVE:
+        return _quoted(text)
     from _json import encode_basestring_ascii  # past the fork it is there: the config was read with it
 
     return encode_basestring_ascii(text)
+
+
+def _quoted(text: str) -> str:
+    """Write string TEXT in ASCII, as _json does."""
+    parts = []
+    for character in text:
+        number = ord(character)
+        if character in ESCAPES:
+            parts.append(ESCAPES[character])
+        elif 32 <= number < 127:
+            parts.append(character)
+        elif number < 0x10000:
+            parts.append(f"\\u{number:04x}")
+        else:
+            number -= 0x10000
+            parts.append(f"\\u{0xD800 | number >> 10:04x}\\u{0xDC00 | number & 0x3FF:04x}")
+    return '"' + "".join(parts) + '"'
 
 
 def _text(value: object, indent: int, newline: str) -> str:

@@ -1,22 +1,18 @@
-"""Raw system calls through _ctypes.
+"""Raw system calls: their numbers, and memory that they read and write.
 
-`ctypes` costs 2.3 ms to import, `_ctypes` below it 0.15: so the few classes
-that are needed are declared here.  Arguments are passed as machine words:
-ints (checked: ctypes would silently cut 2**32 down to 0, which is root),
-bytes (their address; the kernel needs what it reads to end in NUL, which bytes
-do), None (NULL), or the address of a Buffer.
+How a call is made depends on how we were started: by the built-in module of the native program (native/module.c), or
+by _ctypes (foreign.py).  Arguments are machine words either way: ints (checked, as cutting 2**32 down to 0 would make
+it root), bytes (their address; the kernel needs what it reads to end in NUL, which bytes do), None (NULL), or the
+address of a Buffer.
 """
 
 from __future__ import annotations
 
-import _ctypes
 import posix
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     Argument = int | bytes | None
 
 # By name: x86_64 and the generic table that arm64, riscv64 and loongarch64 share.
@@ -64,64 +60,13 @@ MACHINE = posix.uname().machine
 _COLUMN = 0 if MACHINE in ("x86_64", "i686") else 1  # i686: so personality(2) calls it to who has chosen LINUX32
 NR = {name: numbers[_COLUMN] for name, numbers in NUMBERS.items()}
 
-_USE_ERRNO = 0x8
-_HOLD_GIL = 0x4  # the C API calls it PYTHONAPI
-
-
-class _Word(_ctypes._SimpleCData):  # type: ignore[type-arg]  # typeshed's is generic, the class is not
-    """void *: takes int, bytes and None, and is 64 bits wide."""
-
-    _type_ = "P"
-
-
-class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """Long: what syscall(2) returns."""
-
-    _type_ = "l"
-
-
-class _Process:
-    """The symbols of this process, among them the C library's."""
-
-    _handle = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # typeshed does not know of NULL
-
-
-class _Function(_ctypes.CFuncPtr):
-    """A C function that sets errno."""
-
-    _flags_ = 0x1 | _USE_ERRNO
-    _restype_ = _Long
-
-
-class _HoldingFunction(_ctypes.CFuncPtr):
-    """The same, called without giving up the interpreter's lock."""
-
-    _flags_ = 0x1 | _USE_ERRNO | _HOLD_GIL
-    _restype_ = _Long
-
-
-class _Void(_ctypes.CFuncPtr):
-    """A C function of the interpreter without arguments or result."""
-
-    _flags_ = 0x1 | _HOLD_GIL
-    _restype_ = None
-
-
-def _bind(kind: type, name: str, words: int) -> Callable[..., int]:
-    """Return C function NAME, which takes WORDS machine words."""
-    function = kind((name, _Process))
-    function.argtypes = (_Word,) * words
-    return function  # type: ignore[no-any-return]
-
-
-_syscall = _bind(_Function, "syscall", 7)
-_syscall_holding = _bind(_HoldingFunction, "syscall", 7)
-_before_fork = _bind(_Void, "PyOS_BeforeFork", 0)
-_after_fork_child = _bind(_Void, "PyOS_AfterFork_Child", 0)
-_after_fork_parent = _bind(_Void, "PyOS_AfterFork_Parent", 0)
-_get_errno = _ctypes.get_errno
-_strerror = posix.strerror
-_FILL = (0, 0, 0, 0, 0, 0)
+if "_pyrunc" in sys.builtin_module_names:
+    from _pyrunc import address as _address
+    from _pyrunc import fork_syscall, syscall
+else:
+    from pyrunc.linux.foreign import address as _address
+    from pyrunc.linux.foreign import fork_syscall, syscall
+__all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "failure", "fork_syscall", "path_bytes", "syscall"]
 
 
 def path_bytes(path: str) -> bytes:
@@ -131,39 +76,7 @@ def path_bytes(path: str) -> bytes:
 
 def failure(number: int) -> OSError:
     """Return the OSError for errno NUMBER."""
-    return OSError(number, _strerror(number))
-
-
-def syscall(number: int, *args: Argument) -> int:
-    """Make system call NUMBER with up to six arguments and return its result.
-
-    Raises OSError with errno, OverflowError for an int that no register holds.
-    """
-    for arg in args:
-        if arg.__class__ is int and not -(1 << 63) <= arg < 1 << 64:
-            raise OverflowError(f"{arg} does not fit a machine word")
-    result = _syscall(number, *args, *_FILL[len(args) :])
-    if result < 0:
-        raise failure(_get_errno())
-    return result
-
-
-def fork_syscall(number: int, *args: Argument) -> int:
-    """Make SYSCALL NUMBER, which returns twice, as os.fork() would.
-
-    The interpreter is told before and after, and keeps its lock in between
-    (Python/C API: PyOS_BeforeFork and its two siblings).
-    """
-    _before_fork()
-    result = _syscall_holding(number, *args, *_FILL[len(args) :])
-    if result == 0:
-        _after_fork_child()
-        return 0
-    number = _get_errno()
-    _after_fork_parent()
-    if result < 0:
-        raise failure(number)
-    return result
+    return OSError(number, posix.strerror(number))
 
 
 class Buffer:
@@ -171,16 +84,9 @@ class Buffer:
 
     def __init__(self, data: bytes | int) -> None:
         """Hold a copy of DATA, or that many zero bytes."""
-        initial = bytes(data) if isinstance(data, int) else data
-        self._array: Any = (_Byte * max(len(initial), 1)).from_buffer_copy(initial or b"\0")
-        self.address: int = _ctypes.addressof(self._array)
+        self._memory = bytearray(data)
+        self.address: int = _address(self._memory)
 
     def __bytes__(self) -> bytes:
         """Return what it holds now."""
-        return bytes(self._array)
-
-
-class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """Unsigned char."""
-
-    _type_ = "B"
+        return bytes(self._memory)

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Build the native program: link it with Python's static library, let it import everything, keep the dump in the file.
+
+native/build.py OUTPUT INTERPRETER SCRIPT PACKAGE
+
+Run by the Python that the program is made of.  INTERPRETER runs SCRIPT (relative to the program's directory) for what
+the dump has not; PACKAGE is the directory of pyrunc.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PARTS = ("start", "region", "module", "json", "modules")
+FLAGS = ("-O2", "-std=gnu11", "-fno-pie", "-Wall", "-Wextra", "-Werror")
+# What libpython gets from the region in place of the C library.
+RENAMED = {
+    "malloc": "region_malloc",
+    "calloc": "region_calloc",
+    "realloc": "region_realloc",
+    "free": "region_free",
+    "mmap64": "region_mmap",
+    "munmap": "region_munmap",
+}
+REGION_BASE, REGION_SIZE, PAGE = 0x10000000, 64 << 20, 4096  # region.h
+PT_LOAD, PT_NOTE, PT_GNU_PROPERTY, PF_RW = 1, 4, 0x6474E553, 6
+EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
+# What makes dumps, and what a dump has in another way.
+LEFT_OUT = ("pyrunc.boot", "pyrunc.image", "pyrunc.linux.foreign")
+
+
+class CannotBuildError(Exception):
+    """This machine, or this Python, lacks what the native program is made of."""
+
+
+def static_library() -> Path:
+    """Return Python's static library.  Raises CannotBuildError if there is none."""
+    for directory in (sysconfig.get_config_var("LIBPL"), sysconfig.get_config_var("LIBDIR")):
+        path = Path(directory or "/", sysconfig.get_config_var("LIBRARY") or "")
+        if path.is_file():
+            return path
+    raise CannotBuildError("there is no static library of this Python")
+
+
+def run(*command: object) -> None:
+    """Run COMMAND.  Raises CannotBuildError with what it said if it fails."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotBuildError(f"{command[0]}: status {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
+
+
+def link(directory: Path) -> Path:
+    """Compile and link the program, still without a dump, in DIRECTORY."""
+    include = sysconfig.get_path("include")
+    objects = []
+    for part in PARTS:
+        objects.append(directory / f"{part}.o")
+        run("cc", *FLAGS, f"-I{include}", "-c", HERE / f"{part}.c", "-o", objects[-1])
+    library = directory / "libpython-region.a"
+    renames = [f"--redefine-sym={old}={new}" for old, new in RENAMED.items()]
+    run("objcopy", *renames, static_library(), library)
+    stage = directory / "stage"
+    libraries = (sysconfig.get_config_var("LIBM") or "-lm").split()
+    run("cc", "-static", "-no-pie", f"-Wl,-T,{HERE / 'layout.ld'}", "-o", stage, *objects, library, *libraries)
+    return stage
+
+
+def program(package: Path, directory: Path) -> Path:
+    """Write the program that is dumped: program.py, and the modules of PACKAGE in the order in which they run."""
+    sys.path.insert(0, str(package.parent))
+    from pyrunc import image
+
+    names = sorted(
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in package.rglob("*.py")
+    )
+    wanted = [name for name in names if not name.startswith(LEFT_OUT) and not name.endswith("__main__")]
+    items = [(name, path, is_package, code) for name, path, _, _, is_package, code in image.collect(wanted) if not name.startswith(LEFT_OUT)]
+    source = (HERE / "program.py").read_bytes()
+    code = image.lean(source, "program.py")
+    path = directory / "program.marshal"
+    path.write_bytes(marshal.dumps((code, items, str(package))))
+    return path
+
+
+def headers(elf: bytes) -> list[tuple[int, ...]]:
+    """Return the program headers of ELF."""
+    offset, size, count = struct.unpack_from("<Q", elf, 32)[0], *struct.unpack_from("<HH", elf, 54)
+    return [struct.unpack_from(PHDR, elf, offset + i * size) for i in range(count)]
+
+
+def symbol(stage: Path, name: str) -> int:
+    """Return the address of symbol NAME."""
+    done = subprocess.run(["nm", stage], capture_output=True, text=True, check=True)
+    return next(int(line.split()[0], 16) for line in done.stdout.splitlines() if line.endswith(f" {name}"))
+
+
+def put_together(stage: Path, state: bytes, region: bytes, output: Path) -> None:
+    """Write OUTPUT: STAGE with the dump's STATE in its place, and its REGION as one more segment."""
+    start = symbol(stage, "pystate_start")
+    stripped = stage.with_name("stripped")
+    run("strip", "-o", stripped, stage)
+    elf = bytearray(stripped.read_bytes())
+    rows = headers(elf)
+    for row in rows:
+        kind, _, offset, address, _, size, _, _ = row
+        if kind == PT_LOAD and address <= start < address + size:
+            place = offset + start - address
+            elf[place : place + len(state)] = state
+            break
+    # The sections' table goes: what is loaded is said by the headers.
+    where = -(-len(elf) // PAGE) * PAGE
+    elf += bytes(where - len(elf)) + region
+    kept = [row for row in rows if row[0] not in (PT_NOTE, PT_GNU_PROPERTY)]
+    new = (PT_LOAD, PF_RW, where, REGION_BASE, REGION_BASE, len(region), REGION_SIZE, PAGE)
+    loads = sorted([row for row in kept if row[0] == PT_LOAD] + [new], key=lambda row: row[3])
+    table = [*loads, *(row for row in kept if row[0] != PT_LOAD)]
+    if len(table) > len(rows):
+        raise CannotBuildError("there is no room for another segment")
+    for i, row in enumerate(table):
+        struct.pack_into(PHDR, elf, 64 + i * 56, *row)
+    struct.pack_into("<H", elf, 56, len(table))
+    output.write_bytes(elf)
+    output.chmod(0o755)
+
+
+def build(output: Path, interpreter: str, script: str, package: Path) -> None:
+    """Build the program as OUTPUT.  Raises CannotBuildError."""
+    for tool in ("cc", "objcopy", "nm", "strip"):
+        if shutil.which(tool) is None:
+            raise CannotBuildError(f"there is no {tool}")
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        stage = link(directory)
+        dump = directory / "dump"
+        run(stage, program(package, directory), dump, interpreter, script)
+        put_together(stage, Path(f"{dump}.state").read_bytes(), Path(f"{dump}.region").read_bytes(), output)
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    try:
+        build(Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4]).resolve())
+    except CannotBuildError as error:
+        sys.exit(f"native/build.py: {error}")

@@ -1,0 +1,343 @@
+/* JSON (RFC 8259), strictly: no key twice, no NaN, no lone surrogate, no NUL character, no control character.
+ *
+ * It only says yes or no: whatever is wrong is explained by the interpreted program (pyrunc/jsonio.py).
+ */
+#include "module.h"
+
+struct reader {
+    int kind;         /* 1, 2 or 4 bytes for each character */
+    const void *data; /* of the str */
+    Py_ssize_t at, end;
+};
+
+static PyObject *value(struct reader *r);
+
+static PyObject *wrong(const char *what)
+{
+    PyErr_SetString(PyExc_ValueError, what);
+    return NULL;
+}
+
+/* Return the character at place AT, or 0, which stands in no document, at the end. */
+static inline Py_UCS4 peek(const struct reader *r)
+{
+    return r->at < r->end ? PyUnicode_READ(r->kind, r->data, r->at) : 0;
+}
+
+static void skip_blank(struct reader *r)
+{
+    Py_UCS4 c = peek(r);
+
+    while (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+        r->at++;
+        c = peek(r);
+    }
+}
+
+/* Read four hexadecimal digits; return -1 if they are none. */
+static long hexadecimal(struct reader *r)
+{
+    long number = 0;
+    int i;
+
+    for (i = 0; i < 4; i++, r->at++) {
+        Py_UCS4 c = peek(r);
+        if (c >= '0' && c <= '9')
+            number = number * 16 + (long)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            number = number * 16 + (long)(c - 'a') + 10;
+        else if (c >= 'A' && c <= 'F')
+            number = number * 16 + (long)(c - 'A') + 10;
+        else
+            return -1;
+    }
+    return number;
+}
+
+/* Read what follows a backslash; return the character, or -1 if it is none that a string may hold. */
+static long escaped(struct reader *r)
+{
+    Py_UCS4 c = peek(r);
+    long high, low;
+
+    r->at++;
+    switch (c) {
+    case '"': case '\\': case '/': return (long)c;
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    case 'u': break;
+    default: return -1;
+    }
+    high = hexadecimal(r);
+    if (high <= 0 || (high >= 0xDC00 && high <= 0xDFFF))
+        return -1;
+    if (high < 0xD800 || high > 0xDFFF)
+        return high;
+    if (peek(r) != '\\')
+        return -1;
+    r->at++;
+    if (peek(r) != 'u')
+        return -1;
+    r->at++;
+    low = hexadecimal(r);
+    if (low < 0xDC00 || low > 0xDFFF)
+        return -1;
+    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+}
+
+/* Read a string with escapes, which begins at START, and in which the place is at the first backslash. */
+static PyObject *escaped_string(struct reader *r, Py_ssize_t start)
+{
+    Py_ssize_t room = r->end - start, used = 0, i;
+    Py_UCS4 *made = PyMem_New(Py_UCS4, (size_t)room);
+    PyObject *result;
+
+    if (made == NULL)
+        return PyErr_NoMemory();
+    for (i = start; i < r->at; i++)
+        made[used++] = PyUnicode_READ(r->kind, r->data, i);
+    while (peek(r) != '"') {
+        Py_UCS4 c = peek(r);
+        if (c < ' ') {
+            PyMem_Free(made);
+            return wrong("a string that does not end, or holds a control character");
+        }
+        r->at++;
+        if (c == '\\') {
+            long number = escaped(r);
+            if (number < 0) {
+                PyMem_Free(made);
+                return wrong("an escape that is none");
+            }
+            c = (Py_UCS4)number;
+        }
+        made[used++] = c;
+    }
+    r->at++;
+    result = PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, made, used);
+    PyMem_Free(made);
+    return result;
+}
+
+/* Read a string, of which the opening quote has been read. */
+static PyObject *string(struct reader *r)
+{
+    Py_ssize_t start = r->at;
+    Py_UCS4 c = peek(r);
+
+    while (c != '"' && c != '\\' && c >= ' ') {
+        r->at++;
+        c = peek(r);
+    }
+    if (c == '\\')
+        return escaped_string(r, start);
+    if (c != '"')
+        return wrong("a string that does not end, or holds a control character");
+    r->at++;
+    return PyUnicode_FromKindAndData(r->kind, (const char *)r->data + start * r->kind, r->at - 1 - start);
+}
+
+static Py_ssize_t digits(struct reader *r)
+{
+    Py_ssize_t start = r->at;
+
+    while (peek(r) >= '0' && peek(r) <= '9')
+        r->at++;
+    return r->at - start;
+}
+
+/* Make a number of the ASCII characters from START to the place. */
+static PyObject *made_number(const struct reader *r, Py_ssize_t start, int is_float)
+{
+    PyObject *text = PyUnicode_FromKindAndData(r->kind, (const char *)r->data + start * r->kind, r->at - start);
+    PyObject *number = NULL;
+
+    if (text != NULL) {
+        number = is_float ? PyFloat_FromString(text) : PyLong_FromUnicodeObject(text, 10);
+        Py_DECREF(text);
+    }
+    return number;
+}
+
+static PyObject *number(struct reader *r)
+{
+    Py_ssize_t start = r->at;
+    int is_float = 0;
+
+    if (peek(r) == '-')
+        r->at++;
+    if (peek(r) == '0')
+        r->at++;
+    else if (digits(r) == 0)
+        return wrong("no value");
+    if (peek(r) == '.') {
+        r->at++;
+        is_float = 1;
+        if (digits(r) == 0)
+            return wrong("a number without digits after its point");
+    }
+    if (peek(r) == 'e' || peek(r) == 'E') {
+        r->at++;
+        is_float = 1;
+        if (peek(r) == '+' || peek(r) == '-')
+            r->at++;
+        if (digits(r) == 0)
+            return wrong("a number without digits in its exponent");
+    }
+    return made_number(r, start, is_float);
+}
+
+/* Read WORD, and return RESULT for it. */
+static PyObject *word(struct reader *r, const char *word_, PyObject *result)
+{
+    for (; *word_ != '\0'; word_++, r->at++)
+        if (peek(r) != (Py_UCS4)*word_)
+            return wrong("no value");
+    return Py_NewRef(result);
+}
+
+/* Read an array, of which the bracket has been read. */
+static PyObject *array(struct reader *r)
+{
+    PyObject *made = PyList_New(0);
+
+    if (made == NULL)
+        return NULL;
+    skip_blank(r);
+    if (peek(r) == ']') {
+        r->at++;
+        return made;
+    }
+    for (;;) {
+        PyObject *item = value(r);
+        int failed = item == NULL || PyList_Append(made, item) < 0;
+        Py_XDECREF(item);
+        if (failed)
+            break;
+        skip_blank(r);
+        if (peek(r) == ']') {
+            r->at++;
+            return made;
+        }
+        if (peek(r) != ',') {
+            wrong("an array that does not end");
+            break;
+        }
+        r->at++;
+    }
+    Py_DECREF(made);
+    return NULL;
+}
+
+/* Read one name and its value into MADE. Returns 0, or -1 with an exception. */
+static int member(struct reader *r, PyObject *made)
+{
+    PyObject *key, *item = NULL;
+    int status = -1;
+
+    skip_blank(r);
+    if (peek(r) != '"') {
+        wrong("a member without a name");
+        return -1;
+    }
+    r->at++;
+    key = string(r);
+    if (key == NULL)
+        return -1;
+    PyUnicode_InternInPlace(&key);
+    skip_blank(r);
+    if (peek(r) != ':') {
+        wrong("a name without a colon");
+    } else {
+        r->at++;
+        item = value(r);
+    }
+    if (item != NULL) {
+        int there = PyDict_Contains(made, key);
+        if (there > 0)
+            wrong("a name that stands twice");
+        else if (there == 0)
+            status = PyDict_SetItem(made, key, item);
+    }
+    Py_XDECREF(item);
+    Py_DECREF(key);
+    return status;
+}
+
+/* Read an object, of which the brace has been read. */
+static PyObject *object(struct reader *r)
+{
+    PyObject *made = PyDict_New();
+
+    if (made == NULL)
+        return NULL;
+    skip_blank(r);
+    if (peek(r) == '}') {
+        r->at++;
+        return made;
+    }
+    while (member(r, made) == 0) {
+        skip_blank(r);
+        if (peek(r) == '}') {
+            r->at++;
+            return made;
+        }
+        if (peek(r) != ',') {
+            wrong("an object that does not end");
+            break;
+        }
+        r->at++;
+    }
+    Py_DECREF(made);
+    return NULL;
+}
+
+static PyObject *value(struct reader *r)
+{
+    PyObject *made;
+    Py_UCS4 c;
+
+    skip_blank(r);
+    c = peek(r);
+    switch (c) {
+    case '"': r->at++; return string(r);
+    case 't': return word(r, "true", Py_True);
+    case 'f': return word(r, "false", Py_False);
+    case 'n': return word(r, "null", Py_None);
+    case '{': case '[': break;
+    default: return number(r);
+    }
+    if (Py_EnterRecursiveCall(" while reading JSON"))
+        return NULL;
+    r->at++;
+    made = c == '{' ? object(r) : array(r);
+    Py_LeaveRecursiveCall();
+    return made;
+}
+
+PyObject *json_scan(PyObject *module, PyObject *text)
+{
+    struct reader r;
+    PyObject *made;
+
+    (void)module;
+    if (!PyUnicode_Check(text) || PyUnicode_READY(text) < 0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "a str");
+        return NULL;
+    }
+    r.kind = PyUnicode_KIND(text);
+    r.data = PyUnicode_DATA(text);
+    r.at = 0;
+    r.end = PyUnicode_GET_LENGTH(text);
+    made = value(&r);
+    skip_blank(&r);
+    if (made != NULL && r.at < r.end) {
+        Py_DECREF(made);
+        return wrong("data after the end of the document");
+    }
+    return made;
+}

@@ -1,0 +1,117 @@
+/* System calls with machine words as arguments, without _ctypes: that would be a shared object to load. */
+#include "module.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define WORDS 6
+
+/* Put ARG into *WORD: an int, the address of bytes or of a bytearray, or NULL for None. Returns 0, or -1 with an exception. */
+static int word_of(PyObject *arg, long *word)
+{
+    if (arg == Py_None) {
+        *word = 0;
+        return 0;
+    }
+    if (PyBytes_Check(arg)) {
+        *word = (long)PyBytes_AS_STRING(arg);
+        return 0;
+    }
+    if (!PyLong_Check(arg)) {
+        PyErr_Format(PyExc_TypeError, "int, bytes or None, not %.100s", Py_TYPE(arg)->tp_name);
+        return -1;
+    }
+    *word = PyLong_AsLong(arg);
+    if (*word != -1 || !PyErr_Occurred())
+        return 0;
+    PyErr_Clear();
+    *word = (long)PyLong_AsUnsignedLong(arg);
+    if (!PyErr_Occurred())
+        return 0;
+    PyErr_Clear();
+    PyErr_Format(PyExc_OverflowError, "%S does not fit a machine word", arg);
+    return -1;
+}
+
+/* Put all ARGS, the number of the call first, into WORDS. Returns 0, or -1 with an exception. */
+static int words_of(PyObject *const *args, Py_ssize_t count, long words[WORDS + 1])
+{
+    Py_ssize_t i;
+
+    if (count < 1 || count > WORDS + 1) {
+        PyErr_SetString(PyExc_TypeError, "a system call has a number and up to six arguments");
+        return -1;
+    }
+    for (i = 0; i <= WORDS; i++) {
+        words[i] = 0;
+        if (i < count && word_of(args[i], &words[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *result_of(long result)
+{
+    return result < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(result);
+}
+
+static PyObject *module_syscall(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    long w[WORDS + 1], result;
+
+    (void)module;
+    if (words_of(args, count, w) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    result = syscall(w[0], w[1], w[2], w[3], w[4], w[5], w[6]);
+    Py_END_ALLOW_THREADS
+    return result_of(result);
+}
+
+static PyObject *module_fork_syscall(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    long w[WORDS + 1], result;
+    int number;
+
+    (void)module;
+    if (words_of(args, count, w) < 0)
+        return NULL;
+    PyOS_BeforeFork();
+    result = syscall(w[0], w[1], w[2], w[3], w[4], w[5], w[6]);
+    if (result == 0) {
+        PyOS_AfterFork_Child();
+        return PyLong_FromLong(0);
+    }
+    number = errno;
+    PyOS_AfterFork_Parent();
+    errno = number;
+    return result_of(result);
+}
+
+static PyObject *module_address(PyObject *module, PyObject *buffer)
+{
+    (void)module;
+    if (!PyByteArray_Check(buffer)) {
+        PyErr_SetString(PyExc_TypeError, "a bytearray, which must not change its size");
+        return NULL;
+    }
+    return PyLong_FromVoidPtr(PyByteArray_AS_STRING(buffer));
+}
+
+static PyMethodDef methods[] = {
+    {"syscall", (PyCFunction)(void (*)(void))module_syscall, METH_FASTCALL,
+     "Make a system call by its number, with ints, bytes (their address) and None (NULL); raise OSError."},
+    {"fork_syscall", (PyCFunction)(void (*)(void))module_fork_syscall, METH_FASTCALL,
+     "Make a system call that returns twice, as os.fork() does."},
+    {"address", module_address, METH_O, "Return the address of a bytearray's bytes."},
+    {"scan", json_scan, METH_O, "Return the value of a JSON document; raise ValueError, RecursionError."},
+    {"start_script", start_script, METH_NOARGS, "Become the interpreted program, with the same arguments."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_pyrunc", .m_size = -1, .m_methods = methods};
+
+PyObject *PyInit__pyrunc(void)
+{
+    return PyModule_Create(&definition);
+}

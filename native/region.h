@@ -1,0 +1,25 @@
+/* The memory that all of Python's objects live in: one region at a fixed address, which a dump saves whole. */
+#ifndef PYRUNC_REGION_H
+#define PYRUNC_REGION_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#define REGION_BASE 0x10000000UL
+#define REGION_SIZE (64UL << 20)
+#define REGION_PAGE 4096UL
+
+/* Map the region; only a program that has not been started from a dump needs to. Returns 0, or -1 with errno. */
+int region_map(void);
+/* The first address that has never been handed out, rounded up to a page. */
+unsigned long region_top(void);
+
+/* What malloc(3) and its siblings, and mmap(2) of an arena, are to libpython (native/build.py renames its symbols). */
+void *region_malloc(size_t size);
+void *region_calloc(size_t count, size_t size);
+void *region_realloc(void *old, size_t size);
+void region_free(void *old);
+void *region_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+int region_munmap(void *address, size_t length);
+
+#endif

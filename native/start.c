@@ -1,0 +1,309 @@
+/* The program: it makes a dump of the interpreter with everything imported, and starts from one.
+ *
+ *     stage PROGRAM.marshal OUT INTERPRETER SCRIPT     writes the dump to OUT.state and OUT.region
+ *     pyrunc ...                                       (with the dump in the file) runs a command
+ *
+ * Starting from a dump is what a fork is to the interpreter: memory is there, threads are new, and what came from
+ * the C library has to be made again. So PyOS_AfterFork_Child() does most of it. The rest is below: what
+ * a dump must not bring along from the process that made it.
+ */
+#define Py_BUILD_CORE 1
+#include "module.h"
+#include "region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <internal/pycore_interp.h>
+#include <internal/pycore_pylifecycle.h>
+#include <internal/pycore_pystate.h>
+#include <internal/pycore_runtime.h>
+#include <marshal.h>
+
+extern char **environ;
+extern char pystate_start[], pystate_end[];
+
+/* Part of the dump, like all variables of this file. */
+static int from_dump;
+static PyThreadState *thread_state;
+static PyObject *command;        /* pyrunc.cli.main.main */
+static PyObject *environment;    /* posix.environ */
+static PyObject *set_handler;    /* _signal.signal */
+static PyObject *default_int;    /* _signal.default_int_handler */
+static char interpreter[PATH_MAX]; /* of the script */
+static char script[PATH_MAX];      /* relative to the directory of this program */
+static char **arguments;
+
+static int fail(const char *what)
+{
+    dprintf(2, "pyrunc: %s: %s\n", what, strerror(errno));
+    return 1;
+}
+
+static int fail_python(const char *what)
+{
+    dprintf(2, "pyrunc: cannot %s\n", what);
+    if (PyErr_Occurred())
+        PyErr_Print();
+    return 1;
+}
+
+/* --- the interpreted program ------------------------------------------------------------------------------- */
+
+static void default_signals(void)
+{
+    static const int ours[] = {SIGINT, SIGPIPE, SIGXFSZ};
+    size_t i;
+
+    for (i = 0; i < sizeof ours / sizeof *ours; i++) {
+        struct sigaction now;
+        if (sigaction(ours[i], NULL, &now) == 0 && now.sa_handler != SIG_DFL) {
+            now.sa_handler = SIG_DFL;
+            sigaction(ours[i], &now, NULL);
+        }
+    }
+}
+
+PyObject *start_script(PyObject *module, PyObject *none)
+{
+    char path[PATH_MAX * 2];
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
+    char **argv, *slash;
+    int count, i;
+
+    (void)module, (void)none;
+    if (length <= 0 || length >= PATH_MAX)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    path[length] = '\0';
+    slash = strrchr(path, '/');
+    strcpy(slash + 1, script);
+    for (count = 0; arguments[count] != NULL; count++)
+        ;
+    argv = calloc((size_t)count + 3, sizeof *argv);
+    if (argv == NULL)
+        return PyErr_NoMemory();
+    argv[0] = interpreter;
+    argv[1] = (char *)"-ISXutf8";
+    argv[2] = path;
+    for (i = 1; i < count; i++)
+        argv[i + 2] = arguments[i];
+    default_signals();
+    execve(interpreter, argv, environ);
+    free(argv);
+    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, interpreter);
+}
+
+/* --- making a dump ----------------------------------------------------------------------------------------- */
+
+static int write_file(const char *name, const char *suffix, const void *data, size_t size)
+{
+    char path[PATH_MAX];
+    int fd;
+
+    snprintf(path, sizeof path, "%s.%s", name, suffix);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    while (size > 0) {
+        ssize_t done = write(fd, data, size);
+        if (done <= 0)
+            return -1;
+        data = (const char *)data + done;
+        size -= (size_t)done;
+    }
+    return close(fd);
+}
+
+/* Start the interpreter as far as its core (PEP 587): no paths, no codecs, no streams, nothing of this machine's. */
+static int start_core(void)
+{
+    PyPreConfig before;
+    PyConfig config;
+    PyStatus status;
+
+    PyPreConfig_InitIsolatedConfig(&before);
+    before.utf8_mode = 1;
+    status = Py_PreInitialize(&before);
+    if (PyStatus_Exception(status))
+        return -1;
+    PyConfig_InitIsolatedConfig(&config);
+    config._init_main = 0;
+    config.site_import = 0;
+    config.write_bytecode = 0;
+    config.install_signal_handlers = 0;
+    status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    if (PyStatus_Exception(status) || _PySignal_Init(0) < 0)
+        return -1;
+    return 0;
+}
+
+/* The codec of file names, which the core has not looked up yet: UTF-8, whatever the locale is. */
+static void name_codec(PyThreadState *state)
+{
+    struct _Py_unicode_fs_codec *codec = &state->interp->unicode.fs_codec;
+
+    codec->encoding = _PyMem_RawStrdup("utf-8");
+    codec->utf8 = 1;
+    codec->errors = _PyMem_RawStrdup("surrogateescape");
+    codec->error_handler = _Py_ERROR_SURROGATEESCAPE;
+}
+
+/* Run the program in file PATH, which leaves what start needs in its dictionary. Returns that, or NULL. */
+static PyObject *run_program(const char *path)
+{
+    PyObject *parts, *code, *items, *names = NULL, *result;
+    FILE *file = fopen(path, "rb");
+    const char *here;
+
+    if (file == NULL)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    parts = PyMarshal_ReadLastObjectFromFile(file);
+    fclose(file);
+    if (parts == NULL || !PyArg_ParseTuple(parts, "OOs", &code, &items, &here))
+        return NULL;
+    names = Py_BuildValue("{s:O,s:O,s:s}", "__builtins__", PyEval_GetBuiltins(), "ITEMS", items, "HERE", here);
+    result = names == NULL ? NULL : PyEval_EvalCode(code, names, names);
+    Py_DECREF(parts);
+    if (result == NULL)
+        return NULL;
+    Py_DECREF(result);
+    return names;
+}
+
+static int make_dump(const char *program, const char *out)
+{
+    PyObject *names;
+
+    if (region_map() < 0)
+        return fail("cannot map the region");
+    if (start_core() < 0)
+        return fail_python("start the interpreter");
+    thread_state = PyThreadState_Get();
+    name_codec(thread_state);
+    names = run_program(program);
+    if (names == NULL)
+        return fail_python("run the program that is to be dumped");
+    command = PyDict_GetItemString(names, "command");
+    environment = PyDict_GetItemString(names, "environment");
+    set_handler = PyDict_GetItemString(names, "set_handler");
+    default_int = PyDict_GetItemString(names, "default_int_handler");
+    if (command == NULL || environment == NULL || set_handler == NULL || default_int == NULL)
+        return fail_python("find what a command begins with");
+    from_dump = 1;
+    if (write_file(out, "state", pystate_start, (size_t)(pystate_end - pystate_start)) < 0
+        || write_file(out, "region", (void *)REGION_BASE, region_top() - REGION_BASE) < 0)
+        return fail("cannot write the dump");
+    return 0;
+}
+
+/* --- starting from one ------------------------------------------------------------------------------------- */
+
+/* Make threads' things again: the C library has given this thread another name, and none of its keys is there. */
+static void revive(void)
+{
+    struct _gilstate_runtime_state *gilstate = &_PyRuntime.gilstate;
+
+    gilstate->autoTSSkey._is_initialized = 0;
+    if (PyThread_tss_create(&gilstate->autoTSSkey) != 0 || PyThread_tss_set(&gilstate->autoTSSkey, thread_state) != 0)
+        Py_FatalError("no thread key");
+    thread_state->thread_id = PyThread_get_thread_ident();
+    PyOS_AfterFork_Child();
+}
+
+/* Fill posix.environ, as that module does when it is imported. Returns 0, or -1 with an exception. */
+static int fill_environment(void)
+{
+    char **entry;
+
+    PyDict_Clear(environment);
+    for (entry = environ; entry != NULL && *entry != NULL; entry++) {
+        const char *equals = strchr(*entry, '=');
+        PyObject *name, *text;
+        int failed;
+        if (equals == NULL)
+            continue;
+        name = PyBytes_FromStringAndSize(*entry, equals - *entry);
+        text = PyBytes_FromString(equals + 1);
+        failed = name == NULL || text == NULL || PyDict_SetDefault(environment, name, text) == NULL;
+        Py_XDECREF(name);
+        Py_XDECREF(text);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
+static int handle(int number, PyObject *handler)
+{
+    PyObject *done = PyObject_CallFunction(set_handler, "iO", number, handler);
+
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Let Python know which signals this process ignores, and set its own, as it does at every start. */
+static int take_signals(void)
+{
+    PyObject *ignore = PyLong_FromLong((long)SIG_IGN);
+    int number, failed = ignore == NULL;
+
+    for (number = 1; number < NSIG && !failed; number++) {
+        struct sigaction now;
+        if (sigaction(number, NULL, &now) < 0)
+            continue;
+        if (now.sa_handler == SIG_IGN || number == SIGPIPE || number == SIGXFSZ)
+            failed = handle(number, ignore);
+        else if (number == SIGINT)
+            failed = handle(number, default_int);
+    }
+    Py_XDECREF(ignore);
+    return failed ? -1 : 0;
+}
+
+static PyObject *argument_list(int argc, char **argv)
+{
+    PyObject *list = PyList_New(argc > 0 ? argc - 1 : 0);
+    int i;
+
+    for (i = 1; list != NULL && i < argc; i++) {
+        PyObject *text = PyUnicode_DecodeUTF8(argv[i], (Py_ssize_t)strlen(argv[i]), "surrogateescape");
+        if (text == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i - 1, text);
+    }
+    return list;
+}
+
+static int run_command(int argc, char **argv)
+{
+    PyObject *list, *result;
+
+    revive();
+    arguments = argv;
+    list = fill_environment() < 0 || take_signals() < 0 ? NULL : argument_list(argc, argv);
+    result = list == NULL ? NULL : PyObject_CallOneArg(command, list);
+    if (result == NULL)
+        return fail_python("run the command");
+    return (int)PyLong_AsLong(result);
+}
+
+int main(int argc, char **argv)
+{
+    if (from_dump)
+        _exit(run_command(argc, argv));
+    if (argc != 5) {
+        dprintf(2, "usage: %s PROGRAM OUT INTERPRETER SCRIPT\n", argv[0]);
+        return 2;
+    }
+    snprintf(interpreter, sizeof interpreter, "%s", argv[3]);
+    snprintf(script, sizeof script, "%s", argv[4]);
+    return make_dump(argv[1], argv[2]);
+}

@@ -1,0 +1,42 @@
+"""The way from the native program to the interpreted one: for what the dump has no module for.
+
+The native program (native/) is one command's good case.  Whatever wants a
+library starts the same command line again as a script, which has them all.
+That is possible as long as nothing has been done: `begin` says when that ends.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+NATIVE = "_pyrunc" in sys.builtin_module_names
+_begun = False
+
+
+def begin() -> None:
+    """Say that from here on the command changes things, and cannot be started again."""
+    global _begun
+    _begun = True
+
+
+def to_script(name: str) -> NoReturn:
+    """Start the command again as a script, for the sake of module NAME.
+
+    Raises ImportError if that is too late, OSError if there is no script.
+    """
+    if _begun:
+        raise ImportError(f"no module {name} in the native program", name=name)
+    import _pyrunc
+
+    _pyrunc.start_script()
+    raise AssertionError("execve returned")
+
+
+def need_script() -> None:
+    """Go over to the script, if this is the native program: what comes next wants libraries."""
+    if NATIVE:
+        to_script("")
