@@ -11,6 +11,7 @@ kind of machine, and its tag says so.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ from setuptools import Command, Distribution, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
+SCRIPT = "script"  # in the package, and no module of it
 OPTIONS = "-ISXutf8"  # one word: the kernel hands over all that follows the interpreter as one
 SHEBANG_MAX = 127  # Linux before 5.1 cuts a longer first line off; since then at 255
 
@@ -43,8 +45,30 @@ def launcher(interpreter: str, package: str, library: str) -> str:
     return shebang(interpreter) + body.replace("@PACKAGE@", package).replace("@LIBRARY@", library) + "\n"
 
 
+def native(target: Path, package: Path, script: str) -> bool:
+    """Build the native program as TARGET, of PACKAGE; SCRIPT is what it hands over to.  Return whether that can be done here."""
+    if os.environ.get("PYRUNC_NATIVE") == "0":
+        return False
+    spec = importlib.util.spec_from_file_location("pyrunc_native_build", HERE / "native/build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    try:
+        build.build(target, os.path.realpath(sys.executable), script, package)
+    except build.CannotBuildError as error:
+        if os.environ.get("PYRUNC_NATIVE") == "1":
+            raise SystemExit(f"pyrunc: cannot build the native program: {error}") from None
+        print(f"pyrunc: no native program, which would start faster: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 class BuildScripts(Command):
-    """Write bin/pyrunc from script/launcher.py."""
+    """Write bin/pyrunc: the native program (native/), or a script from script/launcher.py where that cannot be built.
+
+    PYRUNC_NATIVE in the environment decides otherwise: 0 for the script, 1 for the native program or none.
+    """
 
     user_options = [("build-dir=", "d", "directory to build to")]  # noqa: RUF012
 
@@ -64,6 +88,9 @@ class BuildScripts(Command):
         package = os.path.relpath(HERE / "runtime", scripts) if editable else library
         target = Path(self.build_dir) / "pyrunc"
         target.parent.mkdir(parents=True, exist_ok=True)
+        built = Path(self.get_finalized_command("build_py").build_lib) / "pyrunc"
+        if not editable and native(target, built, f"{library}/pyrunc/{SCRIPT}"):
+            return
         # The binary itself, not a virtual environment's link to it: the library is found without that.
         target.write_text(launcher(os.path.realpath(sys.executable), package, library))
         target.chmod(0o755)
@@ -84,6 +111,10 @@ class BuildPy(build_py):
         schema = HERE / "spec/schema"
         if schema.is_dir() and not self.editable_mode:
             shutil.copytree(schema, Path(self.build_lib) / "pyrunc" / "schema", dirs_exist_ok=True)
+        if not self.editable_mode:
+            # What the native program hands over to: the script, from where the package is.
+            script = Path(self.build_lib) / "pyrunc" / SCRIPT
+            script.write_text(launcher(os.path.realpath(sys.executable), "..", ".."))
 
 
 class ForThisPython(Distribution):

@@ -35,6 +35,7 @@ REGION_BASE, REGION_SIZE, PAGE = 0x10000000, 64 << 20, 4096  # region.h
 PT_LOAD, PT_NOTE, PT_GNU_PROPERTY, PF_RW = 1, 4, 0x6474E553, 6
 EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
 # What makes dumps, and what a dump has in another way.
+PROGRAM = "--program"  # how it calls itself
 LEFT_OUT = ("pyrunc.boot", "pyrunc.image", "pyrunc.linux.foreign")
 
 
@@ -74,22 +75,20 @@ def link(directory: Path) -> Path:
     return stage
 
 
-def program(package: Path, directory: Path) -> Path:
-    """Write the program that is dumped: program.py, and the modules of PACKAGE in the order in which they run."""
+def program(package: Path, path: Path) -> None:
+    """Write file PATH: program.py, and the modules of PACKAGE in the order in which they run.
+
+    Imports all of them, so this is for a process of its own.
+    """
     sys.path.insert(0, str(package.parent))
     from pyrunc import image
 
-    names = sorted(
-        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
-        for path in package.rglob("*.py")
-    )
-    wanted = [name for name in names if not name.startswith(LEFT_OUT) and not name.endswith("__main__")]
-    items = [(name, path, is_package, code) for name, path, _, _, is_package, code in image.collect(wanted) if not name.startswith(LEFT_OUT)]
-    source = (HERE / "program.py").read_bytes()
-    code = image.lean(source, "program.py")
-    path = directory / "program.marshal"
-    path.write_bytes(marshal.dumps((code, items, str(package))))
-    return path
+    files = [file.relative_to(package.parent).with_suffix("") for file in sorted(package.rglob("*.py"))]
+    names = [".".join(file.parts).removesuffix(".__init__") for file in files if file.name != "__main__"]
+    found = image.collect([name for name in names if name not in LEFT_OUT])
+    items = [(name, place, is_package, code) for name, place, _, _, is_package, code in found if name not in LEFT_OUT]
+    code = image.lean((HERE / "program.py").read_bytes(), "program.py")
+    path.write_bytes(marshal.dumps((code, items)))
 
 
 def headers(elf: bytes) -> list[tuple[int, ...]]:
@@ -142,13 +141,23 @@ def build(output: Path, interpreter: str, script: str, package: Path) -> None:
         directory = Path(name)
         stage = link(directory)
         dump = directory / "dump"
-        run(stage, program(package, directory), dump, interpreter, script)
+        path = directory / "program.marshal"
+        run(sys.executable, "-ISXutf8", __file__, PROGRAM, package, path)
+        run(stage, path, dump, interpreter, script)
         put_together(stage, Path(f"{dump}.state").read_bytes(), Path(f"{dump}.region").read_bytes(), output)
 
 
-if __name__ == "__main__":
+def main(argv: list[str]) -> None:
+    """Do what the command line ARGV says."""
     os.umask(0o022)
     try:
-        build(Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4]).resolve())
+        if argv[0] == PROGRAM:
+            program(Path(argv[1]), Path(argv[2]))
+        else:
+            build(Path(argv[0]), argv[1], argv[2], Path(argv[3]).resolve())
     except CannotBuildError as error:
         sys.exit(f"native/build.py: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,6 +1,7 @@
 /* JSON (RFC 8259), strictly: no key twice, no NaN, no lone surrogate, no NUL character, no control character.
  *
- * It only says yes or no: whatever is wrong is explained by the interpreted program (pyrunc/jsonio.py).
+ * What is wrong is a ValueError of two arguments: the words that Python's json has for it and the place, from 0; or
+ * DUPLICATE and the key, CONSTANT and its name, SURROGATE or NUL and the place.
  */
 #include "module.h"
 
@@ -12,9 +13,25 @@ struct reader {
 
 static PyObject *value(struct reader *r);
 
-static PyObject *wrong(const char *what)
+static PyObject *wrong(const char *what, Py_ssize_t at)
 {
-    PyErr_SetString(PyExc_ValueError, what);
+    PyObject *args = Py_BuildValue("sn", what, at);
+
+    if (args != NULL) {
+        PyErr_SetObject(PyExc_ValueError, args);
+        Py_DECREF(args);
+    }
+    return NULL;
+}
+
+static PyObject *wrong_with(const char *what, PyObject *which)
+{
+    PyObject *args = Py_BuildValue("sO", what, which);
+
+    if (args != NULL) {
+        PyErr_SetObject(PyExc_ValueError, args);
+        Py_DECREF(args);
+    }
     return NULL;
 }
 
@@ -54,8 +71,18 @@ static long hexadecimal(struct reader *r)
     return number;
 }
 
-/* Read what follows a backslash; return the character, or -1 if it is none that a string may hold. */
-static long escaped(struct reader *r)
+/* Read four digits of an escape whose backslash is at START. Returns -1 with an exception if they are none. */
+static long escaped_number(struct reader *r, Py_ssize_t start)
+{
+    long number = hexadecimal(r);
+
+    if (number < 0)
+        wrong("Invalid \\uXXXX escape", start + 1);
+    return number;
+}
+
+/* Read what follows the backslash at START; return the character, or -1 with an exception. */
+static long escaped(struct reader *r, Py_ssize_t start)
 {
     Py_UCS4 c = peek(r);
     long high, low;
@@ -69,23 +96,37 @@ static long escaped(struct reader *r)
     case 'r': return '\r';
     case 't': return '\t';
     case 'u': break;
-    default: return -1;
+    default: wrong("Invalid \\escape", start); return -1;
     }
-    high = hexadecimal(r);
-    if (high <= 0 || (high >= 0xDC00 && high <= 0xDFFF))
+    high = escaped_number(r, start);
+    if (high == 0)
+        wrong("NUL", start);
+    if (high <= 0)
         return -1;
     if (high < 0xD800 || high > 0xDFFF)
         return high;
-    if (peek(r) != '\\')
-        return -1;
-    r->at++;
-    if (peek(r) != 'u')
-        return -1;
-    r->at++;
-    low = hexadecimal(r);
-    if (low < 0xDC00 || low > 0xDFFF)
-        return -1;
-    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+    start = r->at;
+    if (high <= 0xDBFF && peek(r) == '\\') {
+        r->at++;
+        if (peek(r) == 'u') {
+            r->at++;
+            low = escaped_number(r, start);
+            if (low < 0)
+                return -1;
+            if (low >= 0xDC00 && low <= 0xDFFF)
+                return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+        }
+    }
+    wrong("SURROGATE", start);
+    return -1;
+}
+
+/* Say what is wrong with a string that begins at START and is not closed at the place. */
+static PyObject *unclosed(const struct reader *r, Py_ssize_t start)
+{
+    if (r->at >= r->end)
+        return wrong("Unterminated string starting at", start - 1);
+    return wrong("Invalid control character at", r->at);
 }
 
 /* Read a string with escapes, which begins at START, and in which the place is at the first backslash. */
@@ -93,31 +134,34 @@ static PyObject *escaped_string(struct reader *r, Py_ssize_t start)
 {
     Py_ssize_t room = r->end - start, used = 0, i;
     Py_UCS4 *made = PyMem_New(Py_UCS4, (size_t)room);
-    PyObject *result;
+    PyObject *result = NULL;
 
     if (made == NULL)
         return PyErr_NoMemory();
     for (i = start; i < r->at; i++)
         made[used++] = PyUnicode_READ(r->kind, r->data, i);
-    while (peek(r) != '"') {
+    for (;;) {
         Py_UCS4 c = peek(r);
-        if (c < ' ') {
-            PyMem_Free(made);
-            return wrong("a string that does not end, or holds a control character");
-        }
+        long number = (long)c;
+        if (c == '"' || c < ' ')
+            break;
         r->at++;
         if (c == '\\') {
-            long number = escaped(r);
-            if (number < 0) {
-                PyMem_Free(made);
-                return wrong("an escape that is none");
-            }
-            c = (Py_UCS4)number;
+            if (r->at >= r->end)
+                break;
+            number = escaped(r, r->at - 1);
+            if (number < 0)
+                goto done;
         }
-        made[used++] = c;
+        made[used++] = (Py_UCS4)number;
+    }
+    if (peek(r) != '"') {
+        unclosed(r, start);
+        goto done;
     }
     r->at++;
     result = PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, made, used);
+done:
     PyMem_Free(made);
     return result;
 }
@@ -135,7 +179,7 @@ static PyObject *string(struct reader *r)
     if (c == '\\')
         return escaped_string(r, start);
     if (c != '"')
-        return wrong("a string that does not end, or holds a control character");
+        return unclosed(r, start);
     r->at++;
     return PyUnicode_FromKindAndData(r->kind, (const char *)r->data + start * r->kind, r->at - 1 - start);
 }
@@ -164,7 +208,7 @@ static PyObject *made_number(const struct reader *r, Py_ssize_t start, int is_fl
 
 static PyObject *number(struct reader *r)
 {
-    Py_ssize_t start = r->at;
+    Py_ssize_t start = r->at, mark;
     int is_float = 0;
 
     if (peek(r) == '-')
@@ -172,31 +216,63 @@ static PyObject *number(struct reader *r)
     if (peek(r) == '0')
         r->at++;
     else if (digits(r) == 0)
-        return wrong("no value");
+        return wrong("Expecting value", start);
+    /* What only begins like a fraction or an exponent belongs to what follows, where nothing takes it. */
+    mark = r->at;
     if (peek(r) == '.') {
         r->at++;
-        is_float = 1;
         if (digits(r) == 0)
-            return wrong("a number without digits after its point");
+            r->at = mark;
+        else
+            is_float = 1;
     }
+    mark = r->at;
     if (peek(r) == 'e' || peek(r) == 'E') {
         r->at++;
-        is_float = 1;
         if (peek(r) == '+' || peek(r) == '-')
             r->at++;
         if (digits(r) == 0)
-            return wrong("a number without digits in its exponent");
+            r->at = mark;
+        else
+            is_float = 1;
     }
     return made_number(r, start, is_float);
 }
 
-/* Read WORD, and return RESULT for it. */
-static PyObject *word(struct reader *r, const char *word_, PyObject *result)
+/* Return whether WORD stands at the place, and go past it if so. */
+static int word(struct reader *r, const char *word_)
 {
+    Py_ssize_t start = r->at;
+
     for (; *word_ != '\0'; word_++, r->at++)
-        if (peek(r) != (Py_UCS4)*word_)
-            return wrong("no value");
-    return Py_NewRef(result);
+        if (peek(r) != (Py_UCS4)*word_) {
+            r->at = start;
+            return 0;
+        }
+    return 1;
+}
+
+/* Read a number or a name of a value. */
+static PyObject *plain(struct reader *r)
+{
+    static const char *const refused[] = {"NaN", "Infinity", "-Infinity"};
+    size_t i;
+
+    if (word(r, "true"))
+        return Py_NewRef(Py_True);
+    if (word(r, "false"))
+        return Py_NewRef(Py_False);
+    if (word(r, "null"))
+        return Py_NewRef(Py_None);
+    for (i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (word(r, refused[i])) {
+            PyObject *name = PyUnicode_FromString(refused[i]);
+            if (name != NULL)
+                wrong_with("CONSTANT", name);
+            Py_XDECREF(name);
+            return NULL;
+        }
+    return number(r);
 }
 
 /* Read an array, of which the bracket has been read. */
@@ -223,7 +299,7 @@ static PyObject *array(struct reader *r)
             return made;
         }
         if (peek(r) != ',') {
-            wrong("an array that does not end");
+            wrong("Expecting ',' delimiter", r->at);
             break;
         }
         r->at++;
@@ -240,7 +316,7 @@ static int member(struct reader *r, PyObject *made)
 
     skip_blank(r);
     if (peek(r) != '"') {
-        wrong("a member without a name");
+        wrong("Expecting property name enclosed in double quotes", r->at);
         return -1;
     }
     r->at++;
@@ -250,7 +326,7 @@ static int member(struct reader *r, PyObject *made)
     PyUnicode_InternInPlace(&key);
     skip_blank(r);
     if (peek(r) != ':') {
-        wrong("a name without a colon");
+        wrong("Expecting ':' delimiter", r->at);
     } else {
         r->at++;
         item = value(r);
@@ -258,7 +334,7 @@ static int member(struct reader *r, PyObject *made)
     if (item != NULL) {
         int there = PyDict_Contains(made, key);
         if (there > 0)
-            wrong("a name that stands twice");
+            wrong_with("DUPLICATE", key);
         else if (there == 0)
             status = PyDict_SetItem(made, key, item);
     }
@@ -286,7 +362,7 @@ static PyObject *object(struct reader *r)
             return made;
         }
         if (peek(r) != ',') {
-            wrong("an object that does not end");
+            wrong("Expecting ',' delimiter", r->at);
             break;
         }
         r->at++;
@@ -304,11 +380,8 @@ static PyObject *value(struct reader *r)
     c = peek(r);
     switch (c) {
     case '"': r->at++; return string(r);
-    case 't': return word(r, "true", Py_True);
-    case 'f': return word(r, "false", Py_False);
-    case 'n': return word(r, "null", Py_None);
     case '{': case '[': break;
-    default: return number(r);
+    default: return plain(r);
     }
     if (Py_EnterRecursiveCall(" while reading JSON"))
         return NULL;
@@ -337,7 +410,7 @@ PyObject *json_scan(PyObject *module, PyObject *text)
     skip_blank(&r);
     if (made != NULL && r.at < r.end) {
         Py_DECREF(made);
-        return wrong("data after the end of the document");
+        return wrong("Extra data", r.at);
     }
     return made;
 }

@@ -1,7 +1,7 @@
 """What the program that is dumped runs: every module of the commands, executed once, in order.
 
-Not imported: native/build.py compiles it, and native/start.c runs it with ITEMS, the modules as pyrunc.image
-makes them, in the dictionary; it takes `command` and the other names at the end from there.
+Not imported: native/build.py compiles it, and native/start.c runs it with the modules, as pyrunc.image makes
+them, as ITEMS in the dictionary; it takes `command` and the other names at the end from there.
 """
 
 import _signal
@@ -9,9 +9,7 @@ import gc
 import posix
 import sys
 
-ITEMS: list  # name, path below the package, is a package, code
-HERE: str  # the package's directory, as it will be named in messages
-
+items = globals()["ITEMS"]  # name, path below the package, is a package, code
 gc.disable()  # a command ends before garbage matters
 kind = type(sys)
 
@@ -20,7 +18,7 @@ class Handover:
     """The last finder: a module that is not here is the interpreted program's to import."""
 
     @staticmethod
-    def find_spec(name, path=None, target=None):
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
         """Start the whole command again as a script, unless it has begun to change anything."""
         from pyrunc import handover
 
@@ -30,16 +28,16 @@ class Handover:
 sys.path, sys.path_hooks, sys.path_importer_cache = [], [], {}
 sys.argv = ["pyrunc"]
 sys.modules["encodings"] = kind("encodings")  # what looks error handlers up asks that it is there
-for name, path, package, code in ITEMS:
+for name, path, package, _ in items:
     module = sys.modules[name] = kind(name)
-    module.__file__ = f"{HERE}/{path}"
+    module.__file__ = f"pyrunc/{path}"
     module.__package__ = name if package else name.rpartition(".")[0]
     if package:
         module.__path__ = [module.__file__.rpartition("/")[0]]
     parent, _, last = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], last, module)
-for name, _, _, code in ITEMS:
+for name, _, _, code in items:
     try:
         exec(code, sys.modules[name].__dict__)
     except ImportError:  # it wants a library, or one that does: it is the script's
@@ -48,7 +46,7 @@ for name, _, _, code in ITEMS:
         delattr(sys.modules[parent], last)
 del code, module, name, path, package, parent, last, _
 sys.meta_path.append(Handover)
-ITEMS.clear()
+items.clear()
 b"".decode("ascii", "backslashreplace")
 gc.collect()
 gc.freeze()

@@ -160,15 +160,14 @@ static PyObject *run_program(const char *path)
 {
     PyObject *parts, *code, *items, *names = NULL, *result;
     FILE *file = fopen(path, "rb");
-    const char *here;
 
     if (file == NULL)
         return PyErr_SetFromErrno(PyExc_OSError);
     parts = PyMarshal_ReadLastObjectFromFile(file);
     fclose(file);
-    if (parts == NULL || !PyArg_ParseTuple(parts, "OOs", &code, &items, &here))
+    if (parts == NULL || !PyArg_ParseTuple(parts, "OO", &code, &items))
         return NULL;
-    names = Py_BuildValue("{s:O,s:O,s:s}", "__builtins__", PyEval_GetBuiltins(), "ITEMS", items, "HERE", here);
+    names = Py_BuildValue("{s:O,s:O}", "__builtins__", PyEval_GetBuiltins(), "ITEMS", items);
     result = names == NULL ? NULL : PyEval_EvalCode(code, names, names);
     Py_DECREF(parts);
     if (result == NULL)

@@ -6,6 +6,7 @@ import pytest
 
 from pyrunc import __version__
 from pyrunc.cli import help as help_
+from pyrunc.cli import version
 from pyrunc.cli.table import GLOBAL, HELP, Command, commands
 from pyrunc.errors import UsageError
 
@@ -40,7 +41,7 @@ def test_an_unknown_command():
 
 
 def test_version_has_the_lines_that_engines_read():
-    lines = help_.version().splitlines()
+    lines = version.text().splitlines()
     assert lines[0] == f"pyrunc version {__version__}"
     assert [line.partition(":")[0] for line in lines[1:]] == ["commit", "spec", "python", "libseccomp"]
     assert lines[2] == "spec: 1.3.0"

@@ -38,7 +38,7 @@ def make(name: str, path: str) -> None:
 def collect(names: list[str]) -> list[Item]:
     """Import modules NAMES, with all that they import of ours, and return them as items, in the order in which they ran."""
     modules = [sys.modules["pyrunc"], *_imported(names)]
-    return [_item(module) for module in modules if module.__name__.partition(".")[0] == "pyrunc"]
+    return [_item(module, "pyrunc") for module in modules if module.__name__.partition(".")[0] == "pyrunc"]
 
 
 def _imported(names: list[str]) -> list[ModuleType]:
@@ -73,13 +73,13 @@ def _keep(path: str, modules: list[ModuleType]) -> None:
     posix.rename(draft, path)
 
 
-def _item(module: ModuleType) -> Item:
-    """Return MODULE as an image holds it."""
+def _item(module: ModuleType, directory: str = HERE) -> Item:
+    """Return MODULE as an image holds it; its code names its file below DIRECTORY."""
     source = str(module.__file__)
+    place = source.removeprefix(f"{HERE}/")
     found = posix.stat(source)
     with open(source, "rb") as file:
-        code = lean(file.read(), source)
-    place = source.removeprefix(f"{HERE}/")
+        code = lean(file.read(), f"{directory}/{place}")
     return (module.__name__, place, found.st_mtime_ns, found.st_size, hasattr(module, "__path__"), code)
 
 

@@ -67,7 +67,9 @@ def loads(text: bytes | str, name: str = "config.json") -> object:
     try:
         string = text if isinstance(text, str) else str(text, "utf-8")
         if NATIVE:
-            return _native_scan(string)
+            import _pyrunc
+
+            return _pyrunc.scan(string)
         from _json import make_scanner
 
         start = len(string) - len(string.lstrip(BLANK))
@@ -81,18 +83,6 @@ def loads(text: bytes | str, name: str = "config.json") -> object:
     except (ValueError, StopIteration, RecursionError, SystemError) as error:
         # SystemError: the scanner found json.decoder, whose error it raises, not imported
         raise _explain(text, name, error) from None
-
-
-def _native_scan(string: str) -> object:
-    """Return the value of document STRING.  Raises ValueError, and leaves the words to the script if there can be one."""
-    from _pyrunc import scan
-
-    try:
-        return scan(string)
-    except (ValueError, RecursionError):
-        import json  # which the native program has not: it goes over to the script, unless it has begun
-
-        raise AssertionError("json is not in the native program") from None
 
 
 def _check_strings(value: object) -> None:
@@ -124,6 +114,8 @@ def _explain(text: bytes | str, name: str, error: Exception) -> ConfigError:
     string = text if isinstance(text, str) else str(text, "utf-8")
     if string.startswith(BYTE_ORDER_MARK):
         return ConfigError(f"{name}: begins with a byte order mark", hint="save it without: plain UTF-8")
+    if NATIVE:
+        return _explain_scan(string, name, error)
     import json
 
     try:
@@ -136,6 +128,25 @@ def _explain(text: bytes | str, name: str, error: Exception) -> ConfigError:
     if "integer string conversion" in str(error):
         return ConfigError(f"{name}: a number has more than {DIGITS_MAX} digits", hint="no field takes one")
     return ConfigError(f"{name}: invalid JSON: {error}", hint=hint)
+
+
+def _explain_scan(string: str, name: str, error: Exception) -> ConfigError:
+    """Say why STRING is not JSON, of which native/json.c has raised ERROR."""
+    hint = "the document must be JSON (RFC 8259) in UTF-8"
+    if len(error.args) != 2:  # a number's, of int()
+        return ConfigError(f"{name}: a number has more than {DIGITS_MAX} digits", hint="no field takes one")
+    what, where = error.args
+    if what == "DUPLICATE":
+        return ConfigError(f'{name}: key "{where}" stands twice in one object', hint="remove one")
+    if what == "CONSTANT":
+        return ConfigError(f"{name}: invalid JSON: {where} is not JSON", hint=hint)
+    if what == "SURROGATE":
+        return ConfigError(f"{name}: a string holds half a surrogate pair", hint=hint)
+    if what == "NUL":
+        return ConfigError(f"{name}: invalid JSON: a string holds a NUL character (\\u0000)", hint=hint)
+    line = string.count("\n", 0, where) + 1
+    column = where - string.rfind("\n", 0, where)
+    return ConfigError(f"{name}: invalid JSON at line {line} column {column}: {what}", hint=hint)
 
 
 def dumps(value: object, indent: int = 0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from time import monotonic, sleep
 
+from pyrunc import handover
 from pyrunc.errors import OpError, UnsupportedError
 from pyrunc.host.files import read, write
 
@@ -44,6 +45,7 @@ def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
     Raises UnsupportedError without a freezer, OpError if the kernel does not
     get there within five seconds (a process in uninterruptible sleep, say).
     """
+    handover.begin()
     found = of(places)
     if found is None:
         raise UnsupportedError("this host has no freezer")

@@ -1,14 +1,11 @@
-"""Help and version: the slow path of the command line, where argparse may be imported."""
+"""Help: the slow path of the command line, where argparse may be imported."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 
-from pyrunc import __version__
 from pyrunc.cli.table import GLOBAL, HELP, ROWS, Command, Option, commands
 from pyrunc.errors import UsageError
-from pyrunc.oci import OCI_VERSION
 
 ABOUT = "An OCI runtime for Linux: containers from bundles, as runc runs them, in Python."
 
@@ -59,17 +56,3 @@ def text(command: str = "") -> str:
     for option in GLOBAL:
         _add(made, option)
     return made.format_help()
-
-
-def version() -> str:
-    """Return what --version prints: the lines that engines look for."""
-    from pyrunc.container.verbs.features import libseccomp_version
-
-    lines = [
-        f"pyrunc version {__version__}",
-        "commit: unknown",
-        f"spec: {OCI_VERSION}",
-        "python: " + ".".join(map(str, sys.version_info[:3])),
-        f"libseccomp: {libseccomp_version()}",
-    ]
-    return "\n".join(lines) + "\n"

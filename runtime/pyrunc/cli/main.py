@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from pyrunc import handover
 from pyrunc.cli.output import write
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
 from pyrunc.cli.table import ROWS
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> int:
         name = argv[place] if place < len(argv) and argv[place] in ROWS else ""
         if general.get("version") or general.get("help"):
             return _tell(general, "")
+        if general.get("debug") or (general.get("systemd_cgroup") and name in MAKING):
+            handover.need_script()  # tracebacks, and systemd, want libraries
         log = _log(general)
         arguments = parse_command(argv, place, general)
         if "help" in arguments.general:
@@ -125,9 +128,13 @@ def _log(general: dict[str, Any]) -> Log:
 
 def _tell(general: dict[str, Any], command: str) -> int:
     """Answer --version and --help, or a command line without a command."""
+    if general.get("version"):
+        from pyrunc.cli import version
+
+        return write(version.text())
     from pyrunc.cli import help as help_
 
-    return write(help_.version() if general.get("version") else help_.text(command))
+    return write(help_.text(command))
 
 
 def _fail(name: str, message: str, log: Log) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import posix
 from _codecs import unicode_escape_decode, unicode_escape_encode
 
+from pyrunc import handover
 from pyrunc.cgroup.paths import Place
 from pyrunc.errors import ConfigError, StateError
 from pyrunc.record import Record
@@ -137,6 +138,7 @@ def write_file(path: str, data: bytes) -> None:
     The draft of a command that was killed is in nobody's way: it has the same
     name each time, and the next command takes it away.
     """
+    handover.begin()
     head, slash, tail = path.rpartition("/")
     draft = f"{head}{slash}.{tail}"
     try:

@@ -7,6 +7,7 @@ import posix
 from fcntl import LOCK_EX, LOCK_NB, flock
 from time import monotonic, sleep
 
+from pyrunc import handover
 from pyrunc.container.statefile import STATE
 from pyrunc.errors import OpError, StateError, UsageError
 from pyrunc.run.steps.fifos import FIFO, RESULT
@@ -53,6 +54,7 @@ def reserve(root: str, container: str) -> tuple[str, int]:
 
     Raises StateError if the id is taken: whoever makes the directory has it.
     """
+    handover.begin()
     path = directory(root, container)
     try:
         _make_parents(path)

@@ -18,6 +18,7 @@ from _signal import (
     valid_signals,
 )
 
+from pyrunc import handover
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
 from pyrunc.run import wire
@@ -41,6 +42,7 @@ def run(plan: Plan, context: Context) -> int:
     """
     context.own_inode = _own_inode()
     load(plan)
+    handover.begin()
     try:
         for op in plan.host:
             try:

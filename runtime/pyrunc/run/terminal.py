@@ -6,12 +6,11 @@ Loaded only for `run` and `exec` with a terminal.
 from __future__ import annotations
 
 import posix
-import termios
 from _signal import SIGWINCH, valid_signals
 from _struct import unpack_from
-from fcntl import ioctl
 from select import POLLIN, poll
 
+from pyrunc.linux import tty
 from pyrunc.linux.process import signalfd
 from pyrunc.run.children import OURS, pass_on, reap
 from pyrunc.run.flow import Flow
@@ -35,13 +34,13 @@ class Relay:
     def __init__(self, master: int) -> None:
         """Take over MASTER, which is closed at the end."""
         self.master = master
-        self.saved: list[object] | None = None
+        self.saved: tty.Settings | None = None
         self.signals = signalfd(sum(1 << number - 1 for number in valid_signals()))
 
     def __enter__(self) -> Self:
         """Make our terminal, if we have one, raw."""
         if posix.isatty(STDIN):
-            self.saved = termios.tcgetattr(STDIN)
+            self.saved = tty.get_settings(STDIN)
             _make_raw(STDIN)
         posix.set_blocking(self.master, False)
         # A raw terminal ends only by being gone, which is nothing that its user has typed.
@@ -53,8 +52,8 @@ class Relay:
         """Put our terminal back as it was."""
         try:
             if self.saved is not None:
-                termios.tcsetattr(STDIN, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
-        except termios.error:
+                tty.set_settings(STDIN, self.saved, drain=True)
+        except OSError:
             pass  # it is gone
         finally:
             posix.close(self.master)
@@ -112,26 +111,25 @@ def _copy_size(master: int) -> None:
     """Give the container's terminal the size of ours, if we have one."""
     if posix.isatty(STDIN):
         try:
-            size = ioctl(STDIN, termios.TIOCGWINSZ, bytes(8))
+            size = tty.get_size(STDIN)
         except OSError:
             return  # it has just gone
-        ioctl(master, termios.TIOCSWINSZ, size)
+        tty.set_size(master, size)
 
 
 def _clear_onlcr(fd: int) -> None:
     """Let our terminal, not the container's, add carriage returns."""
-    settings = termios.tcgetattr(fd)
-    settings[1] &= ~termios.ONLCR
-    termios.tcsetattr(fd, termios.TCSANOW, settings)
+    settings = tty.get_settings(fd)
+    tty.set_settings(fd, settings.replace(oflag=settings.oflag & ~tty.ONLCR))
 
 
 def _make_raw(fd: int) -> None:
     """Let every byte through unchanged (termios(3), cfmakeraw)."""
-    iflag, oflag, cflag, lflag, ispeed, ospeed, cc = termios.tcgetattr(fd)
-    iflag &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP)
-    iflag &= ~(termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON)
-    lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-    cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    now = tty.get_settings(fd)
+    iflag = now.iflag & ~(tty.IGNBRK | tty.BRKINT | tty.PARMRK | tty.ISTRIP)
+    iflag &= ~(tty.INLCR | tty.IGNCR | tty.ICRNL | tty.IXON)
+    lflag = now.lflag & ~(tty.ECHO | tty.ECHONL | tty.ICANON | tty.ISIG | tty.IEXTEN)
+    cflag = now.cflag & ~(tty.CSIZE | tty.PARENB) | tty.CS8
     # Output processing stays: the container's side adds no carriage returns, so ours must.
-    oflag |= termios.OPOST | termios.ONLCR
-    termios.tcsetattr(fd, termios.TCSANOW, [iflag, oflag, cflag, lflag, ispeed, ospeed, cc])
+    oflag = now.oflag | tty.OPOST | tty.ONLCR
+    tty.set_settings(fd, now.replace(iflag=iflag, oflag=oflag, lflag=lflag, cflag=cflag))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc import __version__
+from pyrunc import __version__, handover
 from pyrunc.errors import UnsupportedError
 from pyrunc.record import Record
 
@@ -50,6 +50,12 @@ def load(seccomp: Seccomp, directory: str) -> Program:
         bpf = compiler.compile_filter(seccomp).bpf
         _write(directory, name, bpf)
     return Program(bpf, _flags(seccomp))
+
+
+def ensure_compiler(seccomp: Seccomp | None, directory: str) -> None:
+    """Go over to the script, which has libseccomp, if SECCOMP is not in DIRECTORY yet and this is the native program."""
+    if handover.NATIVE and seccomp is not None and not _read(f"{directory}/{key(seccomp)}"):
+        handover.need_script()
 
 
 def _flags(seccomp: Seccomp) -> int:

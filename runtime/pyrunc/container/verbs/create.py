@@ -21,6 +21,7 @@ from pyrunc.plan.request import Request
 from pyrunc.record import Record
 from pyrunc.run import executor
 from pyrunc.run.context import Context
+from pyrunc.seccomp import cache as filter_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
     asked = request(options, bundle, config, wait=wait)
+    filter_cache.ensure_compiler(config.linux.seccomp, asked.seccomp_cache)
     check_rootfs(asked.rootfs)
     callerio.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     callerio.check_preserved(options.preserve_fds)

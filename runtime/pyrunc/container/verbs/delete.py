@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 from time import monotonic, sleep
 
+from pyrunc import handover
 from pyrunc.cgroup import fs
 from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
@@ -33,6 +34,7 @@ def delete(root: str, container: str, *, force: bool, log: Log) -> None:
     lock = store.lock(directory)
     try:
         saved = load(directory)
+        _need_systemd(saved)
         guard("delete", saved, status_of(directory, saved))
         destroy(directory, saved, log)
     finally:
@@ -42,7 +44,9 @@ def delete(root: str, container: str, *, force: bool, log: Log) -> None:
 def _by_force(directory: str, log: Log) -> None:
     """Remove whatever is in DIRECTORY, if it is there."""
     try:
-        _stop(load(directory))  # not locked: this is also what makes a hanging create give up
+        saved = load(directory)
+        _need_systemd(saved)
+        _stop(saved)  # not locked: this is also what makes a hanging create give up
     except StateError:
         pass  # nothing was remembered
     lock = store.lock_remains(directory)
@@ -59,8 +63,15 @@ def _by_force(directory: str, log: Log) -> None:
         posix.close(lock)
 
 
+def _need_systemd(saved: SavedState) -> None:
+    """Go over to the script, which has the library that talks to systemd, if SAVED has a unit of it."""
+    if saved.unit:
+        handover.need_script()
+
+
 def destroy(directory: str, saved: SavedState, log: Log) -> None:
     """Remove everything of the container that SAVED remembers, whatever state it is in."""
+    handover.begin()
     _stop(saved)
     later = None
     if "poststop" in saved.hooks:

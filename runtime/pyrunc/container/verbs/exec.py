@@ -7,6 +7,7 @@ from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, s
 from errno import ENOMEM, ESRCH
 from select import POLLIN, poll
 
+from pyrunc import handover
 from pyrunc.container import callerio, store
 from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
@@ -25,6 +26,7 @@ from pyrunc.plan.request import Request
 from pyrunc.run import executor
 from pyrunc.run.context import Context
 from pyrunc.run.steps import users
+from pyrunc.seccomp import cache as filter_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ def exec_(options: ExecOptions) -> int:
     if not alive(saved):
         raise StateError(STOPPED)
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
+    filter_cache.ensure_compiler(config.linux.seccomp, f"{options.root}/.seccomp")
+    if saved.user_unit:
+        handover.need_script()  # its library talks to systemd
     added = _process(options, config.process, saved)
     known = facts.probe()
     for warning in capability_warnings(added.capabilities, grantable(known, saved.joins)):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pyrunc import __version__
 from pyrunc.cgroup import annotated
+from pyrunc.host.files import read
 from pyrunc.linux import caps
 from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
 from pyrunc.plan import memorypolicy, mountopts
+from pyrunc.seccomp import library
 
 
 def mount_options() -> list[str]:
@@ -14,28 +16,10 @@ def mount_options() -> list[str]:
     return sorted({option for table in mountopts.TABLES for option in table})
 
 
-def libseccomp_version() -> str:
-    """Return the version of the library that compiles filters."""
-    import ctypes
-
-    import pyseccomp
-
-    class Version(ctypes.Structure):
-        """struct scmp_version (seccomp_version(3))."""
-
-        _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
-
-    library = ctypes.CDLL(pyseccomp._libseccomp_path)  # the one that pyseccomp has found and uses
-    library.seccomp_version.restype = ctypes.POINTER(Version)
-    found = library.seccomp_version().contents
-    return f"{found.major}.{found.minor}.{found.micro}"
-
-
 def known_capabilities() -> list[str]:
-    """Return the capabilities that this kernel has."""
-    import prctl
-
-    return [f"CAP_{name}" for number, name in enumerate(caps.NAMES) if number <= max(prctl.ALL_CAPS)]
+    """Return the capabilities that this kernel has and that have a name here."""
+    last = int(read("/proc/sys/kernel/cap_last_cap"))
+    return [f"CAP_{name}" for number, name in enumerate(caps.NAMES) if number <= last]
 
 
 def features() -> dict[str, object]:
@@ -67,11 +51,8 @@ def features() -> dict[str, object]:
         # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json").
         "potentiallyUnsafeConfigAnnotations": ["org.criu.config", annotated.PREFIX],
         "annotations": {
-            "io.github.seccomp.libseccomp.version": libseccomp_version(),
+            "io.github.seccomp.libseccomp.version": library.version(),
             "org.opencontainers.runc.checkpoint.enabled": "true",  # runc's name: whoever asks, asks for that
             "org.pyrunc.version": __version__,
         },
     }
-
-
-__all__ = ["features", "known_capabilities", "libseccomp_version", "mount_options"]

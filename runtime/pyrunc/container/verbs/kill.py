@@ -6,6 +6,7 @@ import errno
 import posix
 from _signal import pidfd_send_signal
 
+from pyrunc import handover
 from pyrunc.cgroup import freezer
 from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
@@ -44,6 +45,7 @@ def send(saved: SavedState, number: int, *, everything: bool) -> None:
     Without a pid namespace of its own, the end of a container's init is not
     the end of the rest: SIGKILL then reaches all of its cgroup.
     """
+    handover.begin()
     if everything or (number == SIGKILL and not saved.own_pid_namespace):
         from pyrunc.cgroup import fs
 

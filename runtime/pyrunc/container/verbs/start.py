@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
+from pyrunc import handover
 from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import guard, status_of
@@ -56,6 +57,7 @@ def _go(directory: str, saved: SavedState) -> bytes:
             raise
         # Its program has begun, or it has ended, since we looked: nobody reads any more.
         raise StateError(NOT_WAITING) from None
+    handover.begin()
     # In this order: if we are cut off between two lines, it still waits or it runs, and `state` can tell.
     try:
         posix.write(fifo, GO)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from pyrunc import handover
 from pyrunc.cgroup import devices, freezer, fs, knobs, limits
 from pyrunc.cgroup.knobs import Write
 from pyrunc.container import store
@@ -42,6 +43,8 @@ def update(root: str, container: str, change: object, schemata: Schemata | None 
     lock = store.lock(directory)
     try:
         saved = load(directory)
+        if saved.unit:
+            handover.need_script()  # its library talks to systemd
         status = status_of(directory, saved)
         guard("update", saved, status)
         need_cgroup(saved, "update")
