@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("start", "region", "module", "json", "modules")
@@ -52,11 +53,12 @@ def static_library() -> Path:
     raise CannotBuildError("there is no static library of this Python")
 
 
-def run(*command: object) -> None:
-    """Run COMMAND.  Raises CannotBuildError with what it said if it fails."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+def run(*command: object, **options: Any) -> str:
+    """Run COMMAND and return its output.  Raises CannotBuildError with what it said if it fails."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
     if done.returncode:
         raise CannotBuildError(f"{command[0]}: status {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
+    return done.stdout
 
 
 def link(directory: Path) -> Path:
@@ -132,8 +134,8 @@ def put_together(stage: Path, state: bytes, region: bytes, output: Path) -> None
     output.chmod(0o755)
 
 
-def build(output: Path, interpreter: str, script: str, package: Path) -> None:
-    """Build the program as OUTPUT.  Raises CannotBuildError."""
+def build(output: Path, interpreter: str, script: str, package: Path) -> list[str]:
+    """Build the program as OUTPUT; return the modules that are left to the script.  Raises CannotBuildError."""
     for tool in ("cc", "objcopy", "nm", "strip"):
         if shutil.which(tool) is None:
             raise CannotBuildError(f"there is no {tool}")
@@ -143,8 +145,9 @@ def build(output: Path, interpreter: str, script: str, package: Path) -> None:
         dump = directory / "dump"
         path = directory / "program.marshal"
         run(sys.executable, "-ISXutf8", __file__, PROGRAM, package, path)
-        run(stage, path, dump, interpreter, script)
+        left_out = run(stage, path, dump, interpreter, script, env={}, cwd="/")  # nothing of ours is to be in the dump
         put_together(stage, Path(f"{dump}.state").read_bytes(), Path(f"{dump}.region").read_bytes(), output)
+    return left_out.split()
 
 
 def main(argv: list[str]) -> None:
@@ -154,7 +157,7 @@ def main(argv: list[str]) -> None:
         if argv[0] == PROGRAM:
             program(Path(argv[1]), Path(argv[2]))
         else:
-            build(Path(argv[0]), argv[1], argv[2], Path(argv[3]).resolve())
+            print(*build(Path(argv[0]), argv[1], argv[2], Path(argv[3]).resolve()), sep="\n")
     except CannotBuildError as error:
         sys.exit(f"native/build.py: {error}")
 

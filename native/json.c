@@ -9,6 +9,8 @@ struct reader {
     int kind;         /* 1, 2 or 4 bytes for each character */
     const void *data; /* of the str */
     Py_ssize_t at, end;
+    const char *bad; /* of a string that is JSON, and that no system call can take; told if nothing else is wrong */
+    Py_ssize_t bad_at;
 };
 
 static PyObject *value(struct reader *r);
@@ -74,11 +76,27 @@ static long hexadecimal(struct reader *r)
 /* Read four digits of an escape whose backslash is at START. Returns -1 with an exception if they are none. */
 static long escaped_number(struct reader *r, Py_ssize_t start)
 {
-    long number = hexadecimal(r);
+    long number = r->end - r->at > 4 ? hexadecimal(r) : -1; /* something must follow: at the least, a quote */
 
     if (number < 0)
         wrong("Invalid \\uXXXX escape", start + 1);
     return number;
+}
+
+/* Read the escape of a low surrogate, if one stands at the place; return it, 0 if there is none, -1 with an exception. */
+static long low_half(struct reader *r)
+{
+    Py_ssize_t start = r->at;
+    long low;
+
+    if (r->end - start <= 6 || peek(r) != '\\' || PyUnicode_READ(r->kind, r->data, start + 1) != 'u')
+        return 0;
+    r->at += 2;
+    low = escaped_number(r, start);
+    if (low < 0 || (low >= 0xDC00 && low <= 0xDFFF))
+        return low;
+    r->at = start;
+    return 0;
 }
 
 /* Read what follows the backslash at START; return the character, or -1 with an exception. */
@@ -99,26 +117,16 @@ static long escaped(struct reader *r, Py_ssize_t start)
     default: wrong("Invalid \\escape", start); return -1;
     }
     high = escaped_number(r, start);
-    if (high == 0)
-        wrong("NUL", start);
-    if (high <= 0)
-        return -1;
-    if (high < 0xD800 || high > 0xDFFF)
+    if (high < 0 || (high > 0 && (high < 0xD800 || high > 0xDFFF)))
         return high;
-    start = r->at;
-    if (high <= 0xDBFF && peek(r) == '\\') {
-        r->at++;
-        if (peek(r) == 'u') {
-            r->at++;
-            low = escaped_number(r, start);
-            if (low < 0)
-                return -1;
-            if (low >= 0xDC00 && low <= 0xDFFF)
-                return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-        }
+    low = high >= 0xD800 && high <= 0xDBFF ? low_half(r) : 0;
+    if (low != 0)
+        return low < 0 ? -1 : 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+    if (r->bad == NULL) {
+        r->bad = high == 0 ? "NUL" : "SURROGATE";
+        r->bad_at = start;
     }
-    wrong("SURROGATE", start);
-    return -1;
+    return high;
 }
 
 /* Say what is wrong with a string that begins at START and is not closed at the place. */
@@ -406,11 +414,17 @@ PyObject *json_scan(PyObject *module, PyObject *text)
     r.data = PyUnicode_DATA(text);
     r.at = 0;
     r.end = PyUnicode_GET_LENGTH(text);
+    r.bad = NULL;
+    r.bad_at = 0;
     made = value(&r);
     skip_blank(&r);
     if (made != NULL && r.at < r.end) {
         Py_DECREF(made);
         return wrong("Extra data", r.at);
+    }
+    if (made != NULL && r.bad != NULL) {
+        Py_DECREF(made);
+        return wrong(r.bad, r.bad_at);
     }
     return made;
 }

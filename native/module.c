@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define WORDS 6
@@ -98,12 +99,28 @@ static PyObject *module_address(PyObject *module, PyObject *buffer)
     return PyLong_FromVoidPtr(PyByteArray_AS_STRING(buffer));
 }
 
+static PyObject *module_shared_memory(PyObject *module, PyObject *args)
+{
+    Py_ssize_t size;
+    void *memory;
+    int fd;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "in", &fd, &size))
+        return NULL;
+    memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    return PyMemoryView_FromMemory(memory, size, PyBUF_WRITE); /* never unmapped: there is one for each filter */
+}
+
 static PyMethodDef methods[] = {
     {"syscall", (PyCFunction)(void (*)(void))module_syscall, METH_FASTCALL,
      "Make a system call by its number, with ints, bytes (their address) and None (NULL); raise OSError."},
     {"fork_syscall", (PyCFunction)(void (*)(void))module_fork_syscall, METH_FASTCALL,
      "Make a system call that returns twice, as os.fork() does."},
     {"address", module_address, METH_O, "Return the address of a bytearray's bytes."},
+    {"shared_memory", module_shared_memory, METH_VARARGS, "Map bytes of a file, shared, and return them as a memoryview."},
     {"scan", json_scan, METH_O, "Return the value of a JSON document; raise ValueError, RecursionError."},
     {"start_script", start_script, METH_NOARGS, "Become the interpreted program, with the same arguments."},
     {NULL, NULL, 0, NULL},

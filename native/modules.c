@@ -8,6 +8,7 @@ extern PyObject *PyInit__functools(void);
 extern PyObject *PyInit__imp(void);
 extern PyObject *PyInit__io(void);
 extern PyObject *PyInit__signal(void);
+extern PyObject *PyInit__socket(void);
 extern PyObject *PyInit__struct(void);
 extern PyObject *PyInit__thread(void);
 extern PyObject *PyInit__weakref(void);
@@ -31,6 +32,7 @@ struct _inittab _PyImport_Inittab[] = {
     {"_io", PyInit__io},
     {"_pyrunc", PyInit__pyrunc},
     {"_signal", PyInit__signal},
+    {"_socket", PyInit__socket},
     {"_struct", PyInit__struct},
     {"_thread", PyInit__thread},
     {"_warnings", _PyWarnings_Init},

@@ -41,6 +41,7 @@ for name, _, _, code in items:
     try:
         exec(code, sys.modules[name].__dict__)
     except ImportError:  # it wants a library, or one that does: it is the script's
+        posix.write(1, f"{name}\n".encode())
         del sys.modules[name]
         parent, _, last = name.rpartition(".")
         delattr(sys.modules[parent], last)
@@ -48,6 +49,7 @@ del code, module, name, path, package, parent, last, _
 sys.meta_path.append(Handover)
 items.clear()
 b"".decode("ascii", "backslashreplace")
+posix.environ.clear()
 gc.collect()
 gc.freeze()
 

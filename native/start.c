@@ -56,18 +56,17 @@ static int fail_python(const char *what)
 
 /* --- the interpreted program ------------------------------------------------------------------------------- */
 
-static void default_signals(void)
+/* What Python ignores or handles by itself, and what this process was started with. */
+static const int own_signals[] = {SIGINT, SIGPIPE, SIGXFSZ};
+#define OWN_SIGNALS (sizeof own_signals / sizeof *own_signals)
+static struct sigaction given_signals[OWN_SIGNALS];
+
+static void give_signals_back(void)
 {
-    static const int ours[] = {SIGINT, SIGPIPE, SIGXFSZ};
     size_t i;
 
-    for (i = 0; i < sizeof ours / sizeof *ours; i++) {
-        struct sigaction now;
-        if (sigaction(ours[i], NULL, &now) == 0 && now.sa_handler != SIG_DFL) {
-            now.sa_handler = SIG_DFL;
-            sigaction(ours[i], &now, NULL);
-        }
-    }
+    for (i = 0; i < OWN_SIGNALS; i++)
+        sigaction(own_signals[i], &given_signals[i], NULL);
 }
 
 PyObject *start_script(PyObject *module, PyObject *none)
@@ -93,7 +92,7 @@ PyObject *start_script(PyObject *module, PyObject *none)
     argv[2] = path;
     for (i = 1; i < count; i++)
         argv[i + 2] = arguments[i];
-    default_signals();
+    give_signals_back();
     execve(interpreter, argv, environ);
     free(argv);
     return PyErr_SetFromErrnoWithFilename(PyExc_OSError, interpreter);
@@ -252,7 +251,10 @@ static int take_signals(void)
 {
     PyObject *ignore = PyLong_FromLong((long)SIG_IGN);
     int number, failed = ignore == NULL;
+    size_t i;
 
+    for (i = 0; i < OWN_SIGNALS; i++)
+        sigaction(own_signals[i], NULL, &given_signals[i]);
     for (number = 1; number < NSIG && !failed; number++) {
         struct sigaction now;
         if (sigaction(number, NULL, &now) < 0)

@@ -62,11 +62,11 @@ NR = {name: numbers[_COLUMN] for name, numbers in NUMBERS.items()}
 
 if "_pyrunc" in sys.builtin_module_names:
     from _pyrunc import address as _address
-    from _pyrunc import fork_syscall, syscall
+    from _pyrunc import fork_syscall, shared_memory, syscall
 else:
     from pyrunc.linux.foreign import address as _address
-    from pyrunc.linux.foreign import fork_syscall, syscall
-__all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "failure", "fork_syscall", "path_bytes", "syscall"]
+    from pyrunc.linux.foreign import fork_syscall, shared_memory, syscall
+__all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "failure", "fork_syscall", "path_bytes", "shared_memory", "syscall"]
 
 
 def path_bytes(path: str) -> bytes:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import posix
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack
-from mmap import mmap
 from select import POLLIN, poll
 from time import monotonic, sleep
 
 from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
+from pyrunc.linux.abi import shared_memory
 from pyrunc.linux.process import pidfd_getfd
 
 SIZE = 8
@@ -32,7 +32,7 @@ class Listener:
 
     def __init__(self, memory: int, path: str, metadata: str, state: dict[str, object]) -> None:
         """Share file MEMORY; STATE is that of the container, with its status."""
-        self.memory = mmap(memory, SIZE)
+        self.memory = shared_memory(memory, SIZE)
         self.path, self.metadata, self.state = path, metadata, state
 
     def offer(self, fd: int) -> None:

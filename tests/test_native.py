@@ -1,0 +1,245 @@
+"""The native program (native/): what starts from a dump is the same as what starts from files, and brings nothing along.
+
+Skipped where it cannot be built: without a C compiler, or with a Python that has no static library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+PYTHON = os.environ.get("PYRUNC_PYTHON", "/usr/bin/python3")
+BUILD = CHECKOUT / "native/build.py"
+# What wants a library, and so is the script's alone; a module more is slower for somebody: put it here on purpose.
+SCRIPT_ONLY = {"cli.commands.install", "cli.help"}
+SCRIPT_ONLY |= {f"install.{name}" for name in ("containerd", "docker", "dropin", "edit", "engines", "toml")}
+
+
+def build(directory: Path, **variables: str) -> Path:
+    """Build the program in DIRECTORY, with a script that tells what it was called with."""
+    script = directory / "script"
+    script.write_text("import sys, posix\nprint('script', sys.argv[1:], dict(posix.environ).get(b'MARK'))\n")
+    made = directory / "pyrunc"
+    interpreter = os.path.realpath(PYTHON)
+    command = [PYTHON, "-I", str(BUILD), str(made), interpreter, "script", str(CHECKOUT / "runtime/pyrunc")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables})
+    if done.returncode and "native/build.py: there is no" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    (directory / "left-out").write_text(done.stdout)
+    return made
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("native"))
+
+
+def run(program: Path, *argv: str | bytes, **options) -> subprocess.CompletedProcess[str]:
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, **options}
+    return subprocess.run([program, *argv], timeout=60, **options)
+
+
+def test_a_command(program: Path, tmp_path: Path):
+    done = run(program, "--root", str(tmp_path), "state", "nosuch")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "pyrunc state failed: container does not exist\n"
+
+
+def test_it_is_one_static_file_for_one_place(program: Path):
+    """No loader, no library, no memory that is writable and executable."""
+    shown = subprocess.run(["readelf", "-lW", program], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in shown.splitlines()]
+    assert "INTERP" not in shown
+    assert not [row for row in rows if row[:1] == ["LOAD"] and "RWE" in row]
+    assert [row for row in rows if row[:1] == ["LOAD"] and row[2] == "0x0000000010000000"]
+
+
+def test_spec_is_what_the_script_writes(program: Path, tmp_path: Path):
+    assert run(program, "spec", cwd=tmp_path).returncode == 0
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from pyrunc.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    (tmp_path / "other").mkdir()
+    command = [PYTHON, "-I", "-c", script, str(CHECKOUT / "runtime"), "spec"]
+    subprocess.run(command, cwd=tmp_path / "other", check=True)
+    assert (tmp_path / "config.json").read_bytes() == (tmp_path / "other/config.json").read_bytes()
+
+
+# What it hands over
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["install", "podman"], ["state", "--help"], ["--debug", "state", "x"], ["ps", "x"]])
+def test_what_wants_libraries_goes_to_the_script(program: Path, argv: list[str], tmp_path: Path):
+    done = run(program, "--root", str(tmp_path), *argv, env={"MARK": "there"})
+    if argv[0] == "ps":  # no container, which needs no library to be told
+        assert done.stderr == "pyrunc ps failed: container does not exist\n"
+        return
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"script {['--root', str(tmp_path), *argv]} b'there'\n"
+
+
+def test_a_word_that_is_not_utf8_is_handed_over_as_it_is(program: Path):
+    done = run(program, "--debug", b"\xff")
+    assert done.stdout == "script ['--debug', '\\udcff'] None\n"
+
+
+def test_the_script_gets_the_signals_that_we_got(program: Path, tmp_path: Path):
+    script = tmp_path / "script"
+    script.write_text("print([line for line in open('/proc/self/status') if line.startswith('SigIgn')])\n")
+    moved = tmp_path / "pyrunc"
+    moved.write_bytes(program.read_bytes())
+    moved.chmod(0o755)
+    for ignored in ((), (signal.SIGINT,), (signal.SIGUSR1, signal.SIGHUP)):
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+        try:
+            with_us = run(moved, "--help", restore_signals=True).stdout
+            alone = run(Path(PYTHON), "-ISXutf8", str(script), restore_signals=True).stdout
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        assert with_us == alone
+
+
+def test_without_its_script_it_says_so(program: Path, tmp_path: Path):
+    alone = tmp_path / "pyrunc"
+    alone.write_bytes(program.read_bytes())
+    alone.chmod(0o755)
+    done = run(alone, "--help")
+    assert done.returncode != 0
+    assert "script" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_left_to_the_script(program: Path):
+    """Only what is listed: another module that slips out of the dump makes some command slow."""
+    listed = (program.parent / "left-out").read_text().split()
+    assert {name.removeprefix("pyrunc.") for name in listed} == SCRIPT_ONLY
+
+
+# What is not the dump's
+
+
+def facts(program: Path, root: Path, **options) -> str:
+    """Return what `plan` says, which asks the machine for all that it decides by."""
+    bundle = root / "bundle"
+    if not bundle.exists():
+        (bundle / "rootfs").mkdir(parents=True)
+        run(program, "spec", "--bundle", str(bundle))
+    return run(program, "--root", str(root), "plan", str(bundle), **options).stdout
+
+
+def test_environment_directory_and_user_are_those_of_the_start(program: Path, tmp_path: Path):
+    here = run(program, "--root", "", "state", "x", cwd=tmp_path).stderr
+    assert "leave it out for /run/pyrunc" in here
+    done = run(program, "state", "x", env={"XDG_RUNTIME_DIR": str(tmp_path), "HOME": "/"})
+    assert "container does not exist" in done.stderr
+    if os.geteuid() == 0:
+        mask = run(program, "spec", cwd=tmp_path, umask=0o077)
+        assert mask.returncode == 0
+        assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_dumps_of_another_environment_do_the_same(program: Path, tmp_path: Path):
+    """Made with other variables, directory, umask and a closed terminal: what comes out is the same."""
+    other = build(tmp_path, HOME="/nowhere", LANG="de_DE.UTF-8", TZ="Asia/Tokyo", XDG_RUNTIME_DIR="/run/elsewhere", MARK="dump")
+    assert facts(other, tmp_path) == facts(program, tmp_path) != ""
+    assert b"Asia/Tokyo" not in other.read_bytes()
+    assert b"/run/elsewhere" not in other.read_bytes()
+
+
+def test_each_dump_has_a_hash_seed_of_its_own(program: Path, tmp_path: Path):
+    other = build(tmp_path)
+    assert other.read_bytes() != program.read_bytes()
+
+
+def test_the_environment_has_no_hold(program: Path, tmp_path: Path):
+    """No variable makes the program load or run anything: it has no loader, and Python is not asked to read any."""
+    trap = tmp_path / "trap.so"
+    trap.write_text("not a library")
+    names = ("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+    done = run(program, "--root", str(tmp_path), "state", "x", env=dict.fromkeys(names, str(trap)) | {"PYTHONINSPECT": "1"})
+    assert done.stderr == "pyrunc state failed: container does not exist\n"
+
+
+def test_closed_streams(program: Path, tmp_path: Path):
+    script = f"exec {program} --root {tmp_path} state x <&- >&-"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "pyrunc state failed: container does not exist\n")
+
+
+def test_nobody_can_write_to_a_program_that_runs(program: Path, tmp_path: Path):
+    """And two at once share nothing that changes."""
+    children = [
+        subprocess.Popen([program, "--root", str(tmp_path / str(i)), "state", f"c{i}"], stderr=subprocess.PIPE, text=True)
+        for i in range(8)
+    ]
+    said = {child.communicate()[1] for child in children}
+    assert said == {"pyrunc state failed: container does not exist\n"}
+
+
+# JSON as the script reads it
+
+
+def documents() -> list[str]:
+    """Return JSON documents, whole and broken: each byte of a small one changed in some way, and known edges."""
+    whole = '{"a": [1, -2.5e3, true, null, "x\\u00e9\\ud83d\\ude00\\n"], "b": {"": false}, "long": 12345678901234567890}'
+    chosen = random.Random(7)
+    found = [whole, "", " ", "[", "{", '"', "[1,]", '{"a":1,}', '{"a"}', '{"a":}', "nul", "NaN", "[Infinity]", "-Infinity", "-", "01"]
+    found += ["1.", "1e", "1e5", "-0", "1 2", '"\\x"', '"\\u12"', '"\\u0000"', '"\\ud800"', '"\\udc00"', '"\\ud800\\u0041"', '"\t"']
+    found += ['{"a":1,"a":2}', "[" * 100 + "]" * 100, "[" * 5000, "9" * 5000, "\ufeff{}", "{} x", '{"a" 1}', "[1 2]", '"\\ud83d\\ude00"']
+    for at in range(len(whole)):
+        found.append(whole[:at] + whole[at + 1 :])
+        found.append(whole[:at] + chosen.choice('{}[]",:0x\\ \n-') + whole[at:])
+        found.append(whole[:at])
+    return found
+
+
+def outcome(program: Path, path: Path, command: list[str]) -> tuple[int, str]:
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stderr
+
+
+def test_json_is_read_and_refused_in_the_same_words(program: Path, tmp_path: Path):
+    """By the same scanner's interface in one process: the built-in one is asked through `exec`'s process documents."""
+    code = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from pyrunc import jsonio
+from pyrunc.errors import ConfigError
+for text in json.load(open(sys.argv[2])):
+    try:
+        print(json.dumps(["value", repr(jsonio.loads(text, "it"))]))
+    except ConfigError as error:
+        print(json.dumps(["error", str(error)]))
+"""
+    (tmp_path / "all.json").write_text(json.dumps(documents()))
+    command = [PYTHON, "-I", "-c", code, str(CHECKOUT / "runtime"), str(tmp_path / "all.json")]
+    expected = [json.loads(line) for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()]
+    assert len(expected) == len(documents())
+    for number, (text, (kind, said)) in enumerate(zip(documents(), expected, strict=True)):
+        bundle = tmp_path / str(number)
+        (bundle / "rootfs").mkdir(parents=True)
+        (bundle / "config.json").write_text(text, "utf-8")
+        done = run(program, "--root", str(tmp_path / "state"), "create", "--bundle", str(bundle), "x")
+        if kind == "error":
+            assert done.returncode == 1
+            wanted = said.replace("it:", f"{'config.json'}:", 1)
+            assert done.stderr == f"pyrunc create failed: {wanted}\n", text
+        else:  # JSON, and no configuration: the script tells why
+            assert done.stdout.startswith("script"), text
+
+
+def test_this_python_is_the_one_it_is_made_of(program: Path):
+    shown = run(program, "--version").stdout
+    command = [PYTHON, "-c", "import platform; print(platform.python_version())"]
+    assert f"python: {subprocess.run(command, capture_output=True, text=True).stdout.strip()}\n" in shown
+
+
+assert sys.version_info >= (3, 11)
