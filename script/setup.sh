@@ -1,7 +1,7 @@
 # Shared by script/demo and script/test; sourced, from the top of the checkout.
 PYTHON=${PYRUNC_PYTHON:-/usr/bin/python3}
-# What a venv, and the building of python-prctl in it, need; and libseccomp itself.
-RUN_PACKAGES="python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2"
+# What a venv, and the building of the native program in it, need; and libseccomp itself.
+RUN_PACKAGES="python3-venv python3-dev gcc libc6-dev libseccomp2"
 # The engines that are run with pyrunc in runc's place.
 ENGINE_PACKAGES="containerd docker.io podman conmon netavark aardvark-dns catatonit tini containernetworking-plugins buildah iptables"
 # The yardsticks, what tests look with, and the virtual machine.
@@ -32,7 +32,7 @@ need_packages() {
 # A venv in .venv with this checkout installed in it; made anew when the checkout has changed.
 make_venv() {
     [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-    stamp=$(find runtime spec script/launcher.py setup.py pyproject.toml -type f \
+    stamp=$(find runtime spec native script/launcher.py setup.py pyproject.toml -type f \
         ! -path '*/__pycache__/*' ! -path '*.egg-info/*' \
         -exec stat -c '%n %Y %s' {} + | sort | sha256sum)
     if [ "$stamp" != "$(cat .venv/stamp 2>/dev/null)" ]; then
