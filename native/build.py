@@ -58,7 +58,7 @@ def run(*command: object, **options: Any) -> str:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
     if done.returncode:
         raise CannotBuildError(f"{command[0]}: status {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def link(directory: Path) -> Path:
@@ -93,7 +93,7 @@ def program(package: Path, path: Path) -> None:
     path.write_bytes(marshal.dumps((code, items)))
 
 
-def headers(elf: bytes) -> list[tuple[int, ...]]:
+def headers(elf: bytes | bytearray) -> list[tuple[int, ...]]:
     """Return the program headers of ELF."""
     offset, size, count = struct.unpack_from("<Q", elf, 32)[0], *struct.unpack_from("<HH", elf, 54)
     return [struct.unpack_from(PHDR, elf, offset + i * size) for i in range(count)]
