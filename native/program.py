@@ -4,7 +4,9 @@ Not imported: native/build.py compiles it, and native/start.c runs it with the m
 them, as ITEMS in the dictionary; it takes `command` and the other names at the end from there.
 """
 
+import _io
 import _signal
+import builtins
 import gc
 import posix
 import sys
@@ -25,6 +27,7 @@ class Handover:
         handover.to_script(name)
 
 
+builtins.open = _io.open  # which the rest of the interpreter's start would have done
 sys.path, sys.path_hooks, sys.path_importer_cache = [], [], {}
 sys.argv = ["pyrunc"]
 sys.modules["encodings"] = kind("encodings")  # what looks error handlers up asks that it is there
