@@ -91,6 +91,8 @@ void *region_malloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
+    if (size < sizeof(struct block))
+        size = sizeof(struct block); /* room for the list of what is free */
     kind = class_of(size + HEADER, &rounded);
     if (kind == CLASSES)
         return malloc(size);

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +196,7 @@ static int make_dump(const char *program, const char *out)
     if (command == NULL || environment == NULL || set_handler == NULL || default_int == NULL)
         return fail_python("find what a command begins with");
     from_dump = 1;
-    if (write_file(out, "state", pystate_start, (size_t)(pystate_end - pystate_start)) < 0
+    if (write_file(out, "state", pystate_start, (uintptr_t)pystate_end - (uintptr_t)pystate_start) < 0
         || write_file(out, "region", (void *)REGION_BASE, region_top() - REGION_BASE) < 0)
         return fail("cannot write the dump");
     return 0;
