@@ -15,6 +15,8 @@ from pyrunc.plan.seccomp import lets_through
 from tests.machines import machine
 from tests.planned import minimal, plan, plan_of
 
+AT = "(at /process/capabilities)"
+
 
 def only(made: Plan, call: str) -> Op:
     (found,) = [op for op in made.child if op.call == call]
@@ -27,14 +29,14 @@ def only(made: Plan, call: str) -> Op:
         (None, []),
         ({}, []),
         ({"bounding": ("CAP_CHOWN",)}, []),
-        ({"bounding": ("CAP_FLY", "CAP_CHOWN"), "permitted": ("CAP_FLY",)}, ["ignoring unknown capability CAP_FLY"]),
-        ({"effective": ("chown",)}, ["ignoring unknown capability chown"]),
+        ({"bounding": ("CAP_FLY", "CAP_CHOWN"), "permitted": ("CAP_FLY",)}, [f"ignoring unknown capability CAP_FLY {AT}"]),
+        ({"effective": ("chown",)}, [f"ignoring unknown capability chown {AT}"]),
         (
             {"ambient": ("CAP_KILL",), "permitted": ("CAP_KILL",)},
-            ["ignoring ambient capability CAP_KILL: not permitted and inheritable"],
+            ["can't raise ambient capability CAP_KILL: it is not both permitted and inheritable " + AT[:-1] + "/ambient)"],
         ),
         (dict.fromkeys(("ambient", "permitted", "inheritable"), ("CAP_KILL",)), []),
-        ({"ambient": ("CAP_FLY",)}, ["ignoring unknown capability CAP_FLY"]),
+        ({"ambient": ("CAP_FLY",)}, [f"ignoring unknown capability CAP_FLY {AT}"]),
     ],
 )
 def test_capabilities_that_are_left_out(sets: dict | None, warnings: list[str]):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posix
 import sys
+from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 
 from pyrunc.cli.output import write
 from pyrunc.cli.parse import Arguments, parse_command, parse_general
 from pyrunc.cli.table import ROWS
 from pyrunc.errors import PyruncError, UsageError
-from pyrunc.log import Log
+from pyrunc.log import SHOWN, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ MAKING = ("create", "run")  # what makes the root directory
 EXEC_FAILED = 255  # runc's: a status of 1 would be taken for the program's own
 INTERRUPTED = 130
 STANDARD_STREAMS = (0, 1, 2)
-# One line, and nothing in it that a terminal obeys: a message quotes what hooks and images say.
-SHOWN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))} | {10: "\\n", 9: "\\t"}
+# What a caller has got wrong in the name of a log; for any other reason it only goes unwritten.
+NO_SUCH_LOG = (ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG)
 
 
 class Call(Arguments):
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
         name = argv[place] if place < len(argv) and argv[place] in ROWS else ""
         if general.get("version") or general.get("help"):
             return _tell(general, "")
-        log = _log(general)
+        log = _log(general, f"pyrunc {name}" if name else "pyrunc")
         arguments = parse_command(argv, place, general)
         if "help" in arguments.general:
             return _tell(general, arguments.command)
@@ -109,18 +110,23 @@ def _default_root() -> str:
     return users.root(DEFAULT_ROOT)
 
 
-def _log(general: dict[str, Any]) -> Log:
-    """Open the log that was asked for; without one, only --debug writes lines, to standard error."""
+def _log(general: dict[str, Any], head: str) -> Log:
+    """Return the log that was asked for; without one, warnings of HEAD and what --debug adds go to standard error."""
     path = general.get("log", "")
     form = general.get("log_format", "text")
     debugging = bool(general.get("debug"))
-    if not path:
-        return Log(2 if debugging else -1, form, debugging)
-    try:
-        fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise UsageError(f"cannot open the log: open {path}: {(error.strerror or '').lower()}") from None
-    return Log(fd, form, debugging)
+    fd, failure = 2 if debugging else -1, ""
+    if path:
+        try:
+            fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
+        except OSError as error:
+            failure = f"cannot open the log: open {path}: {(error.strerror or '').lower()}"
+            if error.errno in NO_SUCH_LOG:
+                raise UsageError(failure) from None
+    log = Log(fd, form, debugging=debugging, person=2, head=head)
+    if failure:
+        log.warning(failure)
+    return log
 
 
 def _tell(general: dict[str, Any], command: str) -> int:
@@ -134,10 +140,7 @@ def _fail(name: str, message: str, log: Log) -> int:
     """Tell about a failure, in the log and on standard error; return the exit status."""
     text = f"pyrunc {name} failed: {message}" if name else f"pyrunc: {message}"
     text = text.translate(SHOWN)
-    try:
-        log.error(text)
-    except OSError as error:
-        text += f" (and the log cannot be written: {(error.strerror or '').lower()})"
+    log.error(text)
     try:
         if log.fd != 2:
             write(text + "\n", 2)

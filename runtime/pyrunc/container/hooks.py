@@ -47,8 +47,8 @@ def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
     for index, hook in enumerate(hooks.poststop):
         try:
             run_hook(hook, state, "poststop", index)
-        except HookError as error:
-            log.warning(str(error))
+        except (HookError, OSError) as error:
+            log.warning(f"poststop hook #{index} failed: {error}" if isinstance(error, OSError) else str(error))
 
 
 def _state(saved: SavedState, status: str, pid: int) -> bytes:

@@ -140,16 +140,17 @@ def capability_warnings(sets: Capabilities | None, facts: HostFacts) -> list[str
     """
     if sets is None:
         return []
+    at = "/process/capabilities"
     names = {*sets.bounding, *sets.effective, *sets.permitted, *sets.inheritable, *sets.ambient}
-    found = [f"ignoring unknown capability {name}" for name in sorted(names - caps.NUMBER.keys())]
+    found = [f"ignoring unknown capability {name} (at {at})" for name in sorted(names - caps.NUMBER.keys())]
     found += [
-        f"ignoring capability {name}: the runtime itself does not have it"
+        f"ignoring capability {name}: the runtime itself does not have it (at {at})"
         for name in sorted(names & caps.NUMBER.keys())
         if not facts.capabilities >> caps.NUMBER[name] & 1
     ]
     lost = set(sets.ambient) - (set(sets.permitted) & set(sets.inheritable))
     found += [
-        f"ignoring ambient capability {name}: not permitted and inheritable"
+        f"can't raise ambient capability {name}: it is not both permitted and inheritable (at {at}/ambient)"
         for name in sorted(lost & caps.NUMBER.keys())
     ]
     return found
