@@ -172,8 +172,6 @@ def test_without_the_capability(runtime, bundle):
         ({"policy": "SCHED_OTHER", "priority": 1}, "/priority"),
         ({"policy": "SCHED_FIFO"}, "/priority"),
         ({"policy": "SCHED_RR", "priority": 100}, "/priority"),
-        ({"policy": "SCHED_FIFO", "priority": 1, "nice": 1}, "/nice"),
-        ({"policy": "SCHED_IDLE", "nice": 1}, "/nice"),
         ({"policy": "SCHED_OTHER", "runtime": MS}, "/runtime"),
         ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RECLAIM"]}, "/flags/0"),
         ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_FOO"]}, "/flags/0"),

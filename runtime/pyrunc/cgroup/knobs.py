@@ -244,7 +244,8 @@ def _missing(knob: Knob, at: str, unified: bool) -> UnsupportedError:
     """Return the error for a value that one version has no file for."""
     name = knob.path.rpartition("/")[2]
     if knob.path == "unified/*":
-        return UnsupportedError("unified needs cgroup version 2, and this host has version 1", pointer=at)
+        hint = "it needs cgroup version 2: remove it"
+        return UnsupportedError("invalid configuration: cannot use unified on cgroup v1", pointer=at, hint=hint)
     if name == EACH:
         name = knob.path.split("/")[-2]
     return UnsupportedError(f"{name} does not exist in cgroup version {2 if unified else 1}", pointer=at)

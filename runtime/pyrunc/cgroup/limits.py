@@ -68,10 +68,11 @@ def check_usage(directory: str, memory: Memory) -> None:
     For version 2, which would rather kill; version 1 refuses by itself.
     """
     used = int(read(f"{directory}/memory.current"))
-    for name, limit in (("limit", memory.limit), ("swap", memory.swap)):
+    # In this order: a limit of memory and swap that is too low is told first, as by runc.
+    for name, words, limit in (("swap", "memory+swap limit", memory.swap), ("limit", "memory limit", memory.limit)):
         if limit and 0 < limit <= used:
             hint = "checkBeforeUpdate is set: free memory in the container first"
-            message = f"rejecting memory {name} {limit}: the container uses {used} bytes"
+            message = f"rejecting {words} {limit} <= usage {used}"
             raise OpError(message, pointer=f"/linux/resources/memory/{name}", hint=hint)
 
 
@@ -119,12 +120,14 @@ def _make(directory: str, change: Write) -> None:
         if missing and not _has_controller(directory, change.controller):
             raise _no_controller(change) from None
         reason = (error.strerror or "").lower()
-        hint = ""
+        hint, said = "", "error setting cgroup config"
         if missing or error.errno == errno.EACCES:
             hint = "this kernel, or this cgroup's parent, does not offer that file"
         elif error.errno == errno.EBUSY and change.pointer.endswith("/memory/limit"):
-            hint = f"the container uses {read(f'{directory}/memory.usage_in_bytes').strip()} bytes, and cannot do with less"
-        message = f'error setting cgroup config: write "{value}" to {path}: {reason}'
+            used, peak = (read(f"{directory}/memory.{name}usage_in_bytes").strip() for name in ("", "max_"))
+            said = f"unable to set memory limit to {value} (current usage: {used}, peak usage: {peak})"
+            hint = f"the container uses {used} bytes, and cannot do with less"
+        message = f'{said}: write "{value}" to {path}: {reason}'
         raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
 
 

@@ -7,7 +7,7 @@ import sys
 from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 
 from pyrunc.cli.output import write
-from pyrunc.cli.parse import Arguments, parse_command, parse_general
+from pyrunc.cli.parse import NO_COMMAND, Arguments, parse_command, parse_general
 from pyrunc.cli.table import ROWS
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.log import SHOWN, Log
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
             return _tell(general, arguments.command)
         return _command(name)(_call(arguments, log))
     except PyruncError as error:
-        return _fail(name, str(error), log)
+        return _fail(name, str(error), log, error.status)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
@@ -136,8 +136,8 @@ def _tell(general: dict[str, Any], command: str) -> int:
     return write(help_.version() if general.get("version") else help_.text(command))
 
 
-def _fail(name: str, message: str, log: Log) -> int:
-    """Tell about a failure, in the log and on standard error; return the exit status."""
+def _fail(name: str, message: str, log: Log, status: int = FAILED) -> int:
+    """Tell about a failure, in the log and on standard error; return the exit status, which is STATUS for run."""
     text = f"pyrunc {name} failed: {message}" if name else f"pyrunc: {message}"
     text = text.translate(SHOWN)
     log.error(text)
@@ -146,7 +146,9 @@ def _fail(name: str, message: str, log: Log) -> int:
             write(text + "\n", 2)
     except OSError:
         pass  # nowhere left to say it: the status has to do
-    return EXEC_FAILED if name == "exec" else FAILED
+    if name == "exec":
+        return EXEC_FAILED
+    return status if status == NO_COMMAND or name == "run" else FAILED
 
 
 def _where(error: Exception) -> str:

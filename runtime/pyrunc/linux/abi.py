@@ -129,9 +129,19 @@ def path_bytes(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def failure(number: int) -> OSError:
-    """Return the OSError for errno NUMBER."""
-    return OSError(number, _strerror(number))
+def failure(number: int, call: int = -1) -> OSError:
+    """Return the OSError for errno NUMBER, with a note of the system call, whose number is CALL, as in mount(2)."""
+    error = OSError(number, _strerror(number))
+    for name, known in NR.items():
+        if known == call:
+            error.add_note(f"{name}(2)")
+    return error
+
+
+def noted(error: OSError) -> str:
+    """Return what `failure` has noted of ERROR, "" if it comes from elsewhere."""
+    notes = getattr(error, "__notes__", ())
+    return notes[0] if notes else ""
 
 
 def syscall(number: int, *args: Argument) -> int:
@@ -144,7 +154,7 @@ def syscall(number: int, *args: Argument) -> int:
             raise OverflowError(f"{arg} does not fit a machine word")
     result = _syscall(number, *args, *_FILL[len(args) :])
     if result < 0:
-        raise failure(_get_errno())
+        raise failure(_get_errno(), number)
     return result
 
 
@@ -159,10 +169,10 @@ def fork_syscall(number: int, *args: Argument) -> int:
     if result == 0:
         _after_fork_child()
         return 0
-    number = _get_errno()
+    errno = _get_errno()
     _after_fork_parent()
     if result < 0:
-        raise failure(number)
+        raise failure(errno, number)
     return result
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 AT = "/linux/cgroupsPath"
 ZERO_PIDS_SINCE = 3  # the minor version from which on 0 processes are a limit; before that it was written for none
 BIRTHPLACE = Slot("birthplace")
-MAKING, JOINING = "error creating cgroup", "error joining cgroup"
+MAKING = "unable to apply cgroup configuration"
+JOINING = "unable to apply cgroup configuration: error adding pid {child} to cgroups"
 
 
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:

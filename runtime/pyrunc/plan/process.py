@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.request import Request
 
+NICE = ("SCHED_OTHER", "SCHED_BATCH")  # the policies that a nice value is for (sched(7))
 DEFAULT_UMASK = 0o022
 OOM_SCORE = "error setting oom_score_adj"
 EVERY = (1 << 64) - 1  # every capability
@@ -129,6 +130,14 @@ def _how(facts: HostFacts, filters: Seccomp | None) -> str:
 def grantable(facts: HostFacts, joins: Iterable[str]) -> HostFacts:
     """Return FACTS as they hold for a process in namespaces of the types JOINS: in a user namespace it has every capability."""
     return facts.replace(capabilities=EVERY) if "user" in joins else facts
+
+
+def warnings(process: Process, facts: HostFacts, at: str) -> list[str]:
+    """Return what of PROCESS, found AT, has no effect, each with its reason."""
+    found = capability_warnings(process.capabilities, facts)
+    if process.scheduler is not None and process.scheduler.nice and process.scheduler.policy not in NICE:
+        found.append(f"nice means nothing with {process.scheduler.policy} (at {at}/scheduler/nice; remove it)")
+    return found
 
 
 def capability_warnings(sets: Capabilities | None, facts: HostFacts) -> list[str]:

@@ -22,7 +22,7 @@ FLAG: dict[str, int] = {name: getattr(sched, name) for name in SCHEDULER_FLAGS}
 IO_CLASS: dict[str, int] = {name: getattr(sched, name) for name in IO_CLASSES}
 KEEPING = ("SCHED_FLAG_KEEP_POLICY", "SCHED_FLAG_KEEP_PARAMS")
 DEADLINE_ONLY = ("SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN")
-REALTIME, NICE = ("SCHED_FIFO", "SCHED_RR"), ("SCHED_OTHER", "SCHED_BATCH")
+REALTIME = ("SCHED_FIFO", "SCHED_RR")
 TIMES = ("runtime", "deadline", "period")
 
 
@@ -44,12 +44,10 @@ def host(process: Process, at: str) -> Iterator[Op]:
 
 
 def _check(scheduler: Scheduler, at: str) -> None:
-    """Refuse what the policy would ignore, or could not be meant (sched_setattr(2))."""
+    """Refuse what the policy would ignore, or could not be meant (sched_setattr(2)); an unused nice is warned of."""
     policy, keeps = scheduler.policy, set(scheduler.flags) & set(KEEPING)
     if "SCHED_FLAG_KEEP_PARAMS" in keeps:
         _unused(scheduler, at, ("nice", "priority", *TIMES), "with SCHED_FLAG_KEEP_PARAMS")
-    if policy not in NICE:
-        _unused(scheduler, at, ("nice",), f"with {policy}")
     if policy not in REALTIME:
         _unused(scheduler, at, ("priority",), f"with {policy}")
     elif not keeps and not scheduler.priority:

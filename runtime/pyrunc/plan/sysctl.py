@@ -54,6 +54,10 @@ def _kind(config: Config, name: str) -> str:
 
 def _check(config: Config, name: str, at: str) -> None:
     """Refuse a setting that is not the container's own."""
+    dotted = _path(name).replace("/", ".")
+    if dotted == "kernel.hostname" and config.hostname:
+        hint = "remove one of the two"
+        raise ConfigError(f'sysctl "{name}" is not allowed as it conflicts with the OCI "hostname" field', pointer=at, hint=hint)
     kind = _kind(config, name)
     if not kind or ".." in _path(name).split("/"):
         hint = "only settings that belong to a namespace may be changed"

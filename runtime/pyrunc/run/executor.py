@@ -20,6 +20,7 @@ from _signal import (
 
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
+from pyrunc.linux.abi import noted
 from pyrunc.run import wire
 from pyrunc.run.calls import load, perform
 from pyrunc.run.context import CALLERS
@@ -48,7 +49,8 @@ def run(plan: Plan, context: Context) -> int:
             except OSError as error:
                 from pyrunc.run.failure import describe
 
-                raise describe(plan, op, error.errno or 0, "", child=False) from error
+                pid = context.slots.get("child", 0)
+                raise describe(plan, op, error.errno or 0, noted(error), child=False, pid=pid) from error
             except OpError as error:
                 if error.pointer or not op.at:
                     raise
@@ -234,7 +236,7 @@ def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn
             else:
                 perform(op, context)
     except OSError as error:
-        _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context))
+        _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context, error))
     except PyruncError as error:
         _report(context, sock, index - len(plan.child), getattr(error, "errno", 0), _said(error, plan.child[index].at))
     except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
@@ -273,11 +275,11 @@ def _said(error: PyruncError, at: str) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
-def _detail(op: Op, context: Context) -> str:
-    """Return what the kernel says beyond errno: the log of a file system context (fsopen(2))."""
+def _detail(op: Op, context: Context, error: OSError) -> str:
+    """Return what is known beyond errno: the log of a file system context (fsopen(2)), or the system call in OP."""
     if op.call in ("fsconfig", "fsmount"):
         try:
             return str(posix.read(context.slots[op.args[0]], 512), "utf-8", "replace")  # type: ignore[index]
         except OSError:
             return ""  # ENODATA: it logged nothing
-    return ""
+    return noted(error)

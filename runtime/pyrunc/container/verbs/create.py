@@ -86,7 +86,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     if asked.systemd and cgroups.rootless(known, asked):
         known = _with_manager(known)
     saved = initial_state(config, known, asked)
-    for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
+    for warning in process.warnings(user, process.grantable(known, saved.joins), "/process"):
         options.log.warning(warning)
     plan = build.build(config, known, asked)
     store.refuse_taken(options.root, options.id)

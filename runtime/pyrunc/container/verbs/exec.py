@@ -18,9 +18,9 @@ from pyrunc.host.files import read
 from pyrunc.linux import fs, process
 from pyrunc.oci import check, parsing
 from pyrunc.oci.process import Capabilities, Process
-from pyrunc.plan import build, seccomp
+from pyrunc.plan import build, cgroups, seccomp
 from pyrunc.plan.op import ROOT
-from pyrunc.plan.process import capability_warnings, grantable
+from pyrunc.plan.process import grantable, warnings
 from pyrunc.plan.request import Request
 from pyrunc.run import executor
 from pyrunc.run.context import Context
@@ -58,7 +58,7 @@ def exec_(options: ExecOptions) -> int:
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
     added = _process(options, config.process, saved)
     known = facts.probe()
-    for warning in capability_warnings(added.capabilities, grantable(known, saved.joins)):
+    for warning in warnings(added, grantable(known, saved.joins), ""):
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     callerio.check_preserved(options.preserve_fds)
@@ -95,9 +95,11 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
             executor.run(plan, context)
             executor.await_exec(plan, context)
         except OpError as error:
-            if _is_running(saved, slots["init"], error):
-                raise
-            raise StateError(STOPPED) from error
+            if not _is_running(saved, slots["init"], error):
+                raise StateError(STOPPED) from error
+            if options.cgroup and error.pointer == cgroups.AT:
+                error.pointer, error.hint = "--cgroup", error.hint or "make the cgroup first"
+            raise
         if options.detach:
             return 0
         from pyrunc.run import supervise
@@ -222,7 +224,7 @@ def _places(saved: SavedState, asked: tuple[str, ...]) -> tuple[Place, ...]:
     for controller in wanted:
         if controller and controller not in known:
             hint = "a path alone, on version 2" if known == {""} else f"one of {', '.join(sorted(filter(None, known)))}"
-            raise UsageError(f'--cgroup: the container has no cgroup of "{controller}"', hint=hint)
+            raise UsageError(f"unknown controller {controller} in --cgroup", hint=hint)
     return tuple(_below(place, wanted) for place in saved.places)
 
 
@@ -240,17 +242,11 @@ def _wanted(asked: tuple[str, ...]) -> dict[str, str]:
                 raise UsageError(f"invalid --cgroup argument(s): controller {name} specified multiple times")
             wanted[name] = path
         if {"..", "."} & set(path.split("/")):
-            raise UsageError(f'--cgroup "{word}" leads out of the container\'s cgroup', hint="name one below it")
+            raise UsageError(f"bad sub cgroup path: {path}", hint="--cgroup names a cgroup below the container's own")
     return wanted
 
 
 def _below(place: Place, wanted: dict[str, str]) -> Place:
     """Return PLACE, or the cgroup below it that is WANTED for one of its controllers."""
     path = next((wanted[name] for name in ("", *place.controllers) if name in wanted), "")
-    directory = "/".join((place.directory, *filter(None, path.split("/"))))
-    try:
-        posix.stat(f"{directory}/cgroup.procs")
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise UsageError(f"--cgroup {path}: {directory}: {reason}", hint="make the cgroup first") from None
-    return place.replace(directory=directory)
+    return place.replace(directory="/".join((place.directory, *filter(None, path.split("/")))))

@@ -66,6 +66,8 @@ def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], 
     """Open the program at PATH, or the interpreter that it names, check it, and lay out its image in FOUND."""
     root = context.root
     fd = _open(root, cwd, path, args[0])
+    if not posix.fstat(fd).st_mode & ANY_EXECUTE:  # before anything else is found wrong with it: engines go by that
+        raise OpError(f'exec: "{args[0]}": permission denied: nobody may execute it: chmod +x', errno=errno.EACCES)
     for _ in range(SCRIPTS_MAX):
         head = posix.pread(fd, HEAD, 0)
         if not head.startswith(b"#!"):
