@@ -154,7 +154,10 @@ def discard(path: str) -> None:
     while True:
         try:
             for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):
-                posix.unlink(f"{path}/{name}")
+                try:
+                    posix.unlink(f"{path}/{name}")
+                except IsADirectoryError:
+                    discard(f"{path}/{name}")  # which we have not made
             posix.rmdir(path)
         except FileNotFoundError:
             return

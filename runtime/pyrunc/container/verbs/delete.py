@@ -10,11 +10,8 @@ from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import alive, guard, status_of
 from pyrunc.container.verbs import kill
-from pyrunc.errors import OpError, StateError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pyrunc.log import Log
+from pyrunc.errors import ConfigError, OpError, StateError
+from pyrunc.log import Log
 
 SIGKILL = 9
 END_SECONDS = 10.0
@@ -42,7 +39,7 @@ def delete(root: str, container: str, *, force: bool, log: Log) -> None:
 def _by_force(directory: str, log: Log) -> None:
     """Remove whatever is in DIRECTORY, if it is there."""
     try:
-        _stop(load(directory))  # not locked: this is also what makes a hanging create give up
+        _stop(_remembered(directory, log))  # not locked: this is also what makes a hanging create give up
     except StateError:
         pass  # nothing was remembered
     lock = store.lock_remains(directory)
@@ -50,13 +47,23 @@ def _by_force(directory: str, log: Log) -> None:
         return
     try:
         try:
-            saved = load(directory)
+            saved = _remembered(directory, Log())
         except StateError:
             store.discard(directory)  # reserved, and cut off before anything was remembered
         else:
             destroy(directory, saved, log)
     finally:
         posix.close(lock)
+
+
+def _remembered(directory: str, log: Log) -> SavedState:
+    """Return what DIRECTORY remembers; if that is damaged, what can be said even so, with a warning in LOG."""
+    try:
+        return load(directory)
+    except ConfigError as error:
+        from pyrunc.container import salvage
+
+        return salvage.saved(directory, error, log)
 
 
 def destroy(directory: str, saved: SavedState, log: Log) -> None:
