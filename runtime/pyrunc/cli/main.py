@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 import sys
+from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, raise_signal, signal
 from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 
 from pyrunc.cli.output import write
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
     """Run command line ARGV, without the program's name, and return the exit status."""
     name, log = "", Log()
     try:
+        _heed_interrupts()
         _open_streams()
         general, place = parse_general(argv)
         name = argv[place] if place < len(argv) and argv[place] in ROWS else ""
@@ -62,6 +64,22 @@ def main(argv: list[str]) -> int:
         _trace(log)
         hint = "please report it" if log.debugging else "please report it, with what --debug adds"
         return _fail(name, f"internal error: {type(error).__name__}: {error} ({_where(error)}; {hint})", log)
+
+
+def _heed_interrupts() -> None:
+    """Let ^C raise KeyboardInterrupt from here on, so that what is half made is undone; if it is ignored, it stays so.
+
+    Where nobody can catch it, as in a __del__, it is raised again at the next line.
+    """
+    sys.unraisablehook = _raise_again
+    if getsignal(SIGINT) == SIG_DFL:  # as the launcher has left it
+        signal(SIGINT, default_int_handler)
+
+
+def _raise_again(what: sys.UnraisableHookArgs) -> None:
+    """Pass on an interrupt that WHAT could not; the traceback of anything else would be of no use to anybody."""
+    if issubclass(what.exc_type, KeyboardInterrupt):
+        raise_signal(SIGINT)
 
 
 def _open_streams() -> None:
