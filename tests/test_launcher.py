@@ -87,7 +87,7 @@ def test_an_interrupt_while_it_starts_ends_it_without_a_word(installed: Path, tm
         command = [str(installed), "--root", str(tmp_path), "create", "absent"]
         started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         # It has begun to compile when the first module is there, and goes on doing so for long.
-        wait_for(lambda part=part: len(list(package.rglob("*.pyc"))) >= part * 3 or started.poll() is not None)
+        wait_for(lambda part=part, it=started: len(list(package.rglob("*.pyc"))) >= part * 3 or it.poll() is not None)
         started.send_signal(signal.SIGINT)
         said = started.communicate(timeout=60)[0]
         assert (started.returncode, said) == (-signal.SIGINT, b"")
@@ -98,7 +98,7 @@ def test_an_interrupt_that_is_ignored_stays_so(installed: Path):
     def ignore() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    started = subprocess.Popen([str(installed), "--version"], stdout=subprocess.PIPE, text=True, preexec_fn=ignore)
+    started = subprocess.Popen([str(installed), "--version"], stdout=subprocess.PIPE, text=True, preexec_fn=ignore)  # noqa: PLW1509
     while started.poll() is None:
         started.send_signal(signal.SIGINT)
     assert started.returncode == 0

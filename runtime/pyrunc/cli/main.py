@@ -50,7 +50,12 @@ def main(argv: list[str]) -> int:
         arguments = parse_command(argv, place, general)
         if "help" in arguments.general:
             return _tell(general, arguments.command)
-        return _command(name)(_call(arguments, log))
+        call = _call(arguments, log)
+        if log.debugging:
+            _say_found(call)
+        status = _command(name)(call)
+        log.debug(f"ended with status {status}")
+        return status
     except PyruncError as error:
         return _fail(name, str(error), log, error.status)
     except KeyboardInterrupt:
@@ -117,6 +122,18 @@ def _call(arguments: Arguments, log: Log) -> Call:
         users.keep(root)
     rootless = {"true": True, "false": False}.get(general.get("rootless", ""))
     return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log, rootless=rootless)
+
+
+def _say_found(call: Call) -> None:
+    """With --debug, say what is done with which container, as far as there is one."""
+    from pyrunc import __version__
+
+    modules = "files" if "pyrunc.image" in sys.modules else "their image, if there is one"
+    call.log.debug(f"pyrunc {__version__}: {call.command} {' '.join(call.positional)}; root {call.root}; modules from {modules}")
+    if call.command not in MAKING and ROWS[call.command]().positional[:1] == ("ID",):
+        from pyrunc.container import findings
+
+        findings.container(call.log, call.root, call.positional[0])
 
 
 def _default_root() -> str:

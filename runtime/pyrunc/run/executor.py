@@ -28,6 +28,7 @@ from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from pyrunc.linux.socket import Socket
@@ -42,10 +43,11 @@ def run(plan: Plan, context: Context) -> int:
     """
     context.own_inode = _own_inode()
     load(plan)
+    do = _host_op if context.debug is None else _traced(context, context.debug)
     try:
         for op in plan.host:
             try:
-                _host_op(op, plan, context)
+                do(op, plan, context)
             except OSError as error:
                 from pyrunc.run.failure import describe
 
@@ -67,6 +69,14 @@ def run(plan: Plan, context: Context) -> int:
         raise
     finally:
         _close(context)
+
+
+def _traced(context: Context, say: Callable[[str], None]) -> Callable[[Op, Plan, Context], None]:
+    """Return what does the host's ops and SAYs so, and have the child of CONTEXT do the same."""
+    from pyrunc.run.trace import Trace
+
+    context.trace = trace = Trace(say)
+    return trace.host(_host_op)
 
 
 def await_exec(plan: Plan, context: Context) -> None:
@@ -161,7 +171,9 @@ def _next_frame(plan: Plan, context: Context, name: str) -> wire.Frame | None:
     early = None
     while True:
         frame = wire.receive(context.sock) if context.sock is not None else None
-        if frame is not None and frame.kind == wire.MOVED:
+        if frame is not None and frame.kind == wire.DID and context.trace is not None:
+            context.trace.told(plan, frame.index, frame.times, frame.text)
+        elif frame is not None and frame.kind == wire.MOVED:
             posix.waitpid(context.slots["child"], 0)
             context.slots["child"] = frame.pid
             context.moved = True
@@ -220,6 +232,7 @@ def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn
         for fd in context.private:
             posix.close(fd)
         context.sock = sock
+        do = perform if context.trace is None else context.trace.child(perform, plan, sock)
         for number in valid_signals():
             if getsignal(number) not in (SIG_DFL, None):
                 signal(number, SIG_DFL)
@@ -234,7 +247,7 @@ def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn
             elif op.call == "respawn":
                 _respawn(op, sock)
             else:
-                perform(op, context)
+                do(op, context)
     except OSError as error:
         _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context, error))
     except PyruncError as error:

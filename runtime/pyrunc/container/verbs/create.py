@@ -89,6 +89,11 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     for warning in process.warnings(user, process.grantable(known, saved.joins), "/process"):
         options.log.warning(warning)
     plan = build.build(config, known, asked)
+    if options.log.debugging:
+        from pyrunc.container import findings
+
+        findings.machine(options.log, known)
+        findings.made(options.log, config, saved, plan)
     store.refuse_taken(options.root, options.id)
     # Before anything is written down: what a saved state names is what delete --force will kill.
     fs.refuse_used(saved.places)
@@ -161,7 +166,8 @@ def _context(options: CreateOptions, directory: str, saved: SavedState, lock: in
     slots = store.make_fifos(directory) if wait else {}
     if saved.listener:
         slots[seccomp.LISTENER] = store.make_listener(directory if wait else "")
-    return Context(slots, for_hooks(saved), commit, callerio.console_sender(options.console_socket), private=(lock,))
+    say = options.log.debug if options.log.debugging else None
+    return Context(slots, for_hooks(saved), commit, callerio.console_sender(options.console_socket), (lock,), say)
 
 
 def undo(

@@ -78,6 +78,11 @@ def exec_(options: ExecOptions) -> int:
         raise StateError(STOPPED) from None  # its cgroups have been removed since we looked
     unit = saved.unit if saved.user_unit and not options.cgroup else ""
     plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
+    if options.log.debugging:
+        from pyrunc.container import findings
+
+        findings.machine(options.log, known)
+        findings.planned(options.log, plan)
     return _carry_out(options, saved, plan, slots)
 
 
@@ -90,7 +95,8 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
     own = posix.pidfd_open(posix.getpid())
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
-        context = Context(slots, state, _committer(options), callerio.console_sender(options.console_socket))
+        sender, say = callerio.console_sender(options.console_socket), options.log.debug if options.log.debugging else None
+        context = Context(slots, state, _committer(options), sender, debug=say)
         try:
             executor.run(plan, context)
             executor.await_exec(plan, context)
