@@ -62,13 +62,16 @@ def main(argv: list[str]) -> int:
         return INTERRUPTED
     except OSError as error:
         _trace(log)
-        return _fail(name, f"{error.filename or _where(error)}: {(error.strerror or str(error)).lower()}", log)
+        return _fail(name, _told(error), log)
+    except ImportError as error:
+        _trace(log)
+        return _fail(name, _told(error), log)
     except MemoryError:
         return _fail(name, "there is not enough memory (see ulimit -v, and the limits of our own cgroup)", log)
     except Exception as error:  # noqa: BLE001 - a traceback is no message
         _trace(log)
         hint = "please report it" if log.debugging else "please report it, with what --debug adds"
-        return _fail(name, f"internal error: {type(error).__name__}: {error} ({_where(error)}; {hint})", log)
+        return _fail(name, f"internal error: {type(error).__name__}: {error} ({hint})", log)
 
 
 def _heed_interrupts() -> None:
@@ -186,12 +189,14 @@ def _fail(name: str, message: str, log: Log, status: int = FAILED) -> int:
     return status if status == NO_COMMAND or name == "run" else FAILED
 
 
-def _where(error: Exception) -> str:
-    """Return file and line that raised ERROR: what a traceback would end with."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "nowhere"
+def _told(error: OSError | ImportError) -> str:
+    """Return ERROR, which nobody has put in words, in words; even if there is no descriptor left to load these from."""
+    try:
+        from pyrunc.cli import mishap
+
+        return mishap.unloaded(error) if isinstance(error, ImportError) else mishap.told(error)
+    except (OSError, ImportError):
+        return f"{(getattr(error, 'strerror', '') or str(error)).lower()} (raise ulimit -n of this process)"
 
 
 def _trace(log: Log) -> None:

@@ -50,10 +50,13 @@ HINTS = {"delete": "kill it first, or use --force", "resume": "only a paused con
 
 
 def start_time(pid: int) -> int:
-    """Return when process PID started, in clock ticks since boot; 0 if it has ended (proc(5), stat)."""
+    """Return when process PID started, in clock ticks since boot; 0 if it has ended (proc(5), stat).
+
+    Raises OSError for what is no answer: no descriptor, no memory.
+    """
     try:
         fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     try:
         text = posix.read(fd, 4096)

@@ -51,7 +51,7 @@ def refuse_taken(root: str, container: str) -> None:
 def reserve(root: str, container: str) -> tuple[str, int]:
     """Make the directory of a new CONTAINER and return it, with the descriptor of its lock.
 
-    Raises StateError if the id is taken: whoever makes the directory has it.
+    Raises StateError if the id is taken: whoever makes the directory has it; OpError if it, or its lock, cannot be made.
     """
     path = directory(root, container)
     try:
@@ -64,8 +64,8 @@ def reserve(root: str, container: str) -> tuple[str, int]:
         raise OpError(f"cannot make the state directory {path}: {reason}", errno=error.errno or 0, hint=ELSEWHERE) from None
     try:
         held = lock_remains(path)
-    except OSError:
-        posix.rmdir(path)
+    except (OSError, OpError):
+        discard(path)
         raise
     if held < 0:
         raise StateError("container was deleted while it was being created")
@@ -86,7 +86,7 @@ def _make_parents(path: str) -> None:
 def lock(path: str) -> int:
     """Lock the container at PATH and return the descriptor; closing it unlocks.
 
-    Raises StateError if it is gone, or held for ten seconds.
+    Raises StateError if it is gone, or held for ten seconds; OpError if there is no lock to be had.
     """
     held = _lock(path, 0)
     if held < 0:
@@ -106,6 +106,8 @@ def _lock(path: str, flags: int) -> int:
         fd = posix.open(f"{path}/{LOCK}", flags, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         return -1
+    except OSError as error:
+        raise _no_lock(f"open {path}/{LOCK}", error) from None
     deadline = monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -113,7 +115,7 @@ def _lock(path: str, flags: int) -> int:
         except OSError as error:
             if error.errno != errno.EWOULDBLOCK:
                 posix.close(fd)
-                raise
+                raise _no_lock(f"flock {path}/{LOCK}", error) from None
         else:
             if posix.fstat(fd).st_nlink:
                 return fd
@@ -123,6 +125,12 @@ def _lock(path: str, flags: int) -> int:
             posix.close(fd)
             raise StateError(f"another command has been working on this container for {LOCK_SECONDS:g} s")
         sleep(0.002)
+
+
+def _no_lock(what: str, error: OSError) -> OpError:
+    """Return the error for a lock that cannot be had, as WHAT was refused with ERROR."""
+    hint = "raise ulimit -n of this process" if error.errno in (errno.EMFILE, errno.ENFILE) else ELSEWHERE
+    return OpError(f"cannot lock the container: {what}: {(error.strerror or '').lower()}", errno=error.errno or 0, hint=hint)
 
 
 def make_fifos(path: str) -> dict[str, int]:

@@ -17,6 +17,7 @@ from _signal import (
     signal,
     valid_signals,
 )
+from errno import EMFILE, ENFILE
 
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
@@ -49,26 +50,37 @@ def run(plan: Plan, context: Context) -> int:
             try:
                 do(op, plan, context)
             except OSError as error:
-                from pyrunc.run.failure import describe
-
-                pid = context.slots.get("child", 0)
-                raise describe(plan, op, error.errno or 0, noted(error), child=False, pid=pid) from error
+                raise _explained(plan, context, op, error.errno or 0, noted(error), child=False) from error
             except OpError as error:
                 if error.pointer or not op.at:
                     raise
-                from pyrunc.run.failure import describe
-
-                raise describe(plan, op, 0, str(error), child=False) from error
+                raise _explained(plan, context, op, 0, str(error), child=False) from error
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
-        try:
-            if context.devices is not None:
-                context.devices.give_back()
-        finally:
-            _kill(context)
+        _give_up(context)
         raise
     finally:
         _close(context)
+
+
+def _explained(plan: Plan, context: Context, op: Op, errno: int, detail: str, *, child: bool) -> Exception:
+    """Return the error for OP of PLAN, as failure.describe does; what only that needs is loaded here."""
+    pid = context.slots.get("child", 0)
+    if errno in (EMFILE, ENFILE):
+        _give_up(context)  # first, so that there are descriptors to load it by
+        _close(context)
+    from pyrunc.run.failure import describe
+
+    return describe(plan, op, errno, detail, child=child, pid=pid)
+
+
+def _give_up(context: Context) -> None:
+    """Take back what the host's column alone knows of, and end the child; once is enough."""
+    try:
+        if context.devices is not None:
+            context.devices.give_back()
+    finally:
+        _kill(context)
 
 
 def _traced(context: Context, say: Callable[[str], None]) -> Callable[[Op, Plan, Context], None]:
@@ -147,9 +159,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
 
             raise describe_death(plan, context, f"before it reached {name}")
         if frame.kind == wire.FAIL:
-            from pyrunc.run.failure import describe
-
-            raise describe(plan, plan.child[frame.index], frame.errno, frame.text, child=True)
+            raise _explained(plan, context, plan.child[frame.index], frame.errno, frame.text, child=True)
         if frame.name == "exec":
             announced = True
             if context.listener is not None:
@@ -207,13 +217,16 @@ def _kill(context: Context) -> None:
 
 
 def _close(context: Context) -> None:
-    """Close what the host's column opened; the socket and the master stay the caller's."""
-    if context.mount_helper is not None:
-        context.mount_helper.leave()
-    if context.devices is not None:
-        context.devices.close()
-    for name, value in context.slots.items():
-        if name not in CALLERS and value >= 0:
+    """Close what the host's column opened, once; the socket and the master stay the caller's."""
+    helper, devices = context.mount_helper, context.devices
+    context.mount_helper = context.devices = None
+    if helper is not None:
+        helper.leave()
+    if devices is not None:
+        devices.close()
+    for name in [each for each in context.slots if each not in CALLERS]:
+        value = context.slots.pop(name)
+        if value >= 0:
             posix.close(value)
 
 

@@ -50,6 +50,8 @@ def describe(plan: Plan, op: Op, errno: int, detail: str, *, child: bool, pid: i
         reason, shown = detail, ""
     elif detail:
         reason = f"{reason}: {detail.strip()}"
+    if op.call == "barrier":
+        shown = f"what waits at {op.args[0]!s} gets its descriptors"
     doing = INTO_CGROUP if _into_full_cgroup(op, errno) else op.doing
     parts = [START, INIT if child else "", doing.format(child=pid or posix.getpid()) if "{child}" in doing else doing]
     if (op.call, errno) == ("sched_setattr", codes.EPERM) and _has_cpus(plan):

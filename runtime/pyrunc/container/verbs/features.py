@@ -18,14 +18,14 @@ def libseccomp_version() -> str:
     """Return the version of the library that compiles filters."""
     import ctypes
 
-    import pyseccomp
+    from pyrunc.seccomp import library as seccomp
 
     class Version(ctypes.Structure):
         """struct scmp_version (seccomp_version(3))."""
 
         _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
 
-    library = ctypes.CDLL(pyseccomp._libseccomp_path)  # the one that pyseccomp has found and uses
+    library = ctypes.CDLL(seccomp.load()._libseccomp_path)  # the one that pyseccomp has found and uses
     library.seccomp_version.restype = ctypes.POINTER(Version)
     found = library.seccomp_version().contents
     return f"{found.major}.{found.minor}.{found.micro}"

@@ -99,7 +99,9 @@ def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> list[str]:
         candidate = f"{directory or '.'}/{name}"
         try:
             fd = rootpath.open_path(root, _absolute(cwd, candidate))
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
             continue
         mode = posix.fstat(fd).st_mode
         posix.close(fd)

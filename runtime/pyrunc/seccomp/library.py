@@ -1,0 +1,39 @@
+"""libseccomp, through pyseccomp; and why it cannot be had, where it cannot."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.errors import UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+NEEDED = 8
+
+
+def load() -> ModuleType:
+    """Return pyseccomp, with the library loaded.  Raises UnsupportedError: dlopen(3) and the search for it fail in many ways."""
+    try:
+        import pyseccomp
+    except (ImportError, OSError, RuntimeError, StopIteration) as error:
+        reason, hint = str(error) or type(error).__name__, "install libseccomp2 and pyseccomp, or remove the profile"
+        if lack := _lack():  # what looks for a library takes that for its absence
+            reason, hint = lack, "raise ulimit -n of this process"
+        raise UnsupportedError(f"cannot load libseccomp: {reason}", pointer="/linux/seccomp", hint=hint) from None
+    return pyseccomp  # type: ignore[no-any-return]
+
+
+def _lack() -> str:
+    """Return why this process cannot have as many descriptors as the search for a library takes, "" if it can."""
+    taken: list[int] = []
+    try:
+        while len(taken) < NEEDED:
+            taken.append(posix.dup(0))
+    except OSError as error:
+        return (error.strerror or "").lower()
+    finally:
+        for fd in taken:
+            posix.close(fd)
+    return ""
