@@ -51,13 +51,18 @@ def _called(code: CodeType, at: int) -> str:
     from dis import get_instructions
 
     names: list[str] = []
+    chained = False  # whether an attribute that is loaded now is one of what is called
     for each in get_instructions(code):
         if each.offset > at:
             break
-        if each.opname in ("LOAD_METHOD", "LOAD_GLOBAL", "LOAD_ATTR", "LOAD_DEREF", "LOAD_FAST"):
-            # What is called is loaded with NULL or its object; in 3.11 LOAD_METHOD says the same.
-            if each.opname == "LOAD_METHOD" or "NULL" in each.argrepr:
-                names.append(str(each.argval))
+        attribute = each.opname == "LOAD_ATTR" and "NULL" not in each.argrepr
+        if attribute and chained:
+            names[-1] = str(each.argval)
+        elif each.opname == "LOAD_METHOD" or (each.opname.startswith("LOAD_") and "NULL" in each.argrepr):
+            names.append(str(each.argval))  # what is called is loaded with NULL, or by its object
+        elif each.opname in ("MAKE_FUNCTION", "PUSH_NULL"):
+            names.append("")  # of Python's own: no system call
         elif each.opname.startswith("CALL") and each.offset < at and names:
             names.pop()
-    return names[-1].rpartition(".")[2] if names else ""
+        chained = (each.opname.startswith("LOAD_GLOBAL") and "NULL" in each.argrepr) or (chained and attribute)
+    return next((name.rpartition(".")[2] for name in reversed(names) if name), "")

@@ -48,7 +48,8 @@ def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
         try:
             run_hook(hook, state, "poststop", index)
         except (HookError, OSError) as error:
-            log.warning(f"poststop hook #{index} failed: {error}" if isinstance(error, OSError) else str(error))
+            words = f"error running poststop hook #{index}: {hook.path}: "
+            log.warning(words + (error.strerror or "").lower() if isinstance(error, OSError) else str(error))
 
 
 def _state(saved: SavedState, status: str, pid: int) -> bytes:

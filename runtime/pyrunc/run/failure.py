@@ -59,7 +59,7 @@ def describe(plan: Plan, op: Op, errno: int, detail: str, *, child: bool, pid: i
     message = ": ".join(part for part in (*parts, shown, reason) if part)
     if op.call == "run_hook":
         return HookError(message, pointer=op.at)
-    subject = _subject(op)
+    subject = call if errno == codes.ENOSYS else _subject(op)
     hint = _no_idmap(plan, op) if (subject, errno) == ("idmap", codes.EINVAL) else hints.hint(subject, errno, _has_users(plan))
     made = OpError(message, errno=errno, pointer=op.at, hint=hint or hints.hint(call, errno, _has_users(plan)))
     if op.call in STEPS_THAT_SPEAK and detail.startswith(NOT_EXECUTED):

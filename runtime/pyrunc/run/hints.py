@@ -42,7 +42,6 @@ HINTS = {
     "a deadline needs a cpuset of all processors",
     ("sched_setattr", codes.EBUSY): "the processors have not that much time left for deadlines",
     ("move_device", codes.EINVAL): "this device may not leave its namespace",
-    ("set_mempolicy", codes.ENOSYS): "this kernel has no NUMA",
     ("set_mempolicy", codes.EINVAL): "a node does not exist or is not in the cpuset, or this kernel does not know the mode",
     ("write_proc", codes.EPERM): "the mapping is not allowed: overlaps, ids this process may not map, or too many",
     ("open_directory", codes.ENOENT): "the path does not exist",
@@ -71,6 +70,10 @@ SINCE = {
     "seccomp": "3.17",
     "setns": "3.0",
 }
+NEEDED = "5.12"  # the oldest that pyrunc runs on
+# Hints that speak of a user namespace, and so are true only where the process is in one.
+WITH_USERS = (("fsmount", codes.EPERM), ("mount_setattr", codes.EPERM), ("copy_up", codes.EINVAL))
+PRIVILEGED = frozenset("mount umount2 pivot_root fsopen fsmount open_tree move_mount mount_setattr setns unshare".split())
 CALLS = {"prlimit": "prlimit64", "raise_rlimit": "prlimit64", "load_filter": "seccomp", "respawn": "clone3"}
 EVERYWHERE = {
     codes.EMFILE: "raise ulimit -n of this process",
@@ -82,9 +85,11 @@ EVERYWHERE = {
 
 def hint(call: str, errno: int, user_namespace: bool = False) -> str:
     """Return what to do about CALL's ERRNO, "" if nobody knows; USER_NAMESPACE says whether the process has one of its own."""
-    if errno == codes.ENOSYS and (since := SINCE.get(CALLS.get(call, call))):
-        release = posix.uname().release
-        return f"Linux has {CALLS.get(call, call)} since {since}, and this is {release}: or who started us forbids it, by seccomp"
-    if (call, errno) == ("fsmount", codes.EPERM) and not user_namespace:
-        return "this process may not mount this: it lacks CAP_SYS_ADMIN, or a security module forbids it"
-    return HINTS.get((call, errno)) or EVERYWHERE.get(errno, "")
+    if errno == codes.ENOSYS:
+        name = CALLS.get(call, call)
+        since = f"Linux has {name} since {SINCE[name]}" if name in SINCE else f"what this needs is in Linux since {NEEDED}"
+        return f"{since}, and this is {posix.uname().release}: or who started us forbids it, by seccomp"
+    found = "" if (call, errno) in WITH_USERS and not user_namespace else HINTS.get((call, errno), "")
+    if not found and errno == codes.EPERM and call in PRIVILEGED:
+        return "this process lacks CAP_SYS_ADMIN, or a security module forbids it"
+    return found or EVERYWHERE.get(errno, "")
