@@ -7,10 +7,13 @@ import json
 import pytest
 
 from pyrunc.errors import ConfigError, UnsupportedError
-from pyrunc.oci.process import Capabilities
+from pyrunc.oci import parsing
+from pyrunc.oci.process import Capabilities, Process
 from pyrunc.oci.seccomp import seccomp
+from pyrunc.plan import cgroups
 from pyrunc.plan.op import Op, Plan
 from pyrunc.plan.process import capability_warnings
+from pyrunc.plan.process import warnings as warnings_of
 from pyrunc.plan.seccomp import lets_through
 from tests.machines import machine
 from tests.planned import minimal, plan, plan_of
@@ -41,6 +44,26 @@ def only(made: Plan, call: str) -> Op:
 )
 def test_capabilities_that_are_left_out(sets: dict | None, warnings: list[str]):
     assert capability_warnings(None if sets is None else Capabilities(**sets), machine("v2")) == warnings
+
+
+def test_limits_without_effect():
+    """And what runc warns an ordinary user of: nothing but cgroups could end what is in the host's pid namespace."""
+    config = parsing.parse(json.dumps(minimal(linux={"resources": {"memory": {"kernel": 1 << 20}}, "namespaces": []})).encode())
+    first, second = cgroups.warnings(config, machine("v2").replace(uid=1000), ())
+    assert first.startswith("kernel memory settings are ignored")
+    assert "Such configuration is strongly discouraged" in second
+    assert cgroups.warnings(config, machine("v2"), ()) == [first]
+
+
+def test_a_nice_value_that_the_policy_has_no_use_for():
+    process = process_of({"cwd": "/", "args": ["a"], "scheduler": {"policy": "SCHED_FIFO", "priority": 1, "nice": 3}})
+    assert warnings_of(process, machine("v2"), "/process") == [
+        "nice means nothing with SCHED_FIFO (at /process/scheduler/nice; remove it)"
+    ]
+
+
+def process_of(document: dict) -> Process:
+    return parsing.parse_process(json.dumps(document).encode())
 
 
 def with_process(**changes: object) -> dict:

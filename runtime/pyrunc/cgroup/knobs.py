@@ -87,7 +87,7 @@ _IO_WEIGHT = Column("io", "io.weight", convert.io_weight)
 _IO_WEIGHT_DEVICE = Column("io", "io.weight", convert.device_io_weight)
 _BLKIO_WEIGHT = Column("blkio", "blkio.weight", convert.blkio_weight)
 _BLKIO_WEIGHT_DEVICE = Column("blkio", "blkio.weight_device", convert.device_weight)
-_GONE = "no kernel since 5.16 limits it"
+GONE = "no kernel since 5.16 limits it"
 KNOBS = (
     Knob("cpu/mems", **_same("cpuset", "cpuset.mems", convert.plain)),
     Knob("cpu/cpus", **_same("cpuset", "cpuset.cpus", convert.plain)),
@@ -125,7 +125,7 @@ KNOBS = (
         (Column("memory", "memory.soft_limit_in_bytes", convert.plain),),
         (Column("memory", "memory.low", convert.or_max),),
     ),
-    Knob("memory/kernel", ignored=_GONE),
+    Knob("memory/kernel", ignored=GONE),
     Knob("memory/kernelTCP", (Column("memory", "memory.kmem.tcp.limit_in_bytes", convert.plain),)),
     Knob("memory/swappiness", (Column("memory", "memory.swappiness", convert.plain),), zero=True),
     Knob("memory/disableOOMKiller", (Column("memory", "memory.oom_control", convert.yes),)),

@@ -7,6 +7,7 @@ from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
 from pyrunc.errors import UnsupportedError
 from pyrunc.plan import delegate
+from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import CHILD, Op, Slot
 
 TYPE_CHECKING = False
@@ -159,6 +160,18 @@ def _rules(config: Config) -> tuple[devices.Rule, ...]:
     resources = config.linux.resources
     rules = devices.rules(resources.devices if resources is not None else ())
     return (*rules, *devices.for_nodes(rules, config.linux.devices))
+
+
+def warnings(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> list[str]:
+    """Return what of the limits has no effect, and what cannot be ended without cgroups, which are at WHERE."""
+    memory = config.linux.resources.memory if config.linux.resources is not None else None
+    found = []
+    if memory is not None and memory.kernel:
+        found.append(f"kernel memory settings are ignored: {knobs.GONE} (at {knobs.ROOT}/memory/kernel)")
+    if facts.rootless and not where and not is_new(config.linux, "pid"):
+        text = "a rootless container with no cgroup and no private pid namespace: its processes cannot all be killed"
+        found.append(f"{text}. Such configuration is strongly discouraged (at /linux/namespaces)")
+    return found
 
 
 def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:

@@ -88,6 +88,8 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     saved = initial_state(config, known, asked)
     for warning in process.warnings(user, process.grantable(known, saved.joins), "/process"):
         options.log.warning(warning)
+    for warning in cgroups.warnings(config, known, saved.places):
+        options.log.warning(warning)
     plan = build.build(config, known, asked)
     if options.log.debugging:
         from pyrunc.container import findings
