@@ -14,6 +14,7 @@ from pyrunc.plan import (
     mounts,
     namespaces,
     ondemand,
+    paths,
     process,
     rootfs,
     seccomp,
@@ -40,6 +41,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    config = paths.cleaned(config, request.rootfs)
     namespaces.check_user(config.linux, facts)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
@@ -54,10 +56,13 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *ondemand.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
+        *rootfs.host(config, request),
         *mounts.host(config, facts, request),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
-            config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | ondemand.network_kinds(config.linux)
+            config,
+            cgroups.birthplace(where, late=late),
+            sysctl.kinds(config) | ondemand.network_kinds(config.linux) | {"mount"},
         ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
@@ -87,7 +92,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *ondemand.await_devices(config.linux),
         *_mounts_and_cgroup(config, facts, request, [*into_cgroup, *cgroups.enter(where)]),
         *devices.child(config, facts),
-        *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
+        *terminal.child(user, "/process", console=True),
         *hooks.create_container(config.hooks),
         *sysctl.child(config),
         *masks.child(config),

@@ -122,7 +122,7 @@ def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str)
 
 def _refuse_proc(mount: Mount, options: mountopts.Options, at: str) -> None:
     """Refuse what would stand on or below /proc and is neither procfs nor a file that may be replaced."""
-    path = "/" + "/".join(part for part in mount.destination.split("/") if part not in ("", "."))
+    path = mount.destination
     if path == "/proc" and mount.type != "proc" and not _binds_proc(mount, options):
         raise ConfigError(
             f"a mount of type {mount.type or 'bind'} on /proc",

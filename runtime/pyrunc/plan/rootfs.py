@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import mount as m
 from pyrunc.plan.mountopts import PROPAGATION, RECURSIVE_PROPAGATION
-from pyrunc.plan.namespaces import has, is_new
+from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import ROOT, Op, Slot
 
 TYPE_CHECKING = False
@@ -19,13 +19,26 @@ OLD_ROOT = Slot("old-root")
 DIRECTORY = Slot("rootfs")
 ON_ROOT = m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH
 AT = "/root/path"
+# What a rootfs in the caller's mount namespace gets at first, where it is not to be private; the rest follows in `finish`.
+OUTSIDE = {"shared": 0, "slave": m.MS_SLAVE}
+
+
+def host(config: Config, request: Request) -> Iterator[Op]:
+    """Yield the op that makes the rootfs a mount of its own in the caller's mount namespace, if the container has none."""
+    if has(config.linux, "mount"):
+        return
+    for name in ("maskedPaths", "readonlyPaths"):
+        if getattr(config.linux, name):
+            text = "unable to restrict sys entries without a private MNT namespace"
+            hint = 'add {"type": "mount"} to /linux/namespaces, or remove the setting'
+            raise UnsupportedError(text, pointer=f"/linux/{name}", hint=hint)
+    flag = OUTSIDE.get((config.linux.rootfsPropagation or "").removeprefix("r"), m.MS_PRIVATE)
+    yield Op("bind_rootfs", (request.rootfs, flag), AT, ROOT, f'error preparing rootfs "{request.rootfs}"')
 
 
 def prepare(config: Config, request: Request) -> Iterator[Op]:
-    """Yield the ops that make the rootfs a mount of its own, cut off from the host's."""
-    if not is_new(config.linux, "mount"):
-        _refuse_without_namespace(config)
-        yield Op("open_directory", (request.rootfs,), AT, ROOT, "error preparing rootfs")
+    """Yield the ops that make the rootfs a mount of its own, cut off from the host's, unless `host` has done so."""
+    if not has(config.linux, "mount"):
         return
     wanted = config.linux.rootfsPropagation or ""
     first = m.MS_PRIVATE if wanted in ("private", "rprivate") else m.MS_SLAVE
@@ -40,7 +53,7 @@ def prepare(config: Config, request: Request) -> Iterator[Op]:
 def enter(config: Config, request: Request) -> Iterator[Op]:
     """Yield the ops that make it `/`, and give it its propagation and its mode."""
     doing = "error changing to the rootfs"
-    if not is_new(config.linux, "mount"):
+    if not has(config.linux, "mount"):
         yield Op("fchdir", (ROOT,), AT, doing=doing)
         yield Op("chroot", (".",), AT, doing=doing)
     elif request.no_pivot:
@@ -68,22 +81,3 @@ def finish(config: Config) -> Iterator[Op]:
         args = (ROOT, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
         yield Op("mount_setattr", args, "/root/readonly")
 
-
-def _refuse_without_namespace(config: Config) -> None:
-    """Refuse what would change the host's own mounts."""
-    linux = config.linux
-    asked = (
-        ("/mounts", config.mounts),
-        ("/linux/maskedPaths", linux.maskedPaths),
-        ("/linux/readonlyPaths", linux.readonlyPaths),
-        ("/root/readonly", config.root is not None and config.root.readonly),
-        ("/linux/rootfsPropagation", linux.rootfsPropagation),
-    )
-    for pointer, value in asked:
-        if value:
-            joined = "joins one by path" if has(linux, "mount") else "has none"
-            raise UnsupportedError(
-                f"this setting needs a new mount namespace, and the container {joined}",
-                pointer=pointer,
-                hint='add {"type": "mount"} to /linux/namespaces, or remove the setting',
-            )

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 FD_MAX = 0xFFFFFFFF
+# What would become of the host's own namespace, by its name below /proc/PID/ns.
+FOREIGN = {
+    "mnt": "its root would become the container's: leave the namespace out to stay in it",
+    "": "what linux.sysctl and linux.netDevices ask for would be done to the host",
+}
 
 
 def _write_proc(pid: int, name: str, text: str) -> None:
@@ -58,13 +63,17 @@ def _open_process_namespace(pid: int, name: str) -> int:
 
 
 def _open_foreign_namespace(path: str, name: str) -> int:
-    """Open a namespace file that must not be of the namespace called NAME that we are in ourselves (it will be changed)."""
+    """Open a namespace file that must not be of the namespace called NAME that we, or the machine, are in: it will be changed."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    own, other = posix.stat(f"/proc/self/ns/{name}"), posix.fstat(fd)
-    if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
-        posix.close(fd)
-        text = "and what linux.sysctl and linux.netDevices ask for would be done to the host"
-        raise OpError(f"{path} is the host's own namespace, {text}")
+    other = posix.fstat(fd)
+    for who in ("self", "1") if name == "mnt" else ("self",):
+        try:
+            own = posix.stat(f"/proc/{who}/ns/{name}")
+        except PermissionError:
+            continue  # of process 1, who may not be looked at, nor its namespace be joined by its pid
+        if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
+            posix.close(fd)
+            raise OpError(f"{path} is the host's own namespace, and {FOREIGN.get(name, FOREIGN[''])}")
     return fd
 
 
@@ -195,6 +204,7 @@ STEPS: dict[str, Callable[..., Any]] = {
 }
 # Name of a step -> the module of this package that has a function of that name.
 ON_DEMAND = {
+    "bind_rootfs": "bindroot",
     "copy_up": "copyup",
     "end_helper": "mountns",
     "make_user_namespace": "idmap",

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
         def leave(self) -> None:
             """End it."""
 
+    class BoundRootfs(Protocol):
+        """A rootfs mounted in the caller's own mount namespace (steps/bindroot.py)."""
+
+        def unmount(self) -> None:
+            """Take it away."""
+
     class MovedDevices(Protocol):
         """Network devices on their way (steps/netdevices.py)."""
 
@@ -95,3 +101,4 @@ class Context:
         self.own_inode = (0, 0)
         self.mount_helper: MountHelper | None = None
         self.devices: MovedDevices | None = None
+        self.rootfs: BoundRootfs | None = None

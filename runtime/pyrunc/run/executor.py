@@ -62,6 +62,8 @@ def run(plan: Plan, context: Context) -> int:
                 context.devices.give_back()
         finally:
             _kill(context)
+            if context.rootfs is not None:
+                context.rootfs.unmount()
         raise
     finally:
         _close(context)

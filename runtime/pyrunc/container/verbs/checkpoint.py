@@ -18,6 +18,7 @@ from pyrunc.host import facts, mounted
 from pyrunc.linux.fs import O_PATH
 from pyrunc.oci import parsing
 from pyrunc.plan.namespaces import FILES, has, is_new
+from pyrunc.plan.paths import cleaned
 from pyrunc.run.steps import rootpath
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ def checkpoint(root: str, container: str, asked: DumpOptions, log: Log) -> None:
         saved = load(directory)
         guard("checkpoint", saved, status_of(directory, saved))
         with open(f"{directory}/{store.CONFIG}", "rb") as file:
-            config = parsing.parse(file.read())
+            config = cleaned(parsing.parse(file.read()), saved.rootfs)
         externals.refuse(config)
         request = _options(asked, saved, config)
         _check_status_fd(asked)

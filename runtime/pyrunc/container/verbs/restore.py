@@ -26,6 +26,7 @@ from pyrunc.oci import parsing
 from pyrunc.plan import cgroups, hooks, ondemand
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import Plan
+from pyrunc.plan.paths import cleaned
 from pyrunc.run.calls import load, perform
 from pyrunc.run.context import Context
 
@@ -87,6 +88,7 @@ class _Restoring:
         callerio.check_console(terminal=user.terminal, socket=asked.console_socket, detached=asked.detach)
         externals.refuse(self.config)
         self.request = create.request(asked, bundle, self.config, wait=False)
+        self.config = cleaned(self.config, self.request.rootfs)
         check_rootfs(self.request.rootfs)
         self.facts = asked.facts or facts.probe()
         self.saved = create.initial_state(self.config, self.facts, self.request)

@@ -82,7 +82,7 @@ def mount_on(context: Context, point: int, source: str, fstype: str, flags: int,
 def make_node(
     _: Context, root: int, path: str, kind: str, mode: int, major: int, minor: int, uid: int, gid: int
 ) -> None:
-    """Make device node PATH below ROOT; one that stands there already must be the same device.
+    """Make device node PATH below ROOT; one that stands there already must be the same device, and is left as it is.
 
     Where that is forbidden, as by the device rules of a parent cgroup, the host's is bound, as by runc.
     """
@@ -95,6 +95,7 @@ def make_node(
         except FileExistsError:
             if not is_device(posix.stat(tail, dir_fd=parent, follow_symlinks=False), kind, device):
                 raise
+            return
         except PermissionError:
             if kind == "p" or not _bind_node(root, path, kind, device):
                 raise
