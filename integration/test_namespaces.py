@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from integration.harness.runtime import run
-from integration.looking import NAMESPACES, namespace, refused
+from integration.looking import FIRST, NAMESPACES, mapped, namespace, reachable, refused
 
 # Those that every kernel and runtime here can make, share and join alike; mount, user and time are below.
 PLAIN = ("pid", "network", "ipc", "uts", "cgroup")
@@ -339,6 +339,27 @@ def test_a_time_namespace_joined_by_path(runtime, bundle):
     other = bundle("cat", "/proc/uptime")
     other.namespace("time", path=f"/proc/{pid}/ns/time")
     assert float(runtime.output(other).split()[0]) > 1000000
+
+
+@no_time
+def test_clocks_with_a_new_user_namespace(runtime, bundle):
+    b = mapped(bundle("cat", "/proc/self/timens_offsets"))
+    b.namespace("time")
+    b.linux["timeOffsets"] = {"boottime": {"secs": 1337, "nanosecs": 3}, "monotonic": {"secs": 7881}}
+    assert runtime.output(b).split() == ["monotonic", "7881", "0", "boottime", "1337", "3"]
+
+
+@no_time
+def test_clocks_with_a_user_namespace_joined_by_path(runtime, bundle):
+    pid = runtime.pid(runtime.start(mapped(bundle())))
+    b = bundle("cat", "/proc/self/timens_offsets")
+    os.chown(b.rootfs / "dev", FIRST, FIRST)
+    os.chown(b.rootfs / "proc", FIRST, FIRST)
+    reachable(b.path)
+    b.namespace("user", path=f"/proc/{pid}/ns/user")
+    b.namespace("time")
+    b.linux["timeOffsets"] = {"boottime": {"secs": -1, "nanosecs": 3}}
+    assert runtime.output(b).split() == ["monotonic", "0", "0", "boottime", "-1", "3"]
 
 
 @no_time

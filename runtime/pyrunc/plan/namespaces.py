@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError
 from pyrunc.linux import process as p
-from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot, barrier
+from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot, barrier, barrier_if
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ FLAGS = {
 }
 # The names below /proc/PID/ns.
 FILES = {"mount": "mnt", "network": "net"}
+CLOCKS = "/linux/timeOffsets"
 # Made by the child itself, later: cgroup once it sits in its cgroup, time once its offsets are known.
 LATER = ("cgroup", "time")
 
@@ -84,7 +85,9 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
         yield Op("respawn", (_new_flags(linux),), "/linux/namespaces")
         if not later:
             yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
-    if is_new(linux, "user"):
+    if _host_sets_clocks(linux):
+        yield Op("unshare", (p.CLONE_NEWTIME,), CLOCKS)
+    if is_new(linux, "user") or _host_sets_clocks(linux):
         yield Op("barrier", ("idmap",))
     if has(linux, "user"):
         yield Op("setresgid", (0, 0, 0), "/linux/gidMappings")
@@ -96,25 +99,26 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
 
 
 def mappings(linux: Linux, facts: HostFacts) -> list[Op]:
-    """Return the host's side of barrier idmap, if there is a new user namespace.
+    """Return the host's side of barrier idmap, if there is a new user namespace, or one whose clocks are to be set.
 
     The files take one write each, however long (CVE-2021-43784 was a length).
     An ordinary user may map its own id, and its group once nobody inside can
     leave groups; for other ids newuidmap(1) and newgidmap(1) ask /etc/subuid
     and /etc/subgid (user_namespaces(7), "Defining user and group ID mappings").
     """
+    clocks = [Op("write_proc", (CHILD, "timens_offsets", _offsets(linux)), CLOCKS)] if _host_sets_clocks(linux) else []
     if not is_new(linux, "user"):
-        return []
+        return barrier_if("idmap", clocks)
     uids, gids = mapping_lines(linux.uidMappings), mapping_lines(linux.gidMappings)
     uid_at, gid_at = "/linux/uidMappings", "/linux/gidMappings"
     by_uid, by_gid = Op("write_proc", (CHILD, "uid_map", uids), uid_at), Op("write_proc", (CHILD, "gid_map", gids), gid_at)
     if not facts.user:
-        return barrier("idmap", by_uid, by_gid)
+        return barrier("idmap", by_uid, by_gid, *clocks)
     if not _own(linux.uidMappings, facts.uid):
         by_uid = Op("run_mapping_tool", ("newuidmap", CHILD, uids), uid_at)
     if not _own(linux.gidMappings, facts.gid):
-        return barrier("idmap", by_uid, Op("run_mapping_tool", ("newgidmap", CHILD, gids), gid_at))
-    return barrier("idmap", by_uid, Op("write_proc", (CHILD, "setgroups", "deny"), gid_at), by_gid)
+        return barrier("idmap", by_uid, Op("run_mapping_tool", ("newgidmap", CHILD, gids), gid_at), *clocks)
+    return barrier("idmap", by_uid, Op("write_proc", (CHILD, "setgroups", "deny"), gid_at), by_gid, *clocks)
 
 
 def _own(rows: tuple[IDMapping, ...], number: int) -> bool:
@@ -155,17 +159,26 @@ def _join(kind: str, index: int) -> Op:
     return Op("setns", (Slot(f"ns-{kind}"), FLAGS[kind]), at, doing=f"error joining {kind} namespace")
 
 
+def _host_sets_clocks(linux: Linux) -> bool:
+    """Return whether the host sets the clocks of a new time namespace.
+
+    A process that is not dumpable may not write its own files in /proc unless it is the machine's root.
+    """
+    return bool(linux.timeOffsets) and is_new(linux, "time") and has(linux, "user")
+
+
+def _offsets(linux: Linux) -> str:
+    """Return the offsets of the clocks as time_namespaces(7) wants them written."""
+    return "".join(f"{clock} {offset.secs} {offset.nanosecs}\n" for clock, offset in linux.timeOffsets.items())
+
+
 def _time(linux: Linux) -> Iterator[Op]:
-    """Make a time namespace, set its clocks, enter it (time_namespaces(7))."""
-    at = "/linux/timeOffsets"
-    yield Op("unshare", (p.CLONE_NEWTIME,), at)
-    lines = "".join(
-        f"{clock} {offset.secs or 0} {offset.nanosecs or 0}\n"
-        for clock, offset in linux.timeOffsets.items()
-    )
-    if lines:
-        yield Op("write_at", (PROC, "self/timens_offsets", lines), at)
-    yield Op("enter_time", (PROC,), at)
+    """Make a time namespace, set its clocks, unless the host has done so, and enter it (time_namespaces(7))."""
+    if not _host_sets_clocks(linux):
+        yield Op("unshare", (p.CLONE_NEWTIME,), CLOCKS)
+        if linux.timeOffsets:
+            yield Op("write_at", (PROC, "self/timens_offsets", _offsets(linux)), CLOCKS)
+    yield Op("enter_time", (PROC,), CLOCKS)
 
 
 def cgroup(config: Config) -> Iterator[Op]:
