@@ -77,7 +77,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
             "ready",
             *ondemand.join_resctrl(ondemand.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
-            *ondemand.scheduling(user, "/process"),
+            *ondemand.scheduling(user, facts, "/process"),
             Op("commit"),
         ),
     ]
@@ -94,7 +94,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *devices.child(config, facts),
         *terminal.child(user, "/process", console=True),
         *hooks.create_container(config.hooks),
-        *sysctl.child(config),
+        *sysctl.child(config, facts),
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
@@ -146,7 +146,7 @@ def build_exec(
             *(cgroups.attach(unit) if unit else cgroups.move(where, late=late)),
             *ondemand.join_resctrl(groups),
             *process.host(added, facts, ""),
-            *ondemand.scheduling(added, ""),
+            *ondemand.scheduling(added, facts, ""),
             Op("commit"),
         ),
     ]
