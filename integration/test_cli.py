@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -77,6 +79,36 @@ def test_kill_all_without_a_pid_namespace(runtime, bundle):
     runtime.wait(name, "stopped")
     wait_for(lambda: not any(running(pid) for pid in pids), "all of them to end")
     runtime("delete", name)
+
+
+@pytest.mark.parametrize("pid_namespace", ["none", "joined"])
+@pytest.mark.parametrize("flags", [(), ("--all",)])
+def test_kill_of_what_init_has_left_behind(runtime, bundle, pid_namespace, flags):
+    b = bundle("sleep 777 & sleep 888 & wait")
+    if pid_namespace == "none":
+        b.namespace("pid", drop=True)
+    else:
+        b.namespace("pid", path=f"/proc/{runtime.pid(runtime.start(bundle()))}/ns/pid")
+    name = runtime.start(b)
+    wait_for(lambda: len(json.loads(runtime("ps", "--format", "json", name).stdout)) == 3, "all to run")
+    pids = json.loads(runtime("ps", "--format", "json", name).stdout)
+    os.kill(runtime.pid(name), signal.SIGKILL)
+    runtime.wait(name, "stopped")
+    assert sum(running(pid) for pid in pids) == 2
+    assert "container not running" in runtime.refuses("kill", name, "TERM")
+    assert sum(running(pid) for pid in pids) == 2
+    runtime("kill", *flags, name, "KILL")
+    wait_for(lambda: not any(running(pid) for pid in pids), "all of them to end")
+    runtime("kill", "--all", name, "KILL")  # nothing to signal is no error then
+    runtime("delete", name)
+
+
+def test_kill_of_a_stopped_container_with_a_pid_namespace(runtime, bundle):
+    name = runtime.start(bundle())
+    runtime.end(name)
+    for word in ("KILL", "TERM", "0"):
+        assert "container not running" in runtime.refuses("kill", name, word)
+        runtime("kill", "--all", name, word)
 
 
 def running(pid):

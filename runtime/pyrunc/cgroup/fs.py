@@ -129,7 +129,8 @@ def pids(directory: str) -> list[int]:
     """Return the processes in the cgroup at DIRECTORY and below it; none if it is gone."""
     found: list[int] = []
     try:
-        found += map(int, read(f"{directory}/{PROCS}").split())
+        # 0 is a process of a pid namespace that we do not see; as a pid to signal it would be our own group.
+        found += filter(None, map(int, read(f"{directory}/{PROCS}").split()))
         for entry in posix.scandir(directory):
             if entry.is_dir(follow_symlinks=False):
                 found += pids(entry.path)
@@ -137,6 +138,11 @@ def pids(directory: str) -> list[int]:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise
     return found
+
+
+def is_there(places: tuple[Place, ...]) -> bool:
+    """Return whether there is a cgroup at PLACES whose processes are the container's."""
+    return posix.access(f"{main_directory(places)}/{PROCS}", posix.F_OK)
 
 
 def remove(places: tuple[Place, ...]) -> None:

@@ -31,7 +31,7 @@ ALLOWED = {
     "kill": ((CREATED, RUNNING, PAUSED), "container not running"),
     "pause": ((CREATED, RUNNING), "container not running or created: {status}"),
     "resume": ((PAUSED,), "container not paused"),
-    "delete": ((STOPPED,), "cannot delete container {id} that is not stopped: {status}"),
+    "delete": ((CREATED, STOPPED), "cannot delete container {id} that is not stopped: {status}"),
     "update": ((CREATED, RUNNING, PAUSED), "container not running"),
     "events": ((CREATED, RUNNING, PAUSED), "container with id {id} is not running"),
     "checkpoint": ((RUNNING, PAUSED), "container cannot be checkpointed in {status} state"),
