@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from integration.harness.runtime import wait_for
+from integration.looking import unified
 
 COMMANDS = "create start run state kill delete list exec ps pause resume spec features".split()
 
@@ -147,6 +148,27 @@ def test_list(runtime, bundle):
 def test_list_of_nothing(runtime):
     assert json.loads(runtime("list", "-f", "json").stdout) is None
     assert runtime("list", "-q").stdout == ""
+
+
+def test_spec_has_a_cgroup_namespace_on_version_2(runtime, tmp_path):
+    runtime("spec", "--bundle", str(tmp_path))
+    kinds = [each["type"] for each in json.loads((tmp_path / "config.json").read_text())["linux"]["namespaces"]]
+    assert kinds == ["pid", "network", "ipc", "uts", "mount", *(["cgroup"] if unified() else [])]
+
+
+def test_an_id_that_begins_with_a_dot(runtime, bundle):
+    """It is listed as any other, beside what the runtime keeps itself."""
+    b = bundle()
+    b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    plain = runtime.prepare(b)
+    name = f".{plain}"
+    runtime("run", "--detach", "--bundle", str(b.path), name, capture_output=False, stdout=-3, stderr=-3)
+    try:
+        assert runtime.status(name) == "running"
+        assert runtime("list", "--quiet").stdout.split() == [name]
+        assert runtime.exec(name, "echo", "there").stdout == "there\n"
+    finally:
+        runtime("delete", "--force", name)
 
 
 @pytest.mark.pyrunc_only("1.1 of Debian 12 lists nothing")

@@ -12,8 +12,9 @@ from pyrunc.errors import OpError, StateError, UsageError
 from pyrunc.run.steps.fifos import FIFO, RESULT
 
 ID_MAX = 1024
-ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
-ID_LETTERS = ID_FIRST | {"."}
+ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+SECCOMP_CACHE = ".seccomp"  # beside the containers
+NO_IDS = (".", "..", SECCOMP_CACHE)
 LOCK = "lock"
 CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 8
@@ -28,8 +29,8 @@ def check_id(container: str) -> str:
 
     Raises UsageError.
     """
-    if not container or len(container) > ID_MAX or container[0] not in ID_FIRST or not ID_LETTERS.issuperset(container):
-        hint = f"letters, digits and _+-. in at most {ID_MAX} characters, not beginning with a dot"
+    if not container or len(container) > ID_MAX or container in NO_IDS or not ID_LETTERS.issuperset(container):
+        hint = f"letters, digits and _+-. in at most {ID_MAX} characters, and none of {', '.join(NO_IDS)}"
         raise UsageError(f'invalid container ID format: "{container[:80]}"', hint=hint)
     return container
 
@@ -167,4 +168,4 @@ def discard(path: str) -> None:
 
 def ids(root: str) -> list[str]:
     """Return the ids of all containers below ROOT, sorted.  Raises OSError if ROOT is not there."""
-    return sorted(entry.name for entry in posix.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry.name for entry in posix.scandir(root) if entry.is_dir() and entry.name != SECCOMP_CACHE)

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Plan
 
-SECCOMP_CACHE = ".seccomp"
-
 
 class Made(Record):
     """What came of a create, for `run` to go on with."""
@@ -54,7 +52,7 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         preserve_fds=options.preserve_fds,
         systemd=options.systemd_cgroup,
         rootless=options.rootless,
-        seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
+        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
     )
 
 

@@ -66,7 +66,7 @@ def exec_(options: ExecOptions) -> int:
         id=options.id,
         bundle=saved.bundle,
         preserve_fds=options.preserve_fds,
-        seccomp_cache=f"{options.root}/.seccomp",
+        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
     )
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
