@@ -94,7 +94,8 @@ def make_node(
             posix.mknod(tail, KINDS[kind] | mode, device, dir_fd=parent)
         except FileExistsError:
             if not is_device(posix.stat(tail, dir_fd=parent, follow_symlinks=False), kind, device):
-                raise
+                wanted = "no fifo" if kind == "p" else f"not the device {kind} {major}:{minor}"
+                raise OpError(f"file exists: the image has something at {path} that is {wanted}", errno=errno.EEXIST) from None
             return
         except PermissionError:
             if kind == "p" or not _bind_node(root, path, kind, device):
