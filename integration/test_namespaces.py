@@ -394,12 +394,22 @@ def test_a_mount_namespace_joined_by_path(runtime, bundle):
         holder.wait()
 
 
-@pytest.mark.pyrunc_only("pivots the host's own root away")
-@pytest.mark.parametrize("who", ["self", "1"])
-def test_the_hosts_own_mount_namespace_is_not_joined_by_path(runtime, bundle, who):
-    """Its root would become the container's.  The host is one that is made for this: a process 1, and a caller in a second namespace."""
+@pytest.mark.pyrunc_only("pivots the root of all that are in it away")
+def test_the_callers_own_mount_namespace_by_path(runtime, bundle):
+    """It is as if it were not named: the caller's root stays what it is."""
+    b = bundle("sh", "-c", "ls /; cat /proc/keys; readlink /proc/self/ns/mnt")  # of which one is masked
+    b.namespace("mount", path="/proc/self/ns/mnt")
+    inside, after = run_apart(runtime, b, "readlink /proc/self/ns/mnt", f"ls {b.rootfs}/etc", f"grep -c ' {b.rootfs} ' /proc/self/mountinfo")
+    *names, mount_namespace = inside.split()
+    assert names == sorted(os.listdir(b.rootfs))
+    assert after.split() == [mount_namespace, *sorted(os.listdir(b.rootfs / "etc")), "1"]
+
+
+@pytest.mark.pyrunc_only("pivots the root of process 1 away")
+def test_the_mount_namespace_of_process_1_is_not_joined(runtime, bundle):
+    """Its root would become the container's.  The machine is one that is made for this, with a process 1 of its own."""
     b = bundle("true")
-    b.namespace("mount", path=f"/proc/{who}/ns/mnt")
+    b.namespace("mount", path="/proc/1/ns/mnt")
     name = runtime.prepare(b)
     command = shlex.join(runtime.argv("run", "--bundle", str(b.path), name))
     script = f"unshare -m --propagation private {command}; echo $?; ls /proc/1/root{b.rootfs}"

@@ -208,10 +208,11 @@ def test_the_hosts_own_mounts_keep_their_propagation(runtime, bundle):
 
 
 @pytest.mark.pyrunc_only("executes in the root of whoever calls it")
-def test_exec_without_a_mount_namespace_is_in_the_root_too(runtime, bundle):
+@pytest.mark.parametrize("how", ["absent", "by path"])
+def test_exec_without_a_mount_namespace_is_in_the_root_too(runtime, bundle, how):
     """The root of the container is init's, not the host's."""
     b = bundle("sleep", "1000")
-    b.namespace("mount", drop=True)
+    b.namespace("mount", drop=how == "absent", path="/proc/self/ns/mnt")
     for field in ("maskedPaths", "readonlyPaths"):
         del b.linux[field]
     (b.rootfs / "mark").touch()

@@ -62,7 +62,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *namespaces.host(
             config,
             cgroups.birthplace(where, late=late),
-            sysctl.kinds(config) | ondemand.network_kinds(config.linux) | {"mount"},
+            sysctl.kinds(config) | ondemand.network_kinds(config.linux) | (set() if request.own_mounts else {"mount"}),
         ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),

@@ -11,6 +11,7 @@ class Request(Record):
     Paths are absolute.  `preserve_fds` is the number of descriptors from 3 on that stay open.  `wait` says whether the
     new init waits for `start` before it executes the program, `systemd` whether systemd makes the cgroups, `rootless`
     whether cgroups that may not be written are tolerated (None: if this process is not the machine's root).
+    `own_mounts` says that the mount namespace to be joined is the one that the caller is in.
     """
 
     id: str
@@ -23,3 +24,4 @@ class Request(Record):
     seccomp_cache: str = ""
     systemd: bool = False
     rootless: bool | None = None
+    own_mounts: bool = False

@@ -24,11 +24,11 @@ OUTSIDE = {"shared": 0, "slave": m.MS_SLAVE}
 
 
 def host(config: Config, request: Request) -> Iterator[Op]:
-    """Yield the op that makes the rootfs a mount of its own in the caller's mount namespace, if the container has none."""
-    if has(config.linux, "mount"):
+    """Yield the op that makes the rootfs a mount of its own in the caller's mount namespace, if the container is in that."""
+    if not _is_with_caller(config, request):
         return
     for name in ("maskedPaths", "readonlyPaths"):
-        if getattr(config.linux, name):
+        if getattr(config.linux, name) and not has(config.linux, "mount"):
             text = "unable to restrict sys entries without a private MNT namespace"
             hint = 'add {"type": "mount"} to /linux/namespaces, or remove the setting'
             raise UnsupportedError(text, pointer=f"/linux/{name}", hint=hint)
@@ -36,9 +36,17 @@ def host(config: Config, request: Request) -> Iterator[Op]:
     yield Op("bind_rootfs", (request.rootfs, flag), AT, ROOT, f'error preparing rootfs "{request.rootfs}"')
 
 
+def _is_with_caller(config: Config, request: Request) -> bool:
+    """Return whether the container is in the caller's own mount namespace: without one, or with a path that leads there.
+
+    The caller's root must not become the container's.
+    """
+    return request.own_mounts or not has(config.linux, "mount")
+
+
 def prepare(config: Config, request: Request) -> Iterator[Op]:
     """Yield the ops that make the rootfs a mount of its own, cut off from the host's, unless `host` has done so."""
-    if not has(config.linux, "mount"):
+    if _is_with_caller(config, request):
         return
     wanted = config.linux.rootfsPropagation or ""
     first = m.MS_PRIVATE if wanted in ("private", "rprivate") else m.MS_SLAVE
@@ -53,7 +61,7 @@ def prepare(config: Config, request: Request) -> Iterator[Op]:
 def enter(config: Config, request: Request) -> Iterator[Op]:
     """Yield the ops that make it `/`, and give it its propagation and its mode."""
     doing = "error changing to the rootfs"
-    if not has(config.linux, "mount"):
+    if _is_with_caller(config, request):
         yield Op("fchdir", (ROOT,), AT, doing=doing)
         yield Op("chroot", (".",), AT, doing=doing)
     elif request.no_pivot:

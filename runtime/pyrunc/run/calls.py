@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FD_MAX = 0xFFFFFFFF
 # What would become of the host's own namespace, by its name below /proc/PID/ns.
 FOREIGN = {
-    "mnt": "its root would become the container's: leave the namespace out to stay in it",
+    "mnt": "its root would become the container's",
     "": "what linux.sysctl and linux.netDevices ask for would be done to the host",
 }
 

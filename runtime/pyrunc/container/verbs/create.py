@@ -53,7 +53,17 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         systemd=options.systemd_cgroup,
         rootless=options.rootless,
         seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
+        own_mounts=any(n.type == "mount" and n.path and _is_own_mounts(n.path) for n in config.linux.namespaces),
     )
+
+
+def _is_own_mounts(path: str) -> bool:
+    """Return whether PATH leads to the mount namespace that we are in."""
+    try:
+        found, own = posix.stat(path), posix.stat("/proc/self/ns/mnt")
+    except OSError:
+        return False  # joining it will say why
+    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
 def create(options: CreateOptions) -> None:
@@ -126,7 +136,7 @@ def initial_state(config: Config, known: HostFacts, asked: Request) -> SavedStat
         places=cgroups.places(config, known, asked),
         unit=cgroups.unit(config, known, asked).name if asked.systemd else "",
         user_unit=asked.systemd and cgroups.rootless(known, asked),
-        joins=tuple(namespace.type for namespace in config.linux.namespaces),
+        joins=tuple(n.type for n in config.linux.namespaces if n.type != "mount" or not asked.own_mounts),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),
         resctrl_joins=joins,
