@@ -88,14 +88,32 @@ CONDITION = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
         ("ERRNO", [{"names": ["execveat"], **ALLOW}, {"names": ["execveat"], **DENY}], False),
     ],
 )
-@pytest.mark.parametrize(("kernel", "how"), [((6, 13), "execveat by name"), ((6, 14), "execveat"), ((7, 0), "execveat")])
-def test_how_the_program_is_executed(default: str, rules: list[dict], surely: bool, kernel: tuple[int, int], how: str):
+def test_how_the_program_is_executed(default: str, rules: list[dict], surely: bool):
     document = {"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules}
     assert lets_through(seccomp(document, ""), "execveat") is surely
     config = with_process(noNewPrivileges=True)
     config["linux"]["seccomp"] = document
-    made = plan(json.dumps(config).encode(), machine("v2", kernel))
-    assert (how if surely else "execve") in only(made, "exec_program").args
+    made = plan(json.dumps(config).encode(), machine("v2"))
+    how = "execveat" if surely else "execve"
+    assert only(made, "exec_program").args[0] == how
+    assert only(made, "open_program").args[-1] == how
+    assert any(op.call == "name_program" for op in made.child) is surely
+
+
+@pytest.mark.parametrize(
+    ("kernel", "does"),
+    [((6, 1), (False, False)), ((6, 13), (False, False)), ((6, 14), (True, False)), ((6, 15), (True, True))],
+)
+@pytest.mark.parametrize(("program", "name"), [("sh", "sh"), ("/bin/sh", "sh"), ("../a/b.sh", "b.sh")])
+def test_the_name_of_the_program(kernel: tuple[int, int], does: tuple[bool, bool], program: str, name: str):
+    made = plan(json.dumps(with_process(args=[program])).encode(), machine("v2", kernel))
+    assert only(made, "name_program").args[1:] == (name, *does)
+
+
+def test_the_programs_name_is_prepared_before_the_hosts_mounts_are_left():
+    calls = [op.call for op in plan_of(with_process()).child]
+    assert calls.index("open_own_proc") < calls.index("move_mount") < calls.index("pivot_root")
+    assert calls.index("open_program") < calls.index("name_program") < calls.index("setresuid")
 
 
 def test_apparmor_where_there_is_none():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError
 from pyrunc.linux import process as p
-from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot, barrier, barrier_if
+from pyrunc.plan.op import CHILD, OWN_PROC, PROC, ROOT, Op, Slot, barrier, barrier_if
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +75,9 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
     later = facts.user and is_new(linux, "user")
     if not later:
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    leaves = has(linux, "mount") and not is_new(linux, "mount")  # then what is the host's is out of reach afterwards
+    if leaves:
+        yield own_proc()
     for index, namespace in enumerate(linux.namespaces):
         if namespace.path and namespace.type != "user":
             yield _join(namespace.type, index)
@@ -94,8 +97,15 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
         yield Op("setresuid", (0, 0, 0), "/linux/uidMappings")
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     yield Op("setsid")
+    if not leaves:
+        yield own_proc()
     if is_new(linux, "time"):
         yield from _time(linux)
+
+
+def own_proc() -> Op:
+    """Return the op that keeps the new process's own directory in the host's procfs, for the program's name."""
+    return Op("open_own_proc", (), into=OWN_PROC)
 
 
 def mappings(linux: Linux, facts: HostFacts) -> list[Op]:
@@ -208,7 +218,7 @@ def fork(flags: int, birthplace: Slot | None) -> Op:
 def host_exec(joins: tuple[str, ...], facts: HostFacts, birthplace: Slot | None) -> Iterator[Op]:
     """Yield the fork of an exec; into the pid namespace, which only a child enters, by the parent."""
     init = Slot("init")
-    if "pid" in joins and not facts.user:
+    if "pid" in joins and not facts.rootless:
         yield Op("setns", (init, p.CLONE_NEWPID), doing="error joining pid namespace")
     yield fork(0, birthplace)
 
@@ -225,18 +235,21 @@ def open_to_exec(config: Config, facts: HostFacts, request: Request) -> Iterator
 def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
     """Yield the ops by which the new process enters the container of the init behind slot `init`.
 
-    An ordinary user may enter the pid namespace only together with the user
-    namespace that it belongs to: so there the child does, and forks once more.
+    Who is not the machine's root may enter the pid namespace only together with
+    the user namespace that it belongs to, or may not come back from there: so the
+    child does, and forks once more.
     """
     yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
-    flags = 0
-    for kind in joins:
-        flags |= FLAGS[kind]
-    if flags:
-        yield Op("setns", (Slot("init"), flags), doing="error joining the container's namespaces")
-    if "pid" in joins and facts.user:
+    joined = tuple(kind for kind in joins if facts.rootless and kind in ("user", "pid"))
+    yield from _join_init(joined)
+    if "pid" in joined:
         yield Op("respawn", (0,))
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    if facts.rootless and "mount" in joins:
+        # The host's mounts are not ours to take from, but a copy of them is.
+        yield Op("unshare", (p.CLONE_NEWNS,))
+    yield own_proc()
+    yield from _join_init(tuple(kind for kind in joins if kind not in joined))
     if "user" in joins:
         yield Op("setresgid", (0, 0, 0))
         yield Op("setresuid", (0, 0, 0))
@@ -247,3 +260,12 @@ def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
     else:  # then the root is init's chroot, which the caller has opened
         yield Op("fchdir", (ROOT,))
         yield Op("chroot", (".",))
+
+
+def _join_init(kinds: tuple[str, ...]) -> Iterator[Op]:
+    """Yield the op that joins the namespaces of KINDS of the init behind slot `init`."""
+    flags = 0
+    for kind in kinds:
+        flags |= FLAGS[kind]
+    if flags:
+        yield Op("setns", (Slot("init"), flags), doing="error joining the container's namespaces")

@@ -10,7 +10,7 @@ from pyrunc.linux import caps
 from pyrunc.linux import process as p
 from pyrunc.oci.process import Capabilities
 from pyrunc.plan import labels, seccomp
-from pyrunc.plan.op import CHILD, PROC, ROOT, Op
+from pyrunc.plan.op import CHILD, OWN_PROC, PROC, ROOT, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ RLIMITS = {
         "LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME".split()
     )
 }
-# From Linux 6.14 on, a program started by descriptor alone keeps its own name in /proc/PID/comm.
-NAMED_BY_DESCRIPTOR = (6, 14)
-BY_DESCRIPTOR, BY_NAME, BY_PATH = "execveat", "execveat by name", "execve"
-
+# From Linux 6.14 on, a program that is started by descriptor alone has its file's name in /proc/PID/comm.
+NAMED_AFTER_FILE = (6, 14)
+# From Linux 6.15 on, move_mount(2) mounts on what is attached nowhere itself.
+MOUNTS_ON_DETACHED = (6, 15)
+BY_DESCRIPTOR, BY_PATH = "execveat", "execve"
 
 
 def raise_limits(process: Process, at: str) -> list[Op]:
@@ -95,11 +96,16 @@ def child(
         yield Op("prctl", (p.PR_SET_NO_NEW_PRIVS, 1), f"{at}/noNewPrivileges")
     env = _environment(process.env)
     home = not any(entry.startswith("HOME=") for entry in env)
-    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1)
+    how = _how(filters)
+    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1, how)
     # Before the ids change: a program need not be readable for who may execute it.
     yield Op("open_program", args, f"{at}/args/0")
+    if how == BY_DESCRIPTOR:
+        name = process.args[0].rpartition("/")[2]
+        kernel = facts.kernel
+        yield Op("name_program", (OWN_PROC, name, kernel >= NAMED_AFTER_FILE, kernel >= MOUNTS_ON_DETACHED), f"{at}/args/0")
     yield from _credentials(process, facts, at, keep=_before_filter(process, filters))
-    yield Op("choose_program", (_how(facts, filters),), f"{at}/args/0")
+    yield Op("choose_program", (), f"{at}/args/0")
     mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     yield Op("umask", (mask,), f"{at}/user/umask")
     yield Op("close_others", (3 + request.preserve_fds,))
@@ -116,14 +122,12 @@ def execute(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: 
         keep = sets or Capabilities()
         final = tuple(_mask(names) & facts.capabilities for names in (keep.effective, keep.permitted, keep.inheritable))
     yield from _limits(process, at)
-    yield Op("exec_program", (_how(facts, filters), final), f"{at}/args/0")
+    yield Op("exec_program", (_how(filters), final), f"{at}/args/0")
 
 
-def _how(facts: HostFacts, filters: Seccomp | None) -> str:
-    """Return how the program is executed: by descriptor, unless the kernel or the filter stands against it."""
-    if not seccomp.lets_through(filters, "execveat"):
-        return BY_PATH
-    return BY_DESCRIPTOR if facts.kernel >= NAMED_BY_DESCRIPTOR else BY_NAME
+def _how(filters: Seccomp | None) -> str:
+    """Return how the program is executed: by descriptor, unless the filter stands against it."""
+    return BY_DESCRIPTOR if seccomp.lets_through(filters, "execveat") else BY_PATH
 
 
 def grantable(facts: HostFacts, joins: Iterable[str]) -> HostFacts:

@@ -14,7 +14,7 @@ from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run.steps import cgroups, files, filters, hooks, identity, program, start, tty
+from pyrunc.run.steps import cgroups, comm, files, filters, hooks, identity, program, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _close_others(context: Context, first: int) -> None:
     if context.sock is not None:
         needed.add(context.sock.fileno())
     if context.program is not None:
-        needed |= {context.program.fd, context.program.parent}
+        needed |= {context.program.fd, context.names}
     for fd in sorted(needed):
         if fd > first:
             fs.close_range(first, fd - 1, 0)
@@ -183,8 +183,10 @@ STEPS: dict[str, Callable[..., Any]] = {
     "mount_point": files.mount_point,
     "move_to_root": files.move_to_root,
     "open_directory": files.open_directory,
+    "name_program": comm.name_program,
     "open_mount": files.open_mount,
     "open_null": files.open_null,
+    "open_own_proc": comm.open_own_proc,
     "open_program": program.open_program,
     "open_pty": tty.open_pty,
     "own_stdio": identity.own_stdio,

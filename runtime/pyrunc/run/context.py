@@ -98,6 +98,7 @@ class Context:
         self.root = -1
         self.programs: list[Program] = []
         self.program: Program | None = None
+        self.names, self.name, self.number = -1, "", -1  # a directory, the program's name in it, the descriptor behind that
         self.own_inode = (0, 0)
         self.mount_helper: MountHelper | None = None
         self.devices: MovedDevices | None = None
