@@ -18,6 +18,7 @@ NO_IDS = (".", "..", SECCOMP_CACHE)
 LOCK = "lock"
 CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 8
+NOTIFY = "notify"  # a directory with the socket of container/notify.py
 CONFIG_MAX = 1 << 26
 LOCK_SECONDS = 10.0
 ELSEWHERE = "--root says where it is made"
@@ -155,7 +156,7 @@ def discard(path: str) -> None:
     while True:
         try:
             for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):
-                posix.unlink(f"{path}/{name}")
+                _remove(f"{path}/{name}")
             posix.rmdir(path)
         except FileNotFoundError:
             return
@@ -164,6 +165,25 @@ def discard(path: str) -> None:
                 raise
             continue  # a second `delete --force` has made the lock again, between the two lines
         return
+
+
+def has_notify_socket(path: str) -> bool:
+    """Return whether the container at PATH was made with a socket to report its readiness."""
+    try:
+        posix.stat(f"{path}/{NOTIFY}")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(path: str) -> None:
+    """Remove the file at PATH, or the directory of files (container/notify.py)."""
+    try:
+        posix.unlink(path)
+    except IsADirectoryError:
+        for name in posix.listdir(path):
+            posix.unlink(f"{path}/{name}")
+        posix.rmdir(path)
 
 
 def ids(root: str) -> list[str]:

@@ -94,10 +94,10 @@ def child(
     yield Op("own_stdio", (process.user.uid,), f"{at}/user/uid")
     if process.noNewPrivileges:
         yield Op("prctl", (p.PR_SET_NO_NEW_PRIVS, 1), f"{at}/noNewPrivileges")
-    env = _environment(process.env)
+    env = _environment((*process.env, *_listening(request)))
     home = not any(entry.startswith("HOME=") for entry in env)
     how = _how(filters)
-    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1, how)
+    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1, request.listen_fds > 0, how)
     # Before the ids change: a program need not be readable for who may execute it.
     yield Op("open_program", args, f"{at}/args/0")
     if how == BY_DESCRIPTOR:
@@ -108,7 +108,7 @@ def child(
     yield Op("choose_program", (), f"{at}/args/0")
     mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     yield Op("umask", (mask,), f"{at}/user/umask")
-    yield Op("close_others", (3 + request.preserve_fds,))
+    yield Op("close_others", (3 + request.listen_fds + request.preserve_fds,))
 
 
 def execute(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
@@ -209,6 +209,14 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
 
 
 def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ENV with the last of two equal names, in the place of the first."""
+    """Return ENV with the last of two equal names, in the place of the first, and without an empty HOME: that is none."""
     chosen = {entry.partition("=")[0]: entry for entry in env}
-    return tuple(chosen.values())
+    return tuple(entry for entry in chosen.values() if entry != "HOME=")
+
+
+def _listening(request: Request) -> tuple[str, ...]:
+    """Return the variables of socket activation (sd_listen_fds(3)), but LISTEN_PID, which the process itself knows."""
+    if not request.listen_fds:
+        return ()
+    names = (f"LISTEN_FDNAMES={request.listen_names}",) if request.listen_names else ()
+    return (f"LISTEN_FDS={request.listen_fds}", *names, "LISTEN_PID=")

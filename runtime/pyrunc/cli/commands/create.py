@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _signal import SIG_DFL, SIGHUP, SIGTERM, default_int_handler, getsignal, signal
 
+from pyrunc.cli import systemd
 from pyrunc.cli.main import Call
 from pyrunc.container.options import CreateOptions
 from pyrunc.container.verbs.create import create
@@ -20,6 +21,8 @@ def command(call: Call) -> int:
         systemd_cgroup=bool(call.general.get("systemd_cgroup")),
         rootless=call.rootless,
         log=call.log,
+        **systemd.sockets(),
+        notify_socket=systemd.notify_socket(),
         **call.options,
     )
     create(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrunc.cli import systemd
 from pyrunc.cli.main import Call
 from pyrunc.container.options import RunOptions
 from pyrunc.container.verbs.run import run
@@ -15,6 +16,8 @@ def command(call: Call) -> int:
         systemd_cgroup=bool(call.general.get("systemd_cgroup")),
         rootless=call.rootless,
         log=call.log,
+        **systemd.sockets(),
+        notify_socket=systemd.notify_socket(),
         **call.options,
     )
     return run(options)

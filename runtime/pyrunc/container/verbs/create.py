@@ -24,6 +24,7 @@ from pyrunc.run.context import Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.container.notify import Listener
     from pyrunc.container.options import CreateOptions
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
@@ -37,6 +38,7 @@ class Made(Record):
     saved: SavedState
     plan: Plan
     context: Context
+    listener: Listener | None = None
 
 
 def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) -> Request:
@@ -49,6 +51,8 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         wait=wait,
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
+        listen_fds=options.listen_fds,
+        listen_names=options.listen_names,
         preserve_fds=options.preserve_fds,
         systemd=options.systemd_cgroup,
         rootless=options.rootless,
@@ -86,10 +90,14 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    if options.notify_socket:
+        from pyrunc.container import notify
+
+        config = notify.with_socket(config, store.directory(options.root, options.id))
     asked = request(options, bundle, config, wait=wait)
     check_rootfs(asked.rootfs)
     callerio.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
-    callerio.check_preserved(options.preserve_fds)
+    callerio.check_preserved(options.listen_fds, options.preserve_fds)
     known = options.facts or facts.probe()
     if asked.systemd and cgroups.rootless(known, asked):
         known = _with_manager(known)
@@ -101,17 +109,20 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     # Before anything is written down: what a saved state names is what delete --force will kill.
     fs.refuse_used(saved.places)
     directory, lock = store.reserve(options.root, options.id)
-    context = None
+    context = listener = None
     try:
         write_file(f"{directory}/{store.CONFIG}", text)
         save(directory, saved)  # last: where there is a state, a delete finds the hooks too
+        if options.notify_socket:
+            notify.make_directory(directory)
+            listener = None if wait else notify.Listener(directory, options.notify_socket)  # before its process begins
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
         undo(options, config, directory, saved, error, context)
         posix.close(lock)
         raise
-    return Made(directory, saved, plan, context), lock
+    return Made(directory, saved, plan, context, listener), lock
 
 
 def _with_manager(known: HostFacts) -> HostFacts:

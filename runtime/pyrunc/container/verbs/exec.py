@@ -61,10 +61,12 @@ def exec_(options: ExecOptions) -> int:
     for warning in capability_warnings(added.capabilities, grantable(known, saved.joins)):
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
-    callerio.check_preserved(options.preserve_fds)
+    callerio.check_preserved(options.listen_fds, options.preserve_fds)
     request = Request(
         id=options.id,
         bundle=saved.bundle,
+        listen_fds=options.listen_fds,
+        listen_names=options.listen_names,
         preserve_fds=options.preserve_fds,
         seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
     )
@@ -177,7 +179,10 @@ def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> P
 
 
 def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabilities | None:
-    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162)."""
+    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162).
+
+    What is inheritable already becomes ambient too: so who is not root has it after the execve.
+    """
     if not added:
         return base
     sets = base or Capabilities()
@@ -185,6 +190,7 @@ def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabili
         bounding=(*sets.bounding, *added),
         effective=(*sets.effective, *added),
         permitted=(*sets.permitted, *added),
+        ambient=(*sets.ambient, *(name for name in added if name in sets.inheritable)),
     )
 
 

@@ -13,6 +13,7 @@ from pyrunc.run import executor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.container.notify import Listener
     from pyrunc.container.options import RunOptions
 
 
@@ -39,6 +40,8 @@ def run(options: RunOptions) -> int:
             raise
         finally:
             posix.close(lock)
+        if made.listener is not None:
+            _pass_readiness_on(made.listener, made.context.slots["child"], options)
         if options.detach:
             return 0
         from pyrunc.run import supervise
@@ -50,3 +53,14 @@ def run(options: RunOptions) -> int:
                 delete.delete(options.root, options.id, force=True, log=options.log)
     finally:
         pthread_sigmask(SIG_SETMASK, before)
+
+
+def _pass_readiness_on(listener: Listener, init: int, options: RunOptions) -> None:
+    """See to it that the service manager learns when the container, whose process is INIT, is ready; if detached, wait."""
+    from pyrunc.container import notify
+
+    listener.watch(init)
+    if options.detach:
+        listener.pass_on(init, options.log)
+    else:
+        notify.stay_beside(listener, options.log)

@@ -40,17 +40,20 @@ WHY = {
 
 
 def open_program(
-    context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int, how: str
+    context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int, listens: bool, how: str
 ) -> None:
     """Find ARGS[0] as execvp(3) would in ENV's PATH, inside ROOT; lay out the new image.
 
     Where PATH leads to several, all are opened: which one runs depends on what
     the user may execute, which `choose_program` asks once the ids are set.
-    UID is that of the user whose HOME is to be looked up, -1 for none.  HOW is that of `exec_program`.  Raises
-    OpError in the words that engines turn into exit codes 126 and 127.
+    UID is that of the user whose HOME is to be looked up, -1 for none.  LISTENS says that LISTEN_PID, which ENV has
+    then, is to be the pid that this process has for itself.  HOW is that of `exec_program`.  Raises OpError in the
+    words that engines turn into exit codes 126 and 127.
     """
     if uid >= 0:
         env = (*env, "HOME=" + users.home_of(users.read_table(root, "etc/passwd"), uid))
+    if listens:
+        env = tuple(f"{entry}{posix.getpid()}" if entry == "LISTEN_PID=" else entry for entry in env)
     context.root = root
     paths = _search(root, cwd, args[0], env)
     for path in paths:
