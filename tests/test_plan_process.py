@@ -13,7 +13,7 @@ from pyrunc.plan.op import Op, Plan
 from pyrunc.plan.process import capability_warnings
 from pyrunc.plan.seccomp import lets_through
 from tests.machines import machine
-from tests.planned import minimal, plan, plan_of
+from tests.planned import minimal, plan, plan_of, request
 
 
 def only(made: Plan, call: str) -> Op:
@@ -68,6 +68,23 @@ def test_the_environment(env: list[str], made: tuple[str, ...], home: int):
     """The last of two holds, in the place of the first; who has no HOME gets it from passwd."""
     args = only(plan_of(with_process(env=env)), "open_program").args
     assert args[3:5] == (made, home)
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "preserved", "env", "first"),
+    [
+        (0, "ignored", 0, ("A=1", "LISTEN_FDS=9"), 3),
+        (0, "", 2, ("A=1", "LISTEN_FDS=9"), 5),
+        (2, "", 0, ("A=1", "LISTEN_FDS=2", "LISTEN_PID="), 5),
+        (2, "web:log", 1, ("A=1", "LISTEN_FDS=2", "LISTEN_FDNAMES=web:log", "LISTEN_PID="), 6),
+    ],
+)
+def test_sockets_from_outside(count: int, names: str, preserved: int, env: tuple[str, ...], first: int):
+    """The process itself says which pid it has: it knows that first (sd_listen_fds(3))."""
+    text = json.dumps(with_process(env=["A=1", "LISTEN_FDS=9"])).encode()
+    made = plan(text, machine("v2"), request(listen_fds=count, listen_names=names, preserve_fds=preserved))
+    assert only(made, "open_program").args[3:6] == (env, 0, count > 0)
+    assert only(made, "close_others").args == (first,)
 
 
 ALLOW, DENY = {"action": "SCMP_ACT_ALLOW"}, {"action": "SCMP_ACT_ERRNO"}
