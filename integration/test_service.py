@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -290,3 +291,64 @@ def test_an_abstract_socket(runtime, bundle):
     running = runtime.popen("run", "--detach", "--bundle", str(b.path), runtime.prepare(b), env=address, stdout=-3, stderr=-3)
     assert [manager.receive() for _ in range(3)][::2] == ["READY=1\n", "BARRIER=1"]
     assert running.wait(WAIT) == 0
+
+
+# Both, by systemd itself
+
+
+def systemd_run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-run", "--collect", *words], capture_output=True, text=True, timeout=WAIT * 5, check=True)
+
+
+def shown(unit: str, field: str) -> str:
+    return subprocess.run(
+        ["systemctl", "show", "--value", f"--property={field}", unit], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def unit():
+    """Return the name of a unit, which is stopped at the end."""
+    name = f"pyrunc-test-{os.getpid()}.service"
+    yield name
+    for words in (("kill", "--signal=KILL"), ("stop",)):  # as process 1 the container's heeds no other signal
+        subprocess.run(["systemctl", *words, name], capture_output=True, check=False)
+
+
+@pytest.mark.systemd
+def test_a_unit_of_type_notify(runtime, bundle, unit):
+    """It has started when the container says so, and systemd watches the runtime, which stays."""
+    b = ready(bundle(), 1000, "READY=1")
+    name = runtime.prepare(b)
+    systemd_run("--unit", unit, "--service-type=notify", *runtime.argv("run", "--bundle", str(b.path), name))
+    assert shown(unit, "ActiveState") == "active"
+    main = int(shown(unit, "MainPID"))
+    assert runtime.name in Path(f"/proc/{main}/cmdline").read_text()
+    assert runtime.status(name) == "running"
+
+
+@pytest.mark.systemd
+def test_a_unit_that_is_detached(runtime, bundle, unit):
+    """Then systemd watches the container's own process."""
+    b = ready(bundle(), 1000, "READY=1")
+    name = runtime.prepare(b)
+    words = ("--service-type=notify", "--property=NotifyAccess=all", "--property=StandardOutput=null")
+    systemd_run("--unit", unit, *words, *runtime.argv("run", "--detach", "--bundle", str(b.path), name))
+    assert int(shown(unit, "MainPID")) == runtime.pid(name)
+    assert shown(unit, "ActiveState") == "active"
+
+
+def test_a_program_that_systemd_activates(runtime, bundle, manager):
+    """The first who connects starts the container, which has the socket."""
+    if shutil.which("systemd-socket-activate") is None:
+        pytest.skip("systemd-socket-activate is not installed")
+    b = bundle('echo "$LISTEN_FDS|$LISTEN_PID|$$"; ls -l /proc/self/fd/3')
+    path = f"{manager.environment['NOTIFY_SOCKET']}.listen"
+    argv = ["systemd-socket-activate", "--listen", path, *runtime.argv("run", "--bundle", str(b.path), runtime.prepare(b))]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        wait_for(lambda: Path(path).exists(), "the socket")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            out = running.communicate(timeout=WAIT)[0]
+    assert out.startswith("1|1|1\n")
+    assert "socket:" in out
