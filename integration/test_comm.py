@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,43 @@ def test_a_joined_pid_namespace(runtime, bundle):
     b = furnished(bundle("/data/script"))
     b.namespace("pid", path=f"/proc/{runtime.pid(first)}/ns/pid")
     assert runtime.output(b).splitlines() == ["script", "/bin/busybox"]
+
+
+def bare(b):
+    """Take out of B what needs mounts of its own."""
+    b.config["mounts"] = []
+    b.linux["maskedPaths"] = b.linux["readonlyPaths"] = []
+    return b
+
+
+@pytest.fixture
+def other_mounts():
+    """Return the path of a mount namespace that is a copy of the host's."""
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; exec sleep infinity"]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "ready\n"
+        yield f"/proc/{holder.pid}/ns/mnt"
+        holder.kill()
+
+
+@pytest.mark.pyrunc_only("needs a /proc in the container")
+@pytest.mark.parametrize("joins", ["nothing", "mounts", "mounts and pid"])
+def test_without_mounts_of_its_own(runtime, bundle, other_mounts, joins):
+    b = bare(bundle("sh", "-c", "read line; exit 0"))
+    b.namespace("mount", drop=True)
+    if "mounts" in joins:
+        b.namespace("mount", path=other_mounts)
+    if "pid" in joins:
+        b.namespace("pid", path=f"/proc/{runtime.pid(runtime.start(bundle()))}/ns/pid")
+    read, write = os.pipe()
+    name = runtime.start(b, stdin=read)
+    pid = runtime.pid(name)
+    assert Path(f"/proc/{pid}/comm").read_text() == "sh\n"
+    assert os.readlink(f"/proc/{pid}/exe") == str(b.rootfs / "bin/busybox")
+    assert os.path.samefile(f"/proc/{pid}/cwd", f"/proc/{pid}/root")
+    os.close(read)
+    os.close(write)
+    runtime.wait(name, "stopped")
 
 
 def test_a_program_that_may_only_be_executed(runtime, bundle):

@@ -55,17 +55,17 @@ def test_effective_capabilities_must_be_permitted():
     ("env", "made", "home"),
     [
         ([], (), 0),
-        (["A=1", "B=2", "A=3"], ("A=3", "B=2"), 0),
+        (["A=1", "B=2", "A=3"], ("B=2", "A=3"), 0),
         (["HOME=/a"], ("HOME=/a",), -1),
         (["HOME="], (), 0),
         (["HOME=/a", "HOME="], (), 0),
-        (["HOME=", "A=1", "HOME=/a"], ("HOME=/a", "A=1"), -1),
+        (["HOME=", "A=1", "HOME=/a"], ("A=1", "HOME=/a"), -1),
         (["XHOME=/a"], ("XHOME=/a",), 0),
         (["A=b=c"], ("A=b=c",), 0),
     ],
 )
 def test_the_environment(env: list[str], made: tuple[str, ...], home: int):
-    """The last of two holds, in the place of the first; who has no HOME gets it from passwd."""
+    """The last of two holds, in its own place; who has no HOME, or an empty one, gets it from passwd."""
     args = only(plan_of(with_process(env=env)), "open_program").args
     assert args[3:5] == (made, home)
 

@@ -101,7 +101,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *affinity.child(),
         *ondemand.personality(config.linux),
         *ondemand.memory_policy(config.linux),
-        *process.child(user, facts, request, filters, at="/process", make_cwd=True),
+        *process.child(user, facts, request, filters, at="/process", make_cwd=True, named=namespaces.has_own_proc(config.linux)),
         *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -158,7 +158,7 @@ def build_exec(
         *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
         *ondemand.personality(linux),
-        *process.child(added, facts, request, filters, at="", make_cwd=False),
+        *process.child(added, facts, request, filters, at="", make_cwd=False, named=True),
         Op("barrier", ("ready",)),
         # In the cgroup by now, from whose processors and nodes these choose.
         *affinity.joined_exec(added.execCPUAffinity, ""),

@@ -14,7 +14,7 @@ from pyrunc.plan.op import CHILD, OWN_PROC, PROC, ROOT, Op, Slot, barrier, barri
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
@@ -75,19 +75,17 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
     later = facts.user and is_new(linux, "user")
     if not later:
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
-    leaves = has(linux, "mount") and not is_new(linux, "mount")  # then what is the host's is out of reach afterwards
-    if leaves:
-        yield own_proc()
-    for index, namespace in enumerate(linux.namespaces):
-        if namespace.path and namespace.type != "user":
-            yield _join(namespace.type, index)
-    for index, namespace in enumerate(linux.namespaces):
-        if namespace.path and namespace.type == "user":
-            yield _join(namespace.type, index)
+    # Into other mounts as late as may be: what is the host's is out of reach then.
+    last = "" if has(linux, "user") else "mount"
+    yield from _join_all(linux, lambda kind: kind not in ("user", last))
+    yield from _join_all(linux, lambda kind: kind == "user")
     if _staged(linux):
         yield Op("respawn", (_new_flags(linux),), "/linux/namespaces")
         if not later:
             yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    if last and has_own_proc(linux):
+        yield own_proc()
+    yield from _join_all(linux, lambda kind: kind == last)
     if _host_sets_clocks(linux):
         yield Op("unshare", (p.CLONE_NEWTIME,), CLOCKS)
     if is_new(linux, "user") or _host_sets_clocks(linux):
@@ -97,10 +95,18 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
         yield Op("setresuid", (0, 0, 0), "/linux/uidMappings")
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     yield Op("setsid")
-    if not leaves:
+    if not last and has_own_proc(linux):
         yield own_proc()
     if is_new(linux, "time"):
         yield from _time(linux)
+
+
+def has_own_proc(linux: Linux) -> bool:
+    """Return whether the new process can keep its own directory in the host's procfs.
+
+    Not where it joins other mounts before it is the last of its forks, for the sake of a user namespace.
+    """
+    return not (has(linux, "user") and has(linux, "mount") and not is_new(linux, "mount"))
 
 
 def own_proc() -> Op:
@@ -180,6 +186,13 @@ def _host_sets_clocks(linux: Linux) -> bool:
 def _offsets(linux: Linux) -> str:
     """Return the offsets of the clocks as time_namespaces(7) wants them written."""
     return "".join(f"{clock} {offset.secs} {offset.nanosecs}\n" for clock, offset in linux.timeOffsets.items())
+
+
+def _join_all(linux: Linux, chosen: Callable[[str], bool]) -> Iterator[Op]:
+    """Yield the ops that join the namespaces with a path whose types are CHOSEN."""
+    for index, namespace in enumerate(linux.namespaces):
+        if namespace.path and chosen(namespace.type):
+            yield _join(namespace.type, index)
 
 
 def _time(linux: Linux) -> Iterator[Op]:

@@ -84,9 +84,12 @@ def needs_proc(process: Process, facts: HostFacts) -> bool:
 
 
 def child(
-    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, make_cwd: bool
+    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, make_cwd: bool, named: bool
 ) -> Iterator[Op]:
-    """Yield the ops that turn the new process into PROCESS, up to the point where it could run."""
+    """Yield the ops that turn the new process into PROCESS, up to the point where it could run.
+
+    MAKE_CWD says whether a missing directory is made, NAMED whether the process has kept what gives its program a name.
+    """
     if not request.no_new_keyring:
         yield Op("join_keyring", (f"_ses.{request.id}",), at, doing="error joining session keyring")
     yield from labels.child(process, facts, at)
@@ -100,7 +103,7 @@ def child(
     args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1, request.listen_fds > 0, how)
     # Before the ids change: a program need not be readable for who may execute it.
     yield Op("open_program", args, f"{at}/args/0")
-    if how == BY_DESCRIPTOR:
+    if named and how == BY_DESCRIPTOR:
         name = process.args[0].rpartition("/")[2]
         kernel = facts.kernel
         yield Op("name_program", (OWN_PROC, name, kernel >= NAMED_AFTER_FILE, kernel >= MOUNTS_ON_DETACHED), f"{at}/args/0")
@@ -209,9 +212,11 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
 
 
 def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ENV with the last of two equal names, in the place of the first, and without an empty HOME: that is none."""
-    chosen = {entry.partition("=")[0]: entry for entry in env}
-    return tuple(entry for entry in chosen.values() if entry != "HOME=")
+    """Return ENV with the last of two equal names alone, and without an empty HOME: that is none."""
+    chosen: dict[str, str] = {}
+    for entry in reversed(env):
+        chosen.setdefault(entry.partition("=")[0], entry)
+    return tuple(entry for entry in reversed(chosen.values()) if entry != "HOME=")
 
 
 def _listening(request: Request) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ LAYOUTS = (("=Q", 32, 54, 56, 8), ("=I", 28, 42, 32, 4))
 ANY_EXECUTE = execfailure.ANY_EXECUTE
 # What an errno of execve(2) means beyond its name.
 WHY = {
-    errno.ENOENT: ": the program, or the interpreter that it names, is gone",
+    errno.ENOENT: ": the program is gone, or the interpreter that it names or that binfmt_misc has for it cannot be reached",
 }
 
 
