@@ -54,6 +54,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *ondemand.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
+        *rootfs.host(config, request),
         *mounts.host(config, facts, request),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
@@ -80,8 +81,8 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("umask", (0,)),
         *process.child_oom_score(user, facts, "/process"),
         *namespaces.child(config, facts),
-        *mounts.receive_sources(config, facts),
         *rootfs.prepare(config, request),
+        *mounts.receive_sources(config, facts),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.configure(config),
         *ondemand.await_devices(config.linux),
