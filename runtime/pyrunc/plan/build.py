@@ -85,8 +85,8 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("umask", (0,)),
         *process.child_oom_score(user, facts, "/process"),
         *namespaces.child(config, facts),
-        *mounts.receive_sources(config, facts),
         *rootfs.prepare(config, request),
+        *mounts.receive_sources(config, facts),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.configure(config),
         *ondemand.await_devices(config.linux),
@@ -135,7 +135,7 @@ def build_exec(
     late = bool(unit) or cgroups.limits_runtime(linux.resources) or affinity.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
+        Op("open_directory", ("/proc",), into=PROC),
         *cgroups.open_doors(where),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),
