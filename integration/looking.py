@@ -239,10 +239,15 @@ def script(b: Bundle, path: str, text: str, mode: int = 0o755) -> Path:
 
 def interpreter(runtime: Runtime) -> Path:
     """Return the program that the runtime really is: its interpreter if it is a script."""
-    with Path(runtime.binary).open("rb") as file:
+    return program_of(runtime.binary)
+
+
+def program_of(binary: str) -> Path:
+    """Return the program that BINARY really is: its interpreter if it is a script."""
+    with Path(binary).open("rb") as file:
         first, second = file.readline(), file.readline()
     if not first.startswith(b"#!"):
-        return Path(runtime.binary).resolve()
+        return Path(binary).resolve()
     name = first[2:].split()[0]
     if name == b"/bin/sh":  # then: '''exec' 'INTERPRETER' -ISXutf8 "$0" "$@"
         name = second.split(b"'")[5]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pyrunc.oci.resources import DeviceRule
 
 ALL = -1
-NUMBER_MAX = (1 << 20) - 1  # makedev(3): 20 bits of a minor, and fewer of a major
 EVERYTHING = "a *:*"
 AT = "/linux/resources/devices"
 
@@ -60,10 +59,7 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
         access = rule.access or "rwm"
         if set(access) - set("rwm"):
             raise ConfigError(f'device access "{access}"', pointer=f"{at}/access", hint="letters of rwm")
-        for name, number in (("major", rule.major), ("minor", rule.minor)):
-            if number is not None and number > NUMBER_MAX:
-                raise ConfigError(f"{name} number {number}", pointer=f"{at}/{name}", hint=f"no device has one above {NUMBER_MAX}")
-        major, minor = (ALL if number is None or number < 0 else number for number in (rule.major, rule.minor))
+        major, minor = (ALL if number is None else number for number in (rule.major, rule.minor))
         kind = {"": "a", "u": "c"}.get(rule.type, rule.type)
         if kind == "a":
             # Version 1 knows "a" only as "everything", and so do we.

@@ -12,11 +12,13 @@ from pyrunc.errors import OpError, StateError, UsageError
 from pyrunc.run.steps.fifos import FIFO, RESULT
 
 ID_MAX = 1024
-ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
-ID_LETTERS = ID_FIRST | {"."}
+ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+SECCOMP_CACHE = ".seccomp"  # beside the containers
+NO_IDS = (".", "..", SECCOMP_CACHE)
 LOCK = "lock"
 CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 8
+NOTIFY = "notify"  # a directory with the socket of container/notify.py
 CONFIG_MAX = 1 << 26
 LOCK_SECONDS = 10.0
 ELSEWHERE = "--root says where it is made"
@@ -28,8 +30,8 @@ def check_id(container: str) -> str:
 
     Raises UsageError.
     """
-    if not container or len(container) > ID_MAX or container[0] not in ID_FIRST or not ID_LETTERS.issuperset(container):
-        hint = f"letters, digits and _+-. in at most {ID_MAX} characters, not beginning with a dot"
+    if not container or len(container) > ID_MAX or container in NO_IDS or not ID_LETTERS.issuperset(container):
+        hint = f"letters, digits and _+-. in at most {ID_MAX} characters, and none of {', '.join(NO_IDS)}"
         raise UsageError(f'invalid container ID format: "{container[:80]}"', hint=hint)
     return container
 
@@ -162,10 +164,7 @@ def discard(path: str) -> None:
     while True:
         try:
             for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):
-                try:
-                    posix.unlink(f"{path}/{name}")
-                except IsADirectoryError:
-                    discard(f"{path}/{name}")  # which we have not made
+                _remove(f"{path}/{name}")
             posix.rmdir(path)
         except FileNotFoundError:
             return
@@ -176,6 +175,25 @@ def discard(path: str) -> None:
         return
 
 
+def has_notify_socket(path: str) -> bool:
+    """Return whether the container at PATH was made with a socket to report its readiness."""
+    try:
+        posix.stat(f"{path}/{NOTIFY}")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(path: str) -> None:
+    """Remove the file at PATH, or the directory of files (container/notify.py)."""
+    try:
+        posix.unlink(path)
+    except IsADirectoryError:
+        for name in posix.listdir(path):
+            posix.unlink(f"{path}/{name}")
+        posix.rmdir(path)
+
+
 def ids(root: str) -> list[str]:
     """Return the ids of all containers below ROOT, sorted.  Raises OSError if ROOT is not there."""
-    return sorted(entry.name for entry in posix.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry.name for entry in posix.scandir(root) if entry.is_dir() and entry.name != SECCOMP_CACHE)

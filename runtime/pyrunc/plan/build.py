@@ -14,6 +14,7 @@ from pyrunc.plan import (
     mounts,
     namespaces,
     ondemand,
+    paths,
     process,
     rootfs,
     seccomp,
@@ -40,6 +41,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    config = paths.cleaned(config, request.rootfs)
     namespaces.check_user(config.linux, facts)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
@@ -54,10 +56,13 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *ondemand.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
+        *rootfs.host(config, request),
         *mounts.host(config, facts, request),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
-            config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | ondemand.network_kinds(config.linux)
+            config,
+            cgroups.birthplace(where, late=late),
+            sysctl.kinds(config) | ondemand.network_kinds(config.linux) | (set() if request.own_mounts else {"mount"}),
         ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
@@ -72,7 +77,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
             "ready",
             *ondemand.join_resctrl(ondemand.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
-            *ondemand.scheduling(user, "/process"),
+            *ondemand.scheduling(user, facts, "/process"),
             Op("commit"),
         ),
     ]
@@ -80,23 +85,23 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("umask", (0,)),
         *process.child_oom_score(user, facts, "/process"),
         *namespaces.child(config, facts),
-        *mounts.receive_sources(config, facts),
         *rootfs.prepare(config, request),
+        *mounts.receive_sources(config, facts),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.configure(config),
         *ondemand.await_devices(config.linux),
         *_mounts_and_cgroup(config, facts, request, [*into_cgroup, *cgroups.enter(where)]),
         *devices.child(config, facts),
-        *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
+        *terminal.child(user, "/process", console=True),
         *hooks.create_container(config.hooks),
-        *sysctl.child(config),
+        *sysctl.child(config, facts),
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
         *affinity.child(),
         *ondemand.personality(config.linux),
         *ondemand.memory_policy(config.linux),
-        *process.child(user, facts, request, filters, at="/process", make_cwd=True),
+        *process.child(user, facts, request, filters, at="/process", make_cwd=True, named=namespaces.has_own_proc(config.linux)),
         *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -130,7 +135,7 @@ def build_exec(
     late = bool(unit) or cgroups.limits_runtime(linux.resources) or affinity.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
+        Op("open_directory", ("/proc",), into=PROC),
         *cgroups.open_doors(where),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),
@@ -141,7 +146,7 @@ def build_exec(
             *(cgroups.attach(unit) if unit else cgroups.move(where, late=late)),
             *ondemand.join_resctrl(groups),
             *process.host(added, facts, ""),
-            *ondemand.scheduling(added, ""),
+            *ondemand.scheduling(added, facts, ""),
             Op("commit"),
         ),
     ]
@@ -153,7 +158,7 @@ def build_exec(
         *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
         *ondemand.personality(linux),
-        *process.child(added, facts, request, filters, at="", make_cwd=False),
+        *process.child(added, facts, request, filters, at="", make_cwd=False, named=True),
         Op("barrier", ("ready",)),
         # In the cgroup by now, from whose processors and nodes these choose.
         *affinity.joined_exec(added.execCPUAffinity, ""),

@@ -46,6 +46,7 @@ SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "unshare": {0: CLONE},
     "setns": {1: CLONE},
     "open_namespace": {1: CLONE},
+    "bind_rootfs": {1: MS},
     "mount": {3: MS},
     "mount_on": {3: MS},
     "umount2": {1: _named(mount, "MNT_")},

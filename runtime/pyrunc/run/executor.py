@@ -24,43 +24,57 @@ from pyrunc.linux import process
 from pyrunc.linux.abi import noted
 from pyrunc.run import wire
 from pyrunc.run.calls import load, perform
+from pyrunc.run.children import await_end
 from pyrunc.run.context import CALLERS
+from pyrunc.run.interrupt import Heeding, await_readable
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from pyrunc.linux.socket import Socket
     from pyrunc.plan.op import Op, Plan
-    from pyrunc.run.context import Context
+    from pyrunc.run.context import Context, Trace
+
+ENDED_SECONDS = 1.0
 
 
 def run(plan: Plan, context: Context) -> int:
     """Carry PLAN out and return the pid of its process, which is waiting or running its program.
 
-    Raises OpError (and what hooks and steps raise) after the child is gone.
+    Raises OpError (and what hooks and steps raise), or KeyboardInterrupt for a signal, after the child is gone.
     """
     context.own_inode = _own_inode()
     load(plan)
-    do = _host_op if context.debug is None else _traced(context, context.debug)
+    if context.debug is not None:
+        context.trace = _traced(context.debug)
     try:
-        for op in plan.host:
-            try:
-                do(op, plan, context)
-            except OSError as error:
-                raise _explained(plan, context, op, error.errno or 0, noted(error), child=False) from error
-            except OpError as error:
-                if error.pointer or not op.at:
-                    raise
-                raise _explained(plan, context, op, 0, str(error), child=False) from error
+        *ops, last = plan.host
+        with Heeding():
+            _host_column(plan, ops, context)
+        _host_column(plan, (last,), context)  # it lets the child go, whose signals they are from here on
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
         _give_up(context)
         raise
     finally:
         _close(context)
+
+
+def _host_column(plan: Plan, ops: Sequence[Op], context: Context) -> None:
+    """Do OPS of the host's column of PLAN, in order."""
+    do = _host_op if context.trace is None else context.trace.host(_host_op)
+    for op in ops:
+        try:
+            do(op, plan, context)
+        except OSError as error:
+            raise _explained(plan, context, op, error.errno or 0, noted(error), child=False) from error
+        except OpError as error:
+            if error.pointer or not op.at:
+                raise
+            raise _explained(plan, context, op, 0, str(error), child=False) from error
 
 
 def _explained(plan: Plan, context: Context, op: Op, errno: int, detail: str, *, child: bool) -> Exception:
@@ -81,18 +95,20 @@ def _give_up(context: Context) -> None:
             context.devices.give_back()
     finally:
         _kill(context)
+        rootfs, context.rootfs = context.rootfs, None
+        if rootfs is not None:
+            rootfs.unmount()
 
 
-def _traced(context: Context, say: Callable[[str], None]) -> Callable[[Op, Plan, Context], None]:
-    """Return what does the host's ops and SAYs so, and have the child of CONTEXT do the same."""
+def _traced(say: Callable[[str], None]) -> Trace:
+    """Return what SAYs what is done, in both columns."""
     from pyrunc.run.trace import Trace
 
-    context.trace = trace = Trace(say)
-    return trace.host(_host_op)
+    return Trace(say)
 
 
 def await_exec(plan: Plan, context: Context) -> None:
-    """Wait until the child's execve has worked; raise OpError if it has not."""
+    """Wait until the child's execve has worked; raise OpError if it has not, KeyboardInterrupt for a signal before."""
     if context.sock is None:
         return
     try:
@@ -163,7 +179,8 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
         if frame.name == "exec":
             announced = True
             if context.listener is not None:
-                context.listener.deliver(context.slots["child"])
+                with Heeding():
+                    context.listener.deliver(context.slots["child"])
         elif frame.name == name:
             if frame.fds:
                 context.slots["master"] = frame.fds[0]
@@ -180,6 +197,8 @@ def _next_frame(plan: Plan, context: Context, name: str) -> wire.Frame | None:
     """
     early = None
     while True:
+        if context.sock is not None and name == "exec":
+            await_readable(context.sock.fileno())
         frame = wire.receive(context.sock) if context.sock is not None else None
         if frame is not None and frame.kind == wire.DID and context.trace is not None:
             context.trace.told(plan, frame.index, frame.times, frame.text)
@@ -206,12 +225,12 @@ def _moves(plan: Plan, name: str) -> bool:
 
 
 def _kill(context: Context) -> None:
-    """End the child, if there is one, and wait for it."""
+    """End the child, if there is one, and wait for it; not for long, if it hangs in the kernel or in a frozen cgroup."""
     pid = context.slots.pop("child", 0)
     if pid:
         try:
             posix.kill(pid, SIGKILL)
-            posix.waitpid(pid, 0)
+            await_end(pid, ENDED_SECONDS)
         except (ProcessLookupError, ChildProcessError):
             pass  # it is gone and waited for: failure.py did
 

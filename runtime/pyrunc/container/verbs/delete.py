@@ -1,4 +1,4 @@
-"""`delete`: remove what is left of a stopped container; by force, of any."""
+"""`delete`: remove what is left of a stopped container, or one that was never started; by force, any."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pyrunc.errors import ConfigError, OpError, StateError
 from pyrunc.log import Log
 
 SIGKILL = 9
-END_SECONDS = 10.0
+END_SECONDS, THAW_SECONDS = 10.0, 0.02
 
 
 def delete(root: str, container: str, *, force: bool, log: Log) -> None:
     """Delete CONTAINER: its cgroups, its directory, then its poststop hooks.
 
-    FORCE kills what still runs, cleans up after a create that was cut off, and
+    One that is created is ended before, as by runc.  FORCE kills what still runs, cleans up after a create that was cut off, and
     is content if there is no such container.  Raises StateError otherwise.
     """
     directory = store.directory(root, container)
@@ -106,9 +106,14 @@ def _stop(saved: SavedState) -> None:
     # What init left behind without a pid namespace, and what a cut-off create never wrote down.
     if saved.pid == 0 or not saved.own_pid_namespace:
         fs.signal_all(saved.places, SIGKILL)
-    deadline = monotonic() + END_SECONDS
+    began = monotonic()
+    thaw = began + THAW_SECONDS
     while alive(saved):
-        if monotonic() > deadline:
+        now = monotonic()
+        if now > thaw:
+            kill.thaw(saved)  # a pause came in between, and on version 1 nobody frozen can die
+            thaw = now + THAW_SECONDS
+        if now > began + END_SECONDS:
             text = f"init (pid {saved.pid}) has not ended {END_SECONDS:g} s after SIGKILL"
             raise OpError(text, hint="it may hang in the kernel: see /proc/PID/stack")
         sleep(0.0005)

@@ -11,7 +11,7 @@ from pyrunc.container import callerio, store
 from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
 from pyrunc.container.statefile import SavedState, load
-from pyrunc.container.status import PAUSED, alive, guard, status_of
+from pyrunc.container.status import PAUSED, alive, guard, refuse_frozen, status_of
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
@@ -61,12 +61,14 @@ def exec_(options: ExecOptions) -> int:
     for warning in warnings(added, grantable(known, saved.joins), ""):
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
-    callerio.check_preserved(options.preserve_fds)
+    callerio.check_preserved(options.listen_fds, options.preserve_fds)
     request = Request(
         id=options.id,
         bundle=saved.bundle,
+        listen_fds=options.listen_fds,
+        listen_names=options.listen_names,
         preserve_fds=options.preserve_fds,
-        seccomp_cache=f"{options.root}/.seccomp",
+        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
     )
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
@@ -76,6 +78,8 @@ def exec_(options: ExecOptions) -> int:
         if alive(saved):
             raise
         raise StateError(STOPPED) from None  # its cgroups have been removed since we looked
+    if not options.ignore_paused:
+        refuse_frozen("exec", places)
     unit = saved.unit if saved.user_unit and not options.cgroup else ""
     plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
     if options.log.debugging:
@@ -91,7 +95,8 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
     enters = any(op.call == "setns" for op in plan.host)
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
-    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    # Signals wait, unless the executor heeds them: they belong to the process once it runs.
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())
     own = posix.pidfd_open(posix.getpid())
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
@@ -185,7 +190,10 @@ def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> P
 
 
 def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabilities | None:
-    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162)."""
+    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162).
+
+    What is inheritable already becomes ambient too: so who is not root has it after the execve.
+    """
     if not added:
         return base
     sets = base or Capabilities()
@@ -193,6 +201,7 @@ def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabili
         bounding=(*sets.bounding, *added),
         effective=(*sets.effective, *added),
         permitted=(*sets.permitted, *added),
+        ambient=(*sets.ambient, *(name for name in added if name in sets.inheritable)),
     )
 
 

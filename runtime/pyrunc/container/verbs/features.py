@@ -64,13 +64,14 @@ def features() -> dict[str, object]:
             "mountExtensions": {"idmap": {"enabled": "idmap" in mountopts.OURS}},
             "netDevices": {"enabled": True},
         },
-        # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json").
-        "potentiallyUnsafeConfigAnnotations": ["org.criu.config", annotated.PREFIX],
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),
             "org.opencontainers.runc.checkpoint.enabled": "true",  # runc's name: whoever asks, asks for that
             "org.pyrunc.version": __version__,
         },
+        # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json");
+        # "bundle" is runc's, whose hooks and tools read it.
+        "potentiallyUnsafeConfigAnnotations": ["bundle", annotated.PREFIX, "org.criu.config"],
     }
 
 
