@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import mount as m
+from pyrunc.plan import masks
 from pyrunc.plan.mountopts import PROPAGATION, RECURSIVE_PROPAGATION
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import ROOT, Op, Slot
@@ -85,7 +86,8 @@ def finish(config: Config) -> Iterator[Op]:
     if flag and flag != m.MS_PRIVATE:
         flags = m.AT_EMPTY_PATH | (m.AT_RECURSIVE if recursive else 0)
         yield Op("mount_setattr", (ROOT, "", flags, 0, 0, flag, 0), "/linux/rootfsPropagation")
-    if config.root is not None and config.root.readonly:
+    asked = "/root/readonly" if config.root is not None and config.root.readonly else masks.protects_root(config)
+    if asked:
         args = (ROOT, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
-        yield Op("mount_setattr", args, "/root/readonly")
+        yield Op("mount_setattr", args, asked)
 

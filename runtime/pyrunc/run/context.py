@@ -91,6 +91,8 @@ class Context:
         self.moved = False  # whether the child has forked again, and said so
         self.made: set[int] = set()
         self.empty_attached = False
+        self.masked: set[str] = set()  # places below the root that are hidden, and those that are read-only
+        self.protected: set[str] = set()
         self.owns_cgroups = False
         self.groups: tuple[str, ...] = ()  # of resctrl, that were made for this container
         self.filter: Filter | None = None
