@@ -135,7 +135,7 @@ def build_exec(
     late = bool(unit) or cgroups.limits_runtime(linux.resources) or affinity.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
+        Op("open_directory", ("/proc",), into=PROC),
         *cgroups.open_doors(where),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),

@@ -78,11 +78,6 @@ def child_oom_score(process: Process, facts: HostFacts, at: str) -> list[Op]:
     return [Op("write_at", (PROC, "self/oom_score_adj", str(process.oomScoreAdj)), f"{at}/oomScoreAdj", doing=OOM_SCORE)]
 
 
-def needs_proc(process: Process, facts: HostFacts) -> bool:
-    """Return whether PROCESS writes to its files in procfs."""
-    return labels.needs_proc(process) or bool(child_oom_score(process, facts, ""))
-
-
 def child(
     process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, make_cwd: bool, named: bool
 ) -> Iterator[Op]:
@@ -189,7 +184,7 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
     yield Op("drop_bounding", (bounding, facts.last_cap), f"{where}/bounding", doing=doing)
     yield Op("prctl", (p.PR_SET_KEEPCAPS, 1))
     groups = tuple(dict.fromkeys(user.additionalGids))  # Docker names a group of the image's and of --group-add twice
-    yield Op("set_groups", (groups,), f"{at}/user/additionalGids", doing="error setting groups")
+    yield Op("set_groups", (PROC, groups), f"{at}/user/additionalGids", doing="error setting groups")
     yield Op("setresgid", (user.gid,) * 3, f"{at}/user/gid", doing="error setting gid")
     yield Op("setresuid", (user.uid,) * 3, f"{at}/user/uid", doing="error setting uid")
     # Changing ids made the process dumpable or not by its own rules: settle it.
