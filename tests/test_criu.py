@@ -371,7 +371,7 @@ def test_this_process_is_no_container():
 
 def test_mountinfo_without_its_escapes():
     found = mounted.parse(r"36 35 98:0 /mnt\0401 /a\134b\011c ro,noatime master:1 - ext3 /dev/root rw")
-    assert found == [mounted.Row(36, "98:0", "/mnt 1", "/a\\b\tc", ("ro", "noatime"), "ext3")]
+    assert found == [mounted.Row(36, 35, "98:0", "/mnt 1", "/a\\b\tc", ("ro", "noatime"), "ext3")]
     assert found[0].readonly
 
 

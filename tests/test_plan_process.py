@@ -9,7 +9,7 @@ import pytest
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.oci.process import Capabilities
 from pyrunc.oci.seccomp import seccomp
-from pyrunc.plan.op import Op, Plan
+from pyrunc.plan.op import PROC, Op, Plan
 from pyrunc.plan.process import capability_warnings
 from pyrunc.plan.seccomp import lets_through
 from tests.machines import machine
@@ -154,4 +154,4 @@ def test_limits_are_raised_by_the_host_and_set_last():
 
 def test_a_group_that_is_named_twice():
     made = plan_of(with_process(user={"uid": 0, "gid": 0, "additionalGids": [7, 8, 7]}))
-    assert only(made, "set_groups").args == ((7, 8),)
+    assert only(made, "set_groups").args == (PROC, (7, 8))

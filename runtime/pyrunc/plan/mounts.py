@@ -28,7 +28,8 @@ PROC_FILES = frozenset(
     "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo net/dev sys/kernel/ns_last_pid "
     "sys/crypto/fips_enabled".split()
 )
-PROPAGATES = (m.MS_SHARED,)
+# With these, no mount of the container's stays a peer of one of the host's.
+CUT_OFF = ("", "rslave", "rprivate")
 HOST, INSIDE, CHILDS = "host", "inside", "child"
 
 
@@ -67,8 +68,10 @@ def host(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     for index, mount in enumerate(config.mounts):
         options = mountopts.of(mount)
         if _opener(config, facts, options) == HOST:
-            args = (m.AT_FDCWD, *_source(request, mount, options))
-            yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount))
+            source, flags = _source(request, mount, options)
+            at, tree, doing = f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount)
+            yield Op("open_tree", (m.AT_FDCWD, source, flags), at, tree, doing)
+            yield Op("make_private_beside", (tree, source, request.rootfs), at, doing=doing)
 
 
 def sources_by_helper(config: Config, facts: HostFacts, request: Request) -> list[Op]:
@@ -174,9 +177,9 @@ def _opener(config: Config, facts: HostFacts, options: mountopts.Options) -> str
         return ""
     if has(config.linux, "user"):
         return CHILDS if facts.user else INSIDE
-    peers = any(flag in PROPAGATES for flag, _ in options.propagation)
-    spread = (config.linux.rootfsPropagation or "") in ("shared", "rshared")
-    return HOST if peers or spread else CHILDS
+    wanted = config.linux.rootfsPropagation or ""
+    peers = wanted not in CUT_OFF and any(flag == m.MS_SHARED for flag, _ in options.propagation)
+    return HOST if peers or wanted in ("shared", "rshared") else CHILDS
 
 
 def _without_atime(options: mountopts.Options) -> mountopts.Options:

@@ -14,7 +14,7 @@ from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run.steps import cgroups, comm, files, filters, hooks, identity, program, start, tty
+from pyrunc.run.steps import cgroups, comm, files, filters, hooks, identity, program, propagation, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,12 +176,12 @@ STEPS: dict[str, Callable[..., Any]] = {
     "hand_over_terminal": _hand_over_terminal,
     "join_keyring": identity.join_keyring,
     "load_filter": filters.load_filter,
+    "make_holder_private": propagation.make_holder_private,
     "make_node": files.make_node,
     "make_readonly": files.make_readonly,
     "mask": files.mask,
     "mount_on": files.mount_on,
     "mount_point": files.mount_point,
-    "move_to_root": files.move_to_root,
     "open_directory": files.open_directory,
     "name_program": comm.name_program,
     "open_mount": files.open_mount,
@@ -209,8 +209,10 @@ ON_DEMAND = {
     "bind_rootfs": "bindroot",
     "copy_up": "copyup",
     "end_helper": "mountns",
+    "make_private_beside": "peers",
     "make_user_namespace": "idmap",
     "move_device": "netdevices",
+    "move_to_root": "moveroot",
     "open_tree_by_helper": "mountns",
 }
 

@@ -220,13 +220,6 @@ def make_readonly(context: Context, root: int, path: str) -> None:
         posix.close(point)
 
 
-def move_to_root(_: Context, root: int) -> None:
-    """Make ROOT the root directory without pivot_root(2), which an initramfs does not allow."""
-    posix.fchdir(root)
-    m.move_mount(root, "", m.AT_FDCWD, "/", m.MOVE_MOUNT_F_EMPTY_PATH)
-    posix.chroot(".")
-
-
 def write_at(_: Context, directory: int, path: str, text: str) -> None:
     """Write TEXT to PATH below DIRECTORY, by one write(2); no link and no mount leads elsewhere."""
     resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | (0 if path.startswith("self/") else RESOLVE_NO_SYMLINKS)
