@@ -193,13 +193,17 @@ def _remove_parents(directory: str, mount: str) -> None:
 
 
 def signal_all(places: tuple[Place, ...], number: int) -> None:
-    """Send signal NUMBER to every process of the container; a kill reaches frozen and forking ones too."""
+    """Send signal NUMBER to every process of the container; a kill reaches frozen and forking ones too.
+
+    Raises OpError if they are born faster than they are killed, for ten seconds.
+    """
     directory = main_directory(places)
     if number == SIGKILL and (at_once := _killer(places)):
         write(at_once, "1")
         if at_once.startswith(f"{directory}/"):
             return
     seen: set[int] = set()
+    deadline = monotonic() + REMOVE_SECONDS
     while fresh := [pid for pid in pids(directory) if pid not in seen]:
         for pid in fresh:
             seen.add(pid)
@@ -209,6 +213,8 @@ def signal_all(places: tuple[Place, ...], number: int) -> None:
                 continue
         if number != SIGKILL:
             break  # what a process starts in answer to the signal is not to be hit by it
+        if monotonic() > deadline:
+            raise OpError(f"the processes in {directory} are born faster than they can be killed", errno=errno.EBUSY)
     if number == SIGKILL and is_frozen(places):
         set_frozen(places, frozen=False)
 

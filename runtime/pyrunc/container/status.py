@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.cgroup.freezer import is_frozen
+from pyrunc.cgroup.freezer import frozen_at, is_frozen
 from pyrunc.errors import StateError, UnsupportedError
 from pyrunc.record import Record
 from pyrunc.run.steps.fifos import FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.cgroup.paths import Place
     from pyrunc.container.statefile import SavedState
 
 
@@ -101,6 +102,12 @@ def need_cgroup(saved: SavedState, verb: str) -> None:
     if not saved.places:
         hint = "make it as root, or with a cgroupsPath that its user may write"
         raise UnsupportedError(f"cannot {verb}: cgroups not configured for container", hint=hint)
+
+
+def refuse_frozen(verb: str, places: tuple[Place, ...]) -> None:
+    """Raise StateError if what VERB lets run in the cgroups at PLACES would stand still at once, as one above is frozen."""
+    if directory := frozen_at(places):
+        raise StateError(f"{SPECIAL[verb, PAUSED]}: cgroup {directory} is frozen", hint="thaw it first")
 
 
 def guard(verb: str, saved: SavedState, status: Status) -> None:

@@ -22,39 +22,35 @@ from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
 from pyrunc.run import wire
 from pyrunc.run.calls import load, perform
+from pyrunc.run.children import await_end
 from pyrunc.run.context import CALLERS
+from pyrunc.run.interrupt import Heeding, await_readable
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
     from pyrunc.linux.socket import Socket
     from pyrunc.plan.op import Op, Plan
     from pyrunc.run.context import Context
 
+ENDED_SECONDS = 1.0
+
 
 def run(plan: Plan, context: Context) -> int:
     """Carry PLAN out and return the pid of its process, which is waiting or running its program.
 
-    Raises OpError (and what hooks and steps raise) after the child is gone.
+    Raises OpError (and what hooks and steps raise), or KeyboardInterrupt for a signal, after the child is gone.
     """
     context.own_inode = _own_inode()
     load(plan)
     try:
-        for op in plan.host:
-            try:
-                _host_op(op, plan, context)
-            except OSError as error:
-                from pyrunc.run.failure import describe
-
-                raise describe(plan, op, error.errno or 0, "", child=False) from error
-            except OpError as error:
-                if error.pointer or not op.at:
-                    raise
-                from pyrunc.run.failure import describe
-
-                raise describe(plan, op, 0, str(error), child=False) from error
+        *ops, last = plan.host
+        with Heeding():
+            _host_column(plan, ops, context)
+        _host_column(plan, (last,), context)  # it lets the child go, whose signals they are from here on
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
         try:
@@ -69,8 +65,25 @@ def run(plan: Plan, context: Context) -> int:
         _close(context)
 
 
+def _host_column(plan: Plan, ops: Sequence[Op], context: Context) -> None:
+    """Do OPS of the host's column of PLAN, in order."""
+    for op in ops:
+        try:
+            _host_op(op, plan, context)
+        except OSError as error:
+            from pyrunc.run.failure import describe
+
+            raise describe(plan, op, error.errno or 0, "", child=False) from error
+        except OpError as error:
+            if error.pointer or not op.at:
+                raise
+            from pyrunc.run.failure import describe
+
+            raise describe(plan, op, 0, str(error), child=False) from error
+
+
 def await_exec(plan: Plan, context: Context) -> None:
-    """Wait until the child's execve has worked; raise OpError if it has not."""
+    """Wait until the child's execve has worked; raise OpError if it has not, KeyboardInterrupt for a signal before."""
     if context.sock is None:
         return
     try:
@@ -143,7 +156,8 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
         if frame.name == "exec":
             announced = True
             if context.listener is not None:
-                context.listener.deliver(context.slots["child"])
+                with Heeding():
+                    context.listener.deliver(context.slots["child"])
         elif frame.name == name:
             if frame.fds:
                 context.slots["master"] = frame.fds[0]
@@ -160,6 +174,8 @@ def _next_frame(plan: Plan, context: Context, name: str) -> wire.Frame | None:
     """
     early = None
     while True:
+        if context.sock is not None and name == "exec":
+            await_readable(context.sock.fileno())
         frame = wire.receive(context.sock) if context.sock is not None else None
         if frame is not None and frame.kind == wire.MOVED:
             posix.waitpid(context.slots["child"], 0)
@@ -184,12 +200,12 @@ def _moves(plan: Plan, name: str) -> bool:
 
 
 def _kill(context: Context) -> None:
-    """End the child, if there is one, and wait for it."""
+    """End the child, if there is one, and wait for it; not for long, if it hangs in the kernel or in a frozen cgroup."""
     pid = context.slots.pop("child", 0)
     if pid:
         try:
             posix.kill(pid, SIGKILL)
-            posix.waitpid(pid, 0)
+            await_end(pid, ENDED_SECONDS)
         except (ProcessLookupError, ChildProcessError):
             pass  # it is gone and waited for: failure.py did
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.cli import systemd
+from pyrunc.cli.interrupts import undo_when_ended
 from pyrunc.cli.main import Call
 from pyrunc.container.options import RunOptions
 from pyrunc.container.verbs.run import run
@@ -10,6 +11,7 @@ from pyrunc.container.verbs.run import run
 
 def command(call: Call) -> int:
     """Run the container and return its status."""
+    undo_when_ended()
     options = RunOptions(
         id=call.positional[0],
         root=call.root,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posix
+from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 from time import gmtime, time_ns
 
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import freezer, fs
 from pyrunc.container import callerio, hooks, store
 from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.hooks import for_hooks
@@ -75,14 +76,19 @@ def create(options: CreateOptions) -> None:
 
     Raises PyruncError; then nothing of the container stays.
     """
-    posix.close(prepare(options, wait=True, console="socket")[1])
+    before = pthread_sigmask(SIG_BLOCK, ())
+    try:
+        posix.close(prepare(options, wait=True, console="socket")[1])
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
 
 
 def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, int]:
     """Create the container; return what was made and the descriptor of its lock.
 
     CONSOLE says who takes the terminal: "socket", "caller" (who finds it in
-    the context's slot `master`).
+    the context's slot `master`).  All signals are blocked afterwards, and where it fails later than by a wrong
+    configuration: they belong to the container, or to what undoes it.
     """
     store.check_id(options.id)
     bundle, text = read_bundle(options.bundle)
@@ -108,6 +114,9 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     store.refuse_taken(options.root, options.id)
     # Before anything is written down: what a saved state names is what delete --force will kill.
     fs.refuse_used(saved.places)
+    freezer.refuse_frozen(saved.places)
+    # From here on signals wait, unless the executor heeds them: what is begun is to be finished, or to be undone.
+    pthread_sigmask(SIG_BLOCK, valid_signals())
     directory, lock = store.reserve(options.root, options.id)
     context = listener = None
     try:

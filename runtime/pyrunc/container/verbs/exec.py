@@ -11,7 +11,7 @@ from pyrunc.container import callerio, store
 from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
 from pyrunc.container.statefile import SavedState, load
-from pyrunc.container.status import PAUSED, alive, guard, status_of
+from pyrunc.container.status import PAUSED, alive, guard, refuse_frozen, status_of
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
@@ -78,6 +78,8 @@ def exec_(options: ExecOptions) -> int:
         if alive(saved):
             raise
         raise StateError(STOPPED) from None  # its cgroups have been removed since we looked
+    if not options.ignore_paused:
+        refuse_frozen("exec", places)
     unit = saved.unit if saved.user_unit and not options.cgroup else ""
     plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
     return _carry_out(options, saved, plan, slots)
@@ -88,7 +90,8 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
     enters = any(op.call == "setns" for op in plan.host)
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
-    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    # Signals wait, unless the executor heeds them: they belong to the process once it runs.
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())
     own = posix.pidfd_open(posix.getpid())
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal
 
 from pyrunc.container import hooks
 from pyrunc.container.statefile import load
@@ -27,8 +27,7 @@ def run(options: RunOptions) -> int:
         signal(SIGCHLD, SIG_DFL)
         if not options.no_subreaper:
             process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
-    # From here on signals wait: they belong to the container once it runs.
-    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    before = pthread_sigmask(SIG_BLOCK, ())
     try:
         made, lock = create.prepare(options, wait=False, console="socket" if options.detach else "caller")
         try:

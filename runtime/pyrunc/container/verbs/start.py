@@ -7,7 +7,7 @@ import posix
 
 from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
-from pyrunc.container.status import guard, status_of
+from pyrunc.container.status import guard, refuse_frozen, status_of
 from pyrunc.errors import HookError, StateError
 from pyrunc.run.steps.fifos import FIFO, GO, RESULT, STARTED
 
@@ -35,6 +35,7 @@ def start(root: str, container: str, log: Log, notify_socket: str = "") -> None:
     try:
         saved = load(directory)
         guard("start", saved, status_of(directory, saved))
+        refuse_frozen("start", saved.places)
         if notify_socket and store.has_notify_socket(directory):
             listener = _listen(directory, saved, notify_socket)
         try:
