@@ -53,7 +53,7 @@ class Relay:
         """Put our terminal back as it was."""
         try:
             if self.saved is not None:
-                termios.tcsetattr(STDIN, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
+                termios.tcsetattr(STDIN, termios.TCSANOW, self.saved)  # type: ignore[arg-type]
         except termios.error:
             pass  # it is gone
         finally:
