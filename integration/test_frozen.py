@@ -87,6 +87,26 @@ def test_a_cgroup_above_that_is_frozen(runtime, bundle, frozen, words, below):
         (frozen / "here").rmdir()
 
 
+HYBRID = Path("/sys/fs/cgroup/unified")
+
+
+@pytest.mark.pyrunc_only("runc looks at version 1 alone")
+@pytest.mark.skipif(not (HYBRID / "cgroup.controllers").exists(), reason="this machine has not both versions")
+@pytest.mark.parametrize("below", ["", "/here"])
+def test_a_frozen_cgroup_of_version_2_beside_version_1(runtime, bundle, below):
+    path = HYBRID / f"pyrunc-test-{os.getpid()}-hybrid"
+    path.mkdir()
+    try:
+        (path / "cgroup.freeze").write_text("1")
+        command = quiet(runtime, bundle(), ("run",), f"/{path.name}{below}")
+        said = command.communicate(timeout=SECONDS)[1]
+        assert command.returncode == 1
+        assert f"container's cgroup unexpectedly frozen: {path} " in said
+    finally:
+        (path / "cgroup.freeze").write_text("0")
+        path.rmdir()
+
+
 @pytest.fixture
 def above(runtime, bundle) -> Iterator[tuple[str, str, Path]]:
     """Return a container that runs, one that was created, and the cgroup above both, which is frozen."""
