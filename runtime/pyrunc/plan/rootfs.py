@@ -29,7 +29,7 @@ OUTSIDE = {"shared": 0, "slave": m.MS_SLAVE}
 def host(config: Config, request: Request) -> Iterator[Op]:
     """Yield the ops that make the rootfs a mount of its own before the fork.
 
-    In the caller's mount namespace, if the container is in that; detached, if what is mounted in it is to stay a peer of the host's.
+    In the caller's mount namespace, if the container is in that; detached, if its mounts are to stay shared with the host.
     """
     doing = PREPARING.format(request.rootfs)
     if _is_with_caller(config, request):
