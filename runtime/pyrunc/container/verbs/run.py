@@ -10,6 +10,7 @@ from pyrunc.container.statefile import load
 from pyrunc.container.verbs import create, delete
 from pyrunc.linux import process
 from pyrunc.run import executor
+from pyrunc.run.interrupt import Heeding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _pass_readiness_on(listener: Listener, init: int, options: RunOptions) -> No
 
     listener.watch(init)
     if options.detach:
-        listener.pass_on(init, options.log)
+        with Heeding():
+            listener.pass_on(init, options.log)
     else:
         notify.stay_beside(listener, options.log)
