@@ -97,6 +97,17 @@ def test_an_update_outlives_a_reload(runtime, bundle):
     assert (cgroup_of(pid, "memory") / file).read_text() == f"{32 << 20}\n"
 
 
+@pytest.mark.v2
+def test_a_group_that_idles_and_no_longer(runtime, bundle):
+    """To systemd, idle is a weight: without it a reload would write the old one."""
+    name, scope = created(runtime, bundle())
+    file = cgroup_of(runtime.pid(name), "cpu") / "cpu.idle"
+    for idle in ("1", "0"):
+        runtime("update", "--cpu-idle", idle, name)
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+        assert (file.read_text().strip(), shown(scope, "CPUWeight")["CPUWeight"] == "idle") == (idle, idle == "1")
+
+
 def test_devices_stay_closed_and_open_when_systemd_reloads(runtime, bundle):
     b = bundle("sleep", "1000")
     b.linux["resources"]["devices"] = [

@@ -189,6 +189,23 @@ def test_side_by_side(request):
     assert lines == SIDE_BY_SIDE.read_text().splitlines()
 
 
+@pytest.mark.parametrize(
+    ("document", "weight"),
+    [
+        ({"cpu": {"idle": 1}}, ["CPUWeight=0"]),
+        ({"cpu": {"idle": 1, "shares": 512}}, ["CPUWeight=0"]),
+        ({"cpu": {"idle": 0, "shares": 512}}, ["CPUWeight=59"]),
+        ({"cpu": {"idle": 0}}, [f"CPUWeight={(1 << 64) - 1}"]),
+        ({"unified": {"cpu.idle": "1"}}, ["CPUWeight=0"]),
+        ({"unified": {"pids.max": "0"}}, ["TasksMax=1"]),
+        ({"unified": {"memory.high": "max"}}, [f"MemoryHigh={(1 << 64) - 1}"]),
+    ],
+)
+def test_what_systemd_has_other_words_for(document, weight):
+    """A group that idles has the weight 0 (systemd 252), and there is no limit of 0 processes; 2^64-1 is none."""
+    assert told(document, unified=True) == weight
+
+
 def test_every_row_has_a_golden_document():
     """A row that nothing above sets is one that no test knows."""
     kept = knobs.KNOBS
