@@ -44,6 +44,13 @@ def unified() -> bool:
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
+@functools.cache
+def before_1_4(program: str) -> bool:
+    """Return whether PROGRAM is a runc that is older than 1.4: shares, processes and tun were others then."""
+    first = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()
+    return first[0] == "runc" and [int(part) for part in first[2].split(".")[:2]] < [1, 4]
+
+
 # Processes
 
 

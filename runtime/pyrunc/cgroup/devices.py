@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ALL = -1
 EVERYTHING = "a *:*"
+LETTERS = "rwm"
 AT = "/linux/resources/devices"
 
 
@@ -45,6 +46,7 @@ DEFAULTS = (
     Rule(True, "c", 1, 9, "rwm"),  # urandom
     Rule(True, "c", 136, ALL, "rwm"),  # pts
     Rule(True, "c", 5, 2, "rwm"),  # ptmx
+    Rule(True, "c", 10, 200, "rwm"),  # tun: VPNs in containers rely on it; what it makes is in the container's own network
 )
 
 
@@ -56,9 +58,7 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
     made: list[Rule] = list(DEFAULTS)
     for index, rule in enumerate(asked):
         at = f"{AT}/{index}"
-        access = rule.access or "rwm"
-        if set(access) - set("rwm"):
-            raise ConfigError(f'device access "{access}"', pointer=f"{at}/access", hint="letters of rwm")
+        access = _access(rule.access, at)
         major, minor = (ALL if number is None else number for number in (rule.major, rule.minor))
         kind = {"": "a", "u": "c"}.get(rule.type, rule.type)
         if kind == "a":
@@ -67,6 +67,17 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
         elif kind != "p":
             made.append(Rule(rule.allow, kind, major, minor, access, at))
     return tuple(made)
+
+
+def _access(asked: str, at: str) -> str:
+    """Return the letters of ASKED, at rule AT, that mean something, all of them for none; others are passed over, as by runc.
+
+    Raises ConfigError where no other is there.
+    """
+    known = "".join(letter for letter in LETTERS if letter in asked)
+    if asked and not known:
+        raise ConfigError(f'device access "{asked}"', pointer=f"{at}/access", hint=f"letters of {LETTERS}")
+    return known or LETTERS
 
 
 def for_nodes(found: tuple[Rule, ...], nodes: Iterable[Device]) -> tuple[Rule, ...]:

@@ -10,10 +10,13 @@ from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyrunc.cgroup.knobs import Write
     from pyrunc.cgroup.paths import Place
     from pyrunc.oci.resources import Memory
 
+UNIFIED, INVALID = "/linux/resources/unified/", "invalid"
 NO_SUCH_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM)  # cgroup file systems let nobody make files
 
 
@@ -25,6 +28,7 @@ def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
     """
     for change in changes:
         _make(_directory(places, change), change)
+    _refuse_invalid(places, changes)
 
 
 def update(places: tuple[Place, ...], changes: list[Write]) -> None:
@@ -41,6 +45,7 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> None:
             back = _back(*_target(directory, change))
             _make(directory, change)
             done += back
+        _refuse_invalid(places, changes)
     except PyruncError:
         for path, text in reversed(done):
             try:
@@ -48,6 +53,24 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> None:
             except OSError:
                 continue  # the first error is the one to tell
         raise
+
+
+def _refuse_invalid(places: tuple[Place, ...], changes: Iterable[Write]) -> None:
+    """Raise OpError for a file of `unified` among CHANGES that took its value and calls it invalid.
+
+    cpuset.cpus.partition does (cgroup-v2.rst of the kernel).  Looked at when all is written, as one file may make another valid.
+    """
+    for change in changes:
+        if not change.pointer.startswith(UNIFIED):
+            continue
+        path = f"{_directory(places, change)}/{change.file}"
+        try:
+            text = read(path).strip()
+        except OSError:
+            continue  # a file for writing only has no word to say
+        if INVALID in text.split():
+            message = f'error setting cgroup config: {path} takes "{change.value}", and then reads "{text}"'
+            raise OpError(message, pointer=change.pointer, hint="the parents, or other files, do not allow that value")
 
 
 def _present(places: tuple[Place, ...]) -> dict[str, str]:

@@ -131,14 +131,20 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
     elif facts.cgroups.v2 is not None:
         args = (where[-1].directory, _program(rules))
         yield Op("attach_device_program", args, devices.AT, doing="error setting device rules")
-    resources = config.linux.resources
-    if resources is not None:
-        changes += knobs.writes(resources, unified=unified)
-        if resources.pids is not None and resources.pids.limit == 0 and config.minor >= ZERO_PIDS_SINCE:
-            changes.append(Write("pids", "pids.max", "0", f"{knobs.ROOT}/pids/limit"))
+    changes += _asked(config, unified=unified)
     if changes:
         _refuse_without_cgroup(changes, facts, where)
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
+
+
+def _asked(config: Config, *, unified: bool) -> list[Write]:
+    """Return what the resources of CONFIG ask for; 0 processes are no limit in a configuration older than 1.3.0."""
+    resources = config.linux.resources
+    if resources is None:
+        return []
+    if resources.pids is not None and resources.pids.limit == 0 and config.minor < ZERO_PIDS_SINCE:
+        resources = resources.replace(pids=None)
+    return knobs.writes(resources, unified=unified)
 
 
 def _refuse_without_cgroup(changes: list[Write], facts: HostFacts, where: tuple[Place, ...]) -> None:
@@ -164,10 +170,7 @@ def _rules(config: Config) -> tuple[devices.Rule, ...]:
 
 def warnings(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> list[str]:
     """Return what of the limits has no effect, and what cannot be ended without cgroups, which are at WHERE."""
-    memory = config.linux.resources.memory if config.linux.resources is not None else None
-    found = []
-    if memory is not None and memory.kernel:
-        found.append(f"kernel memory settings are ignored: {knobs.GONE} (at {knobs.ROOT}/memory/kernel)")
+    found = knobs.warnings(config.linux.resources)
     if facts.rootless and not where and not is_new(config.linux, "pid"):
         text = "a rootless container with no cgroup and no private pid namespace: its processes cannot all be killed"
         found.append(f"{text}. Such configuration is strongly discouraged (at /linux/namespaces)")
@@ -179,9 +182,8 @@ def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:
     from pyrunc.cgroup import annotated, properties
 
     unified = facts.cgroups.unified
-    changes = knobs.writes(config.linux.resources, unified=unified) if config.linux.resources is not None else []
     devices_too = () if facts.rootless else properties.of_devices(_rules(config))
-    found = (*devices_too, *properties.of_writes(changes, unified=unified))
+    found = (*devices_too, *properties.of_writes(_asked(config, unified=unified), unified=unified))
     return (*found, *annotated.properties(config.annotations))
 
 
