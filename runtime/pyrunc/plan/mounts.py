@@ -107,7 +107,7 @@ def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str)
         raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
     words = [(word, mountopts.place(mount, word)) for word in options.superblock] + [*options.data]
     for option, number in words if options.bind else ():
-        text = f'mount option "{option}" means nothing for a bind mount'
+        text = f'bind mounts cannot have any filesystem-specific options applied: "{option}"'
         raise ConfigError(text, pointer=f"{at}/options/{number}", hint="remove it")
     symfollow = m.MOUNT_ATTR_NOSYMFOLLOW & (options.attr_set | options.attr_clr | options.rec_set | options.rec_clr)
     if symfollow and not facts.has_nosymfollow:
