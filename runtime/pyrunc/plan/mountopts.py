@@ -62,7 +62,7 @@ SUPERBLOCK_UNDONE = {"async": "sync", "nomand": "mand", "nolazytime": "lazytime"
 NOTHING = frozenset(("defaults", "loud", "silent"))
 BIND = frozenset(("bind", "rbind"))
 # What counts as a flag of a bind mount: with one of these, those that are not named are cleared.
-FLAGS = (ATTRIBUTES, TIMES, SUPERBLOCK, SUPERBLOCK_UNDONE, ("loud", "silent"))
+FLAGS = frozenset((*ATTRIBUTES, *TIMES, *SUPERBLOCK, *SUPERBLOCK_UNDONE, "loud", "silent"))
 # What the runtime does itself.
 OURS = frozenset(("idmap", "remount", "ridmap", "tmpcopyup"))
 TABLES = (
@@ -228,7 +228,7 @@ def parse(options: tuple[str, ...]) -> Options:
             ours.add(option)
         elif option and option not in NOTHING:
             data.append((option, index))
-        named = named or any(option in table for table in FLAGS)
+        named = named or option in FLAGS
     top, tree = times.for_top(), times.for_tree()
     return Options(
         bind=bind,

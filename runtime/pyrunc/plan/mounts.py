@@ -36,7 +36,7 @@ def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         options = mountopts.of(mount)
         _refuse(mount, options, facts, at)
         ondemand.check_idmap(config, facts, mount, options, at)
-        opener = sources.opener(config, facts, request, index)
+        opener = sources.opener(config, facts, request, index, options)
         if opener == sources.HELPER_LATER:
             yield Op("barrier", ("sources",), f"{at}/source")
         opened = {f"mount{index}"} if opener in sources.BY_OTHERS else set()
@@ -145,7 +145,7 @@ def _bind(
     """Bind a file or directory of the host."""
     at, doing = f"/mounts/{index}", newfs.describe(mount)
     tree, point = Slot(f"mount{index}"), Slot(f"point{index}")
-    opener = sources.opener(config, facts, request, index)
+    opener = sources.opener(config, facts, request, index, options)
     if opener == sources.CHILDS:
         yield Op("open_tree", (m.AT_FDCWD, *sources.source(request, mount, options)), f"{at}/source", tree, doing)
     if opener not in sources.BY_HELPER:

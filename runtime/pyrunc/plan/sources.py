@@ -30,10 +30,9 @@ BY_HELPER = (HELPER, HELPER_LATER)
 BY_OTHERS = (HOST, *BY_HELPER)
 
 
-def opener(config: Config, facts: HostFacts, request: Request, index: int) -> str:
-    """Return who opens the source of mount INDEX, if that is a bind mount; "" for no source."""
+def opener(config: Config, facts: HostFacts, request: Request, index: int, options: mountopts.Options) -> str:
+    """Return who opens the source of mount INDEX with OPTIONS, if that is a bind mount; "" for no source."""
     mount = config.mounts[index]
-    options = mountopts.of(mount)
     if not options.bind or "remount" in options.ours:
         return ""
     below = index > 0 and _inside(request.rootfs, _absolute(request, mount))
@@ -60,7 +59,7 @@ def host(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
         options = mountopts.of(mount)
         if newfs.by_host(config, mount, options):
             yield from newfs.make(mount, options, index)
-        elif opener(config, facts, request, index) == HOST:
+        elif opener(config, facts, request, index, options) == HOST:
             path, flags = source(request, mount, options)
             at, tree, doing = f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount)
             yield Op("open_tree", (m.AT_FDCWD, path, flags), at, tree, doing)
@@ -74,8 +73,9 @@ def by_helper(config: Config, facts: HostFacts, request: Request) -> list[tuple[
     below what an earlier mount brought there.
     """
     rounds: dict[int, list[Op]] = {}
-    for index, mount in enumerate(config.mounts):
-        who, options = opener(config, facts, request, index), mountopts.of(mount)
+    for index, mount in enumerate(config.mounts if has(config.linux, "user") else ()):
+        options = mountopts.of(mount)
+        who = opener(config, facts, request, index, options)
         if who in BY_HELPER:
             tree, args, doing = Slot(f"mount{index}"), (CHILD, *source(request, mount, options)), newfs.describe(mount)
             ops = rounds.setdefault(-1 if who == HELPER else index, [])
@@ -91,7 +91,8 @@ def by_helper(config: Config, facts: HostFacts, request: Request) -> list[tuple[
 
 def receive(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """Yield the child's side of the barrier sources before all mounts; the later ones stand among the mounts."""
-    if any(opener(config, facts, request, index) == HELPER for index in range(len(config.mounts))):
+    mounts = enumerate(config.mounts if has(config.linux, "user") else ())
+    if any(opener(config, facts, request, index, mountopts.of(mount)) == HELPER for index, mount in mounts):
         yield Op("barrier", ("sources",))
 
 
