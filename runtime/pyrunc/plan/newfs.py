@@ -111,7 +111,7 @@ def make(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
     yield Op("fsopen", (fstype, m.FSOPEN_CLOEXEC), f"{at}/type", context, doing)
     source = mount.source or fstype
     yield Op("fsconfig", (context, m.FSCONFIG_SET_STRING, "source", source, 0), f"{at}/source", doing=doing)
-    if options.attributes & m.MOUNT_ATTR_RDONLY and _on_device(mount):
+    if _opened_read_only(mount, options):
         where = f"{at}/options/{mountopts.place(mount, 'ro', 'rro')}"
         yield Op("fsconfig", (context, m.FSCONFIG_SET_FLAG, "ro", None, 0), where, doing=doing)
     yield from _parameters(context, mount, options, at, doing)
@@ -123,8 +123,14 @@ def make(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
 
 
 def _on_device(mount: Mount) -> bool:
-    """Return whether the file system of MOUNT lies on a device: that may be read-only itself, and asks to be opened so."""
+    """Return whether the file system of MOUNT lies on a device."""
     return mount.source.startswith("/") and mount.type in ON_DEVICES
+
+
+def _opened_read_only(mount: Mount, options: mountopts.Options) -> bool:
+    """Return whether the device of MOUNT is opened to read only: it may allow no more."""
+    wanted = options.attributes & m.MOUNT_ATTR_RDONLY
+    return bool(wanted) and _on_device(mount) and not read_only_later(mount, options)
 
 
 def _keys(options: mountopts.Options) -> set[str]:
@@ -172,7 +178,7 @@ def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[O
     flags = 0
     for word in options.superblock:
         flags |= mountopts.SUPERBLOCK[word]
-    if options.attributes & m.MOUNT_ATTR_RDONLY and _on_device(mount):
+    if _opened_read_only(mount, options):
         flags |= m.MS_RDONLY
     args = (point, mount.source or mount.type, mount.type, flags, data, _takes_mode(mount, options))
     yield Op("mount_on", args, f"{at}/options", tree, doing)
