@@ -36,7 +36,7 @@ def plan(document: dict[str, Any], known: HostFacts | None = None) -> tuple[list
     known = known or facts()
     rounds = sources.by_helper(config, known, REQUEST)
     host = [*sources.host(config, known, REQUEST), *(op for _, ops in rounds for op in ops)]
-    made = [*sources.receive(config, known, REQUEST), *mounts.child(config, known, REQUEST)]
+    made = [*sources.child(config, known, REQUEST), *mounts.child(config, known, REQUEST)]
     return host, [*made, *mounts.read_only(config, known)]
 
 

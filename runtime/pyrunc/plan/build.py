@@ -91,7 +91,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *process.child_oom_score(user, facts, "/process"),
         *namespaces.child(config, facts),
         *rootfs.prepare(config, request),
-        *sources.receive(config, facts, request),
+        *sources.child(config, facts, request),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.configure(config),
         *ondemand.await_devices(config.linux),

@@ -89,7 +89,7 @@ def by_helper(config: Config, facts: HostFacts, request: Request) -> list[tuple[
     return [(index, barrier("sources", *rounds[index])) for index in ordered]
 
 
-def receive(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
+def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """Yield the child's side of the barrier sources before all mounts; the later ones stand among the mounts."""
     mounts = enumerate(config.mounts if has(config.linux, "user") else ())
     if any(opener(config, facts, request, index, mountopts.of(mount)) == HELPER for index, mount in mounts):
