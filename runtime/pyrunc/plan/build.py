@@ -18,6 +18,7 @@ from pyrunc.plan import (
     process,
     rootfs,
     seccomp,
+    sources,
     sysctl,
     terminal,
 )
@@ -50,6 +51,8 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     at_cgroup_barrier = cgroups.at_barrier(config, facts, request, places)
     into_cgroup = [Op("barrier", ("cgroup",))] if at_cgroup_barrier else []
     late = cgroups.limits_runtime(config.linux.resources)
+    split = mounts.first_after_cgroup(config)
+    opened = sources.by_helper(config, facts, request)
     host = [
         *([] if request.systemd else cgroups.make(config, facts, where)),
         *delegate.host(config, facts, where),
@@ -57,7 +60,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
         *rootfs.host(config, request),
-        *mounts.host(config, facts, request),
+        *labels.mounts(config.linux.mountLabel, facts, sources.host(config, facts, request)),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
             config,
@@ -68,9 +71,11 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *namespaces.mappings(config.linux, facts),
         *([] if request.systemd else cgroups.make_v1(config, facts, where)),
         *cgroups.open_doors(where),
-        *mounts.sources_by_helper(config, facts, request),
+        *(op for before, ops in opened if before < 0 for op in ops),
         *ondemand.move_devices(config.linux),
+        *(op for before, ops in opened if 0 <= before < split for op in ops),
         *barrier_if("cgroup", at_cgroup_barrier),
+        *(op for before, ops in opened if before >= split for op in ops),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier(
@@ -86,7 +91,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *process.child_oom_score(user, facts, "/process"),
         *namespaces.child(config, facts),
         *rootfs.prepare(config, request),
-        *mounts.receive_sources(config, facts),
+        *sources.child(config, facts, request),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.configure(config),
         *ondemand.await_devices(config.linux),
@@ -95,13 +100,15 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *terminal.child(user, "/process", console=True),
         *hooks.create_container(config.hooks),
         *sysctl.child(config, facts),
+        *process.make_cwd(user, "/process"),
+        *mounts.read_only(config, facts),
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
         *affinity.child(),
         *ondemand.personality(config.linux),
         *ondemand.memory_policy(config.linux),
-        *process.child(user, facts, request, filters, at="/process", make_cwd=True, named=namespaces.has_own_proc(config.linux)),
+        *process.child(user, facts, request, filters, at="/process", named=namespaces.has_own_proc(config.linux)),
         *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -158,7 +165,7 @@ def build_exec(
         *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
         *ondemand.personality(linux),
-        *process.child(added, facts, request, filters, at="", make_cwd=False, named=True),
+        *process.child(added, facts, request, filters, at="", named=True),
         Op("barrier", ("ready",)),
         # In the cgroup by now, from whose processors and nodes these choose.
         *affinity.joined_exec(added.execCPUAffinity, ""),
@@ -177,6 +184,6 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, into_
     copied into a tmpfs is the container's to pay for.
     """
     ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request)))
-    first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mounts.after_cgroup(mount)), None)
-    place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
+    first = f"/mounts/{mounts.first_after_cgroup(config)}/"
+    place = next((i for i, op in enumerate(ops) if (op.at + "/").startswith(first)), len(ops))
     return [*ops[:place], *into_cgroup, *namespaces.cgroup(config), *ops[place:]]

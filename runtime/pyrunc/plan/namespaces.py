@@ -14,7 +14,7 @@ from pyrunc.plan.op import CHILD, OWN_PROC, PROC, ROOT, Op, Slot, barrier, barri
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
@@ -38,6 +38,9 @@ FILES = {"mount": "mnt", "network": "net"}
 CLOCKS = "/linux/timeOffsets"
 # Made by the child itself, later: cgroup once it sits in its cgroup, time once its offsets are known.
 LATER = ("cgroup", "time")
+# In a user namespace made once the child is root there, and that is mapped: the kernel gives them files, as it makes them, that
+# belong to who that is then (the root of mqueue, devices in sysfs).
+OWNED = ("ipc", "network")
 
 
 def is_new(linux: Linux, kind: str) -> bool:
@@ -94,6 +97,8 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
         yield Op("setresgid", (0, 0, 0), "/linux/gidMappings")
         yield Op("setresuid", (0, 0, 0), "/linux/uidMappings")
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+        if owned := _flags(linux, OWNED):
+            yield Op("unshare", (owned,), "/linux/namespaces", doing="error making namespaces")
     yield Op("setsid")
     if not last and has_own_proc(linux):
         yield own_proc()
@@ -156,10 +161,15 @@ def mapping_lines(rows: tuple[IDMapping, ...]) -> str:
 
 def _new_flags(linux: Linux) -> int:
     """Return the flags of what clone3(2) is to make."""
+    later = (*LATER, *OWNED) if has(linux, "user") else LATER
+    return _flags(linux, [kind for kind in FLAGS if kind not in later])
+
+
+def _flags(linux: Linux, kinds: Iterable[str]) -> int:
+    """Return the flags of those namespaces among KINDS that are new."""
     flags = 0
-    for namespace in linux.namespaces:
-        if not namespace.path and namespace.type not in LATER:
-            flags |= FLAGS[namespace.type]
+    for kind in kinds:
+        flags |= FLAGS[kind] if is_new(linux, kind) else 0
     return flags
 
 

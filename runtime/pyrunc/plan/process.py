@@ -80,16 +80,16 @@ def child_oom_score(process: Process, facts: HostFacts, at: str) -> list[Op]:
 
 
 def child(
-    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, make_cwd: bool, named: bool
+    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, named: bool
 ) -> Iterator[Op]:
     """Yield the ops that turn the new process into PROCESS, up to the point where it could run.
 
-    MAKE_CWD says whether a missing directory is made, NAMED whether the process has kept what gives its program a name.
+    NAMED says whether the process has kept what gives its program a name.
     """
     if not request.no_new_keyring:
         yield Op("join_keyring", (f"_ses.{request.id}",), at, doing="error joining session keyring")
     yield from labels.child(process, facts, at)
-    yield Op("enter_cwd", (ROOT, process.cwd, make_cwd), f"{at}/cwd")
+    yield Op("enter_cwd", (ROOT, process.cwd), f"{at}/cwd")
     yield Op("own_stdio", (process.user.uid,), f"{at}/user/uid")
     if process.noNewPrivileges:
         yield Op("prctl", (p.PR_SET_NO_NEW_PRIVS, 1), f"{at}/noNewPrivileges")
@@ -108,6 +108,11 @@ def child(
     mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     yield Op("umask", (mask,), f"{at}/user/umask")
     yield Op("close_others", (3 + request.listen_fds + request.preserve_fds,))
+
+
+def make_cwd(process: Process, at: str) -> list[Op]:
+    """Return the op that makes the current directory of a container's process, while its root can be written to."""
+    return [Op("make_cwd", (ROOT, process.cwd), f"{at}/cwd")] if process.cwd != "/" else []
 
 
 def execute(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:

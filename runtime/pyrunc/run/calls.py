@@ -176,6 +176,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "hand_over_terminal": _hand_over_terminal,
     "join_keyring": identity.join_keyring,
     "load_filter": filters.load_filter,
+    "make_cwd": identity.make_cwd,
     "make_holder_private": propagation.make_holder_private,
     "make_node": files.make_node,
     "make_readonly": files.make_readonly,
@@ -214,6 +215,7 @@ ON_DEMAND = {
     "move_device": "netdevices",
     "move_to_root": "moveroot",
     "open_tree_by_helper": "mountns",
+    "set_bind_flags": "bindflags",
 }
 
 

@@ -33,15 +33,25 @@ def join_keyring(_: Context, name: str) -> None:
     p.keyctl_setperm(serial, KEY_POSSESSOR_ALL | KEY_USER_SEARCH)
 
 
-def enter_cwd(_: Context, root: int, path: str, make: bool) -> None:
-    """Change to PATH inside ROOT; links into /proc/PID/fd are not followed (CVE-2024-21626)."""
+def make_cwd(_: Context, root: int, path: str) -> None:
+    """Make directory PATH inside ROOT, if it is missing."""
+    posix.close(_cwd(root, path, make=True))
+
+
+def enter_cwd(_: Context, root: int, path: str) -> None:
+    """Change to PATH inside ROOT."""
+    fd = _cwd(root, path, make=False)
+    posix.fchdir(fd)
+    posix.close(fd)
+
+
+def _cwd(root: int, path: str, *, make: bool) -> int:
+    """Open PATH inside ROOT; links into /proc/PID/fd are not followed (CVE-2024-21626)."""
     try:
-        fd = rootpath.directory(root, path) if make else rootpath.open_path(root, path, posix.O_DIRECTORY)
+        return rootpath.directory(root, path) if make else rootpath.open_path(root, path, posix.O_DIRECTORY)
     except OSError as error:
         text = f'chdir to cwd ("{path}") set in config.json failed: {(error.strerror or "").lower()}'
         raise OpError(text, errno=error.errno or 0) from None
-    posix.fchdir(fd)
-    posix.close(fd)
 
 
 def own_stdio(_: Context, uid: int) -> None:
