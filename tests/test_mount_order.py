@@ -215,6 +215,8 @@ def test_the_first_mount_waits_for_none():
 
 
 def test_without_a_user_namespace_the_child_opens_it_in_its_turn():
-    host, child = plan(document(bound("/a", "/somewhere", "shared"), bound("/b", "/bundle/rootfs/a", "shared")))
+    text = document(bound("/a", "/somewhere", "shared"), bound("/b", "/bundle/rootfs/a", "shared"))
+    text["linux"]["rootfsPropagation"] = "shared"
+    host, child = plan(text)
     assert [op.into for op in host if op.call == "open_tree"] == ["mount0"]
     assert [op.into for op in child if op.call == "open_tree"] == ["mount1"]
