@@ -106,3 +106,26 @@ def test_a_full_log_does_not_stop_it(runtime, bundle):
     done = runtime("--debug", "--log", "/dev/full", "run", "--bundle", str(b.path), name)
     assert done.stdout == "ran\n"
     assert done.stderr.splitlines() == ["pyrunc run: warning: the log cannot be written: no space left on device"]
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_what_scripts_wait_for_in_the_log_of_runc(runtime, bundle, verb):
+    """The same words at the same moments, in this order."""
+    b = bundle("sleep", "100") if verb == "exec" else bundle("true")
+    rules = [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]
+    b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"], "syscalls": rules}
+    wanted = ["nsexec container setup", "child process in init()"]
+    if verb == "exec":
+        b.process["execCPUAffinity"] = {"initial": "0"}
+        name = runtime.start(b)
+        text = runtime("--debug", "exec", name, "true").stderr
+        wanted.append("setns_init: about to exec")
+        assert any("nsexec" in line and "affinity: 0x1" in line for line in messages(text))
+    else:
+        name = runtime.prepare(b)
+        text = runtime("--debug", "run", "--bundle", str(b.path), name).stderr
+        wanted.append("init: closing the pipe to signal completion")
+    said = messages(text)
+    places = [next(index for index, line in enumerate(said) if words in line) for words in wanted]
+    assert places == sorted(places)
+    assert "seccomp filter flags: 2" in said

@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import time_ns
 
 from pyrunc.plan import text
-from pyrunc.run import wire
+from pyrunc.run import milestones, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Trace:
         """Begin now."""
         self.say = say
         self.begun = time_ns()
+        self.silent = True  # the child has told nothing yet
 
     def host(self, do: Callable[[Op, Plan, Context], None]) -> Callable[[Op, Plan, Context], None]:
         """Return what does as DO, and says so."""
@@ -46,6 +47,8 @@ class Trace:
                 do(op, plan, context)
             finally:
                 self.line("host", op, since - self.begun, time_ns() - since)
+            for words in milestones.of_host(op, plan, context):
+                self.say(words)
 
         return timed
 
@@ -72,6 +75,9 @@ class Trace:
     def told(self, plan: Plan, index: int, times: tuple[int, int], chosen: str) -> None:
         """Say what the child of PLAN has told of op INDEX: its TIMES, as in `line`, and what was CHOSEN."""
         self.line("child", plan.child[index], *times, chosen)
+        for words in milestones.of_child(plan.child[index], first=self.silent):
+            self.say(words)
+        self.silent = False
 
     def line(self, side: str, op: Op, at: int, took: int, chosen: str = "") -> None:
         """Say that SIDE has done OP: AT so many nanoseconds after the beginning, which TOOK so many, and what was CHOSEN."""
