@@ -24,6 +24,7 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).resolve().parent
 SCRIPT = "script"  # in the package, and no module of it
 OPTIONS = "-ISXutf8"  # one word: the kernel hands over all that follows the interpreter as one
+FIRST = 3  # the docstring and the two statements of script/launcher.py that come before all others
 SHEBANG_MAX = 127  # Linux before 5.1 cuts a longer first line off; since then at 255
 
 
@@ -39,10 +40,15 @@ def shebang(interpreter: str) -> str:
 
 
 def launcher(interpreter: str, package: str, library: str) -> str:
-    """Return bin/pyrunc: PACKAGE holds pyrunc, LIBRARY what it imports, both relative to the script."""
+    """Return bin/pyrunc: PACKAGE holds pyrunc, LIBRARY what it imports, both relative to the script.
+
+    What follows the first statements, which are about ^C, is compiled only after these have run: until then the
+    interpreter answers a signal with a traceback.
+    """
     tree = ast.parse((HERE / "script/launcher.py").read_text())
-    body = ast.unparse(tree.body[1:])  # without docstring and comments
-    return shebang(interpreter) + body.replace("@PACKAGE@", package).replace("@LIBRARY@", library) + "\n"
+    first, rest = (ast.unparse(part) for part in (tree.body[1:FIRST], tree.body[FIRST:]))  # without docstring and comments
+    rest = rest.replace("@PACKAGE@", package).replace("@LIBRARY@", library)
+    return f"{shebang(interpreter)}{first}\nexec({rest!r})\n"
 
 
 def native(target: Path, package: Path, script: str) -> bool:

@@ -44,6 +44,13 @@ def unified() -> bool:
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
+@functools.cache
+def before_1_4(program: str) -> bool:
+    """Return whether PROGRAM is a runc that is older than 1.4: shares, processes and tun were others then."""
+    first = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()
+    return first[0] == "runc" and [int(part) for part in first[2].split(".")[:2]] < [1, 4]
+
+
 # Processes
 
 
@@ -239,10 +246,15 @@ def script(b: Bundle, path: str, text: str, mode: int = 0o755) -> Path:
 
 def interpreter(runtime: Runtime) -> Path:
     """Return the program that the runtime really is: its interpreter if it is a script."""
-    with Path(runtime.binary).open("rb") as file:
+    return program_of(runtime.binary)
+
+
+def program_of(binary: str) -> Path:
+    """Return the program that BINARY really is: its interpreter if it is a script."""
+    with Path(binary).open("rb") as file:
         first, second = file.readline(), file.readline()
     if not first.startswith(b"#!"):
-        return Path(runtime.binary).resolve()
+        return Path(binary).resolve()
     name = first[2:].split()[0]
     if name == b"/bin/sh":  # then: '''exec' 'INTERPRETER' -ISXutf8 "$0" "$@"
         name = second.split(b"'")[5]

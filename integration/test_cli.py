@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from integration.harness.runtime import wait_for
+from integration.looking import unified
 
 COMMANDS = "create start run state kill delete list exec ps pause resume spec features".split()
 
@@ -79,6 +82,36 @@ def test_kill_all_without_a_pid_namespace(runtime, bundle):
     runtime("delete", name)
 
 
+@pytest.mark.parametrize("pid_namespace", ["none", "joined"])
+@pytest.mark.parametrize("flags", [(), ("--all",)])
+def test_kill_of_what_init_has_left_behind(runtime, bundle, pid_namespace, flags):
+    b = bundle("sleep 777 & sleep 888 & wait")
+    if pid_namespace == "none":
+        b.namespace("pid", drop=True)
+    else:
+        b.namespace("pid", path=f"/proc/{runtime.pid(runtime.start(bundle()))}/ns/pid")
+    name = runtime.start(b)
+    wait_for(lambda: len(json.loads(runtime("ps", "--format", "json", name).stdout)) == 3, "all to run")
+    pids = json.loads(runtime("ps", "--format", "json", name).stdout)
+    os.kill(runtime.pid(name), signal.SIGKILL)
+    runtime.wait(name, "stopped")
+    assert sum(running(pid) for pid in pids) == 2
+    assert "container not running" in runtime.refuses("kill", name, "TERM")
+    assert sum(running(pid) for pid in pids) == 2
+    runtime("kill", *flags, name, "KILL")
+    wait_for(lambda: not any(running(pid) for pid in pids), "all of them to end")
+    runtime("kill", "--all", name, "KILL")  # nothing to signal is no error then
+    runtime("delete", name)
+
+
+def test_kill_of_a_stopped_container_with_a_pid_namespace(runtime, bundle):
+    name = runtime.start(bundle())
+    runtime.end(name)
+    for word in ("KILL", "TERM", "0"):
+        assert "container not running" in runtime.refuses("kill", name, word)
+        runtime("kill", "--all", name, word)
+
+
 def running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -115,6 +148,27 @@ def test_list(runtime, bundle):
 def test_list_of_nothing(runtime):
     assert json.loads(runtime("list", "-f", "json").stdout) is None
     assert runtime("list", "-q").stdout == ""
+
+
+def test_spec_has_a_cgroup_namespace_on_version_2(runtime, tmp_path):
+    runtime("spec", "--bundle", str(tmp_path))
+    kinds = [each["type"] for each in json.loads((tmp_path / "config.json").read_text())["linux"]["namespaces"]]
+    assert kinds == ["pid", "network", "ipc", "uts", "mount", *(["cgroup"] if unified() else [])]
+
+
+def test_an_id_that_begins_with_a_dot(runtime, bundle):
+    """It is listed as any other, beside what the runtime keeps itself."""
+    b = bundle()
+    b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    plain = runtime.prepare(b)
+    name = f".{plain}"
+    runtime("run", "--detach", "--bundle", str(b.path), name, capture_output=False, stdout=-3, stderr=-3)
+    try:
+        assert runtime.status(name) == "running"
+        assert runtime("list", "--quiet").stdout.split() == [name]
+        assert runtime.exec(name, "echo", "there").stdout == "there\n"
+    finally:
+        runtime("delete", "--force", name)
 
 
 @pytest.mark.pyrunc_only("1.1 of Debian 12 lists nothing")

@@ -66,7 +66,7 @@ def switches(pid: int) -> str:
 def test_nothing_runs_while_it_is_paused(runtime, bundle, line):
     b = bundle(line)
     name = busy(runtime, b)
-    for _ in range(3):
+    for _ in range(30):
         runtime("pause", name)
         assert runtime.status(name) == "paused"
         before, pids = ticks(b), members(runtime, name)
@@ -194,3 +194,24 @@ def _sleeps_in_kernel(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
     except OSError:
         return False
+
+
+@pytest.mark.v1
+def test_delete_by_force_while_somebody_pauses(runtime, bundle):
+    """Processes that are frozen again before they could die are thawed again: so many take their time."""
+    b = bundle("for i in $(seq 400); do sleep 1000 & done; touch /data/there; wait")
+    name = runtime.start(b)
+    wait_for((b.rootfs / "data/there").exists, "all to be there")
+    state = cgroup_of(runtime.pid(name), "freezer") / "freezer.state"
+    state.write_text("FROZEN")
+    wait_for(lambda: state.read_text() == "FROZEN\n", "it to be frozen")
+    deleting = runtime.popen("delete", "--force", name)
+    for _ in range(30):
+        try:
+            while state.read_text() != "THAWED\n":
+                assert deleting.poll() is None, "it has given up"
+            state.write_text("FROZEN")
+        except OSError:
+            break  # the cgroup has been removed
+    assert deleting.communicate(timeout=30) == ("", "")
+    assert deleting.returncode == 0

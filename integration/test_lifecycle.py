@@ -75,13 +75,23 @@ def test_start_a_stopped_container(runtime, bundle):
     assert "cannot start a container that has stopped" in refused(runtime, "start", name)
 
 
-@pytest.mark.pyrunc_only("runc deletes a created container")
 def test_plain_delete_of_a_created_container(runtime, bundle):
-    name = runtime.create(bundle())
-    assert "is not stopped: created" in refused(runtime, "delete", name)
-    assert runtime.status(name) == "created"
-    runtime("start", name)
-    assert runtime.status(name) == "running"
+    """It is ended and removed, with its poststop hooks, as by runc, crun and youki."""
+    b = bundle()
+    b.config["hooks"] = {"poststop": [{"path": "/bin/touch", "args": ["touch", str(b.path / "stopped")]}]}
+    name = runtime.create(b)
+    pid = runtime.pid(name)
+    runtime("delete", name)
+    assert not (runtime.root / name).exists()
+    assert not Path(f"/proc/{pid}").exists()
+    assert (b.path / "stopped").exists()
+
+
+def test_plain_delete_of_a_paused_container(runtime, bundle):
+    for name in (runtime.create(bundle()), runtime.start(bundle())):
+        runtime("pause", name)
+        assert "is not stopped: paused" in refused(runtime, "delete", name)
+        assert runtime.status(name) == "paused"
 
 
 def test_delete_a_running_container(runtime, bundle):

@@ -134,6 +134,77 @@ def test_a_path_that_is_both(runtime, bundle):
     assert runtime.output(b) == "refused\n"
 
 
+LISTS = [
+    (["/etc", "/etc"], ["/etc"]),
+    (["/etc/", "/etc/.", "//etc"], ["/etc"]),
+    (["/etc", "/link"], ["/etc"]),
+    (["/link", "/etc"], ["/etc"]),
+    (["/etc/passwd", "/file-link", "/etc/passwd"], ["/etc/passwd"]),
+    (["/etc", "/etc/sub"], ["/etc"]),
+    (["/etc/sub", "/etc"], ["/etc/sub", "/etc"]),
+]
+
+
+@pytest.mark.parametrize(("paths", "covered"), LISTS)
+def test_what_is_masked_twice_is_one_mount(runtime, bundle, paths, covered):
+    b = masked(with_links(bundle()), *paths)
+    b.process["args"] = ["grep", " /etc", "/proc/self/mountinfo"]
+    points = [line.split()[4] for line in runtime.output(b).splitlines()]
+    if runtime.name == "runc":
+        assert set(points) == set(covered)  # it compares the words, not what they lead to
+    else:
+        assert points == covered
+    b.process["args"] = ["sh", "-c", "cat /etc/passwd; ls -A /etc/sub"]
+    if "/etc" in covered:
+        assert runtime.run(b, check=False).stdout == ""
+
+
+def with_links(b):
+    (b.rootfs / "link").symlink_to("etc")
+    (b.rootfs / "file-link").symlink_to("/etc/passwd")
+    (b.rootfs / "rootlink").symlink_to("/")
+    (b.rootfs / "etc/sub").mkdir()
+    return b
+
+
+PROTECTED = [
+    (["/etc", "/etc"], ["/etc"]),
+    (["/link", "/etc/"], ["/etc"]),
+    (["/etc", "/etc/sub"], ["/etc", "/etc/sub"]),
+    (["/etc/sub", "/etc"], ["/etc/sub", "/etc", "/etc/sub"]),
+]
+
+
+@pytest.mark.parametrize(("paths", "covered"), PROTECTED)
+def test_what_is_protected_twice_is_one_mount(runtime, bundle, paths, covered):
+    b = readonly(with_links(bundle()), *paths)
+    b.process["args"] = ["grep", " /etc", "/proc/self/mountinfo"]
+    rows = [line.split() for line in runtime.output(b).splitlines()]
+    if runtime.name != "runc":
+        assert [row[4] for row in rows] == covered
+    assert all("ro" in row[5].split(",") for row in rows)
+    b.process["args"] = ["sh", "-c", "touch /etc/x || touch /etc/sub/x || touch /etc/passwd || echo refused; touch /data/x && echo made"]
+    assert runtime.output(b).split() == ["refused", "made"]
+
+
+@pytest.mark.parametrize("path", ["/", "//", "/.", "/..", "/etc/..", "/rootlink"])
+def test_a_root_that_is_to_be_readonly(runtime, bundle, path):
+    """It cannot be covered, so it is made read-only itself; what is mounted below stays as it is."""
+    if runtime.name == "runc" and path in ("/..", "/etc/.."):
+        pytest.skip("runc covers it, with no effect")
+    words = "touch /x || touch /etc/x || echo refused; touch /dev/shm/x && echo made"
+    b = readonly(with_links(bundle("sh", "-c", words)), "/etc", path)
+    assert runtime.output(b).split() == ["refused", "made"]
+    if runtime.name != "runc":  # which leaves a writable copy behind it
+        assert "ro" in mounts_inside(runtime, b)["/"].options
+
+
+@pytest.mark.pyrunc_only("runc mounts over the root, where nobody sees it")
+@pytest.mark.parametrize("path", ["/", "//", "/..", "/etc/..", "/rootlink"])
+def test_a_root_that_is_to_be_masked_is_refused(runtime, bundle, path):
+    refused(runtime, masked(with_links(bundle("true")), "/data", path), "/linux/maskedPaths", "root, which holds the program")
+
+
 def test_without_capabilities_they_stay(runtime, bundle):
     b = masked(bundle("umount /etc/hidden; cat /etc/hidden; echo end"), "/etc/hidden")
     (b.rootfs / "etc/hidden").write_text("secret")

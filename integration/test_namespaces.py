@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from integration.looking import NAMESPACES, namespace, refused
+from integration.harness.runtime import run
+from integration.looking import FIRST, NAMESPACES, mapped, namespace, reachable, refused
 
 # Those that every kernel and runtime here can make, share and join alike; mount, user and time are below.
 PLAIN = ("pid", "network", "ipc", "uts", "cgroup")
@@ -35,14 +37,22 @@ def joining(b, kind, path):
     return b
 
 
-def bare(b, *args):
-    """Take from B all that needs a mount namespace."""
+def without_mount_namespace(b):
+    """Take the mount namespace from B, and what no runtime does without one."""
     b.namespace("mount", drop=True)
-    b.config["mounts"] = []
     b.linux.pop("maskedPaths")
     b.linux.pop("readonlyPaths")
-    b.process["args"] = list(args)
     return b
+
+
+def run_apart(runtime, b, *lines):
+    """Run B, then shell LINES, in one mount namespace of their own; return what both wrote, in two parts."""
+    name = runtime.prepare(b)
+    command = shlex.join(runtime.argv("run", "--bundle", str(b.path), name))
+    script = "; ".join((f"{command} && echo =AFTER=", *lines))
+    done = run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], script, check=True)
+    inside, _, after = done.stdout.partition("=AFTER=\n")
+    return inside, after
 
 
 @pytest.mark.parametrize("kind", [*PLAIN, "mount"])
@@ -66,29 +76,68 @@ def test_user_and_time_are_the_hosts_unless_asked_for(runtime, bundle):
         assert namespace(pid, kind) == namespace("self", kind)
 
 
-@pytest.mark.pyrunc_only("1.1 needs a /proc in the rootfs then")
-def test_without_a_mount_namespace_the_rootfs_is_the_root(runtime, bundle):
-    b = bare(bundle(), "sleep", "1000")
-    b.linux["namespaces"] = []
-    b.config.pop("hostname")
+def test_without_a_mount_namespace_the_caller_keeps_the_mounts(runtime, bundle):
+    b = without_mount_namespace(bundle("readlink /proc/self/ns/mnt; ls /; touch /data/x && test -c /dev/null && echo made"))
+    b.mount("/data", "tmpfs", "data")
+    inside, after = run_apart(runtime, b, "readlink /proc/self/ns/mnt", f"grep -c ' {b.rootfs}/data .* data' /proc/self/mountinfo")
+    mount_namespace, *names, made = inside.split()
+    assert (names, made) == (sorted(os.listdir(b.rootfs)), "made")
+    assert after.split() == [mount_namespace, "1"]
+    assert mount_namespace != namespace("self", "mount")
+
+
+def test_without_a_mount_namespace_the_root_is_a_directory_of_the_callers(runtime, bundle):
+    b = without_mount_namespace(bundle("sleep", "1000"))
+    name = runtime.prepare(b)
+    command = shlex.join(runtime.argv("run", "--detach", "--bundle", str(b.path), name))
+    script = f"{command} >/dev/null 2>&1 </dev/null; echo; exec sleep 1000"
+    caller = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", script], stdout=subprocess.PIPE)
+    try:
+        caller.stdout.readline()
+        pid = runtime.pid(name)
+        assert namespace(pid, "mount") == namespace(caller.pid, "mount")
+        assert os.readlink(f"/proc/{pid}/root") == str(b.rootfs)
+        assert os.readlink(f"/proc/{caller.pid}/root") == "/"
+    finally:
+        caller.kill()
+        caller.wait()
+
+
+def test_without_a_mount_namespace_the_propagation_of_others_stays(runtime, bundle):
+    """What the caller shares with others stays shared, and what the container mounts does not spread."""
+    b = without_mount_namespace(bundle("true"))
+    b.mount("/data", "tmpfs", "data")
+    name = runtime.prepare(b)
+    command = shlex.join(runtime.argv("run", "--bundle", str(b.path), name))
+    look = "grep ' / / ' /proc/self/mountinfo; cat /proc/$other/mountinfo"
+    script = f"unshare -m --propagation unchanged sleep 100 & other=$!; {command}; {look}; kill $other"
+    done = run(["unshare", "-m", "--propagation", "shared", "sh", "-c", script], script, check=True)
+    own, *others = done.stdout.splitlines()
+    assert runtime.name != "pyrunc" or " shared:" in own  # runc takes this from the caller
+    assert not [line for line in others if f"{b.rootfs}/data" in line]
+
+
+@pytest.mark.pyrunc_only("ignores it")
+def test_without_a_mount_namespace_the_root_can_be_read_only(runtime, bundle):
+    b = without_mount_namespace(bundle("touch /x 2>&1; touch /dev/x && echo writable", writable=False))
+    assert run_apart(runtime, b)[0] == "touch: /x: Read-only file system\nwritable\n"
+    assert not (b.rootfs / "x").exists()
+
+
+@pytest.mark.pyrunc_only("leaves them")
+def test_a_create_that_fails_without_a_mount_namespace_leaves_no_mount(runtime, bundle):
+    b = without_mount_namespace(bundle("true"))
+    b.mount("/data", "no-such-file-system", "data")
     before = Path("/proc/self/mountinfo").read_text()
-    name = runtime.start(b)
-    assert namespace(runtime.pid(name), "mount") == namespace("self", "mount")
-    assert os.readlink(f"/proc/{runtime.pid(name)}/root") == str(b.rootfs)
+    assert "/mounts/" in refused(runtime, b)
     assert Path("/proc/self/mountinfo").read_text() == before
 
 
-@pytest.mark.pyrunc_only("mounts into the host's namespace")
-@pytest.mark.parametrize("field", ["mounts", "maskedPaths", "readonlyPaths", "readonly", "rootfsPropagation"])
-def test_without_a_mount_namespace_the_hosts_mounts_are_not_touched(runtime, bundle, field):
-    b = bare(bundle(), "true")
-    if field == "mounts":
-        b.mount("/data", "tmpfs", "tmpfs")
-    elif field == "readonly":
-        b.config["root"]["readonly"] = True
-    else:
-        b.linux[field] = "slave" if field == "rootfsPropagation" else ["/data"]
-    assert field in refused(runtime, b, "needs a new mount namespace")
+@pytest.mark.parametrize("field", ["maskedPaths", "readonlyPaths"])
+def test_paths_are_hidden_in_a_mount_namespace_only(runtime, bundle, field):
+    b = without_mount_namespace(bundle("true"))
+    b.linux[field] = ["/data"]
+    refused(runtime, b, "unable to restrict sys entries without a private MNT namespace")
 
 
 @pytest.mark.parametrize("kind", PLAIN)
@@ -293,6 +342,27 @@ def test_a_time_namespace_joined_by_path(runtime, bundle):
 
 
 @no_time
+def test_clocks_with_a_new_user_namespace(runtime, bundle):
+    b = mapped(bundle("cat", "/proc/self/timens_offsets"))
+    b.namespace("time")
+    b.linux["timeOffsets"] = {"boottime": {"secs": 1337, "nanosecs": 3}, "monotonic": {"secs": 7881}}
+    assert runtime.output(b).split() == ["monotonic", "7881", "0", "boottime", "1337", "3"]
+
+
+@no_time
+def test_clocks_with_a_user_namespace_joined_by_path(runtime, bundle):
+    pid = runtime.pid(runtime.start(mapped(bundle())))
+    b = bundle("cat", "/proc/self/timens_offsets")
+    os.chown(b.rootfs / "dev", FIRST, FIRST)
+    os.chown(b.rootfs / "proc", FIRST, FIRST)
+    reachable(b.path)
+    b.namespace("user", path=f"/proc/{pid}/ns/user")
+    b.namespace("time")
+    b.linux["timeOffsets"] = {"boottime": {"secs": -1, "nanosecs": 3}}
+    assert runtime.output(b).split() == ["monotonic", "0", "0", "boottime", "-1", "3"]
+
+
+@no_time
 def test_offsets_without_a_time_namespace_are_refused(runtime, bundle):
     b = bundle("true")
     b.linux["timeOffsets"] = {"boottime": {"secs": 1000}}
@@ -302,16 +372,47 @@ def test_offsets_without_a_time_namespace_are_refused(runtime, bundle):
 # mount
 
 
-@pytest.mark.pyrunc_only("1.1 needs a /proc in the rootfs then")
 def test_a_mount_namespace_joined_by_path(runtime, bundle):
+    """It becomes the container's: its mounts are made there, and its root is the rootfs for all that are in it."""
     holder = subprocess.Popen(["unshare", "-m", "sh", "-c", "echo; exec sleep 1000"], stdout=subprocess.PIPE)
     try:
         holder.stdout.readline()
-        b = bare(bundle(), "sleep", "1000")
+        b = bundle("sleep", "1000")
+        b.mount("/data", "tmpfs", "data")
         b.namespace("mount", path=f"/proc/{holder.pid}/ns/mnt")
-        pid = runtime.pid(runtime.start(b))
+        before = Path("/proc/self/mountinfo").read_text()
+        name = runtime.start(b)
+        pid = runtime.pid(name)
         assert namespace(pid, "mount") == namespace(holder.pid, "mount") != namespace("self", "mount")
-        assert os.readlink(f"/proc/{pid}/root") == str(b.rootfs)
+        assert sorted(os.listdir(f"/proc/{holder.pid}/root")) == sorted(os.listdir(b.rootfs))
+        assert " /data " in Path(f"/proc/{holder.pid}/mountinfo").read_text()
+        assert runtime.exec(name, "ls", "/").stdout.split() == sorted(os.listdir(b.rootfs))
+        assert runtime.exec(name, "cat", "/proc/keys").stdout == ""  # masked
+        assert Path("/proc/self/mountinfo").read_text() == before
     finally:
         holder.kill()
         holder.wait()
+
+
+@pytest.mark.pyrunc_only("pivots the root of all that are in it away")
+def test_the_callers_own_mount_namespace_by_path(runtime, bundle):
+    """It is as if it were not named: the caller's root stays what it is."""
+    b = bundle("sh", "-c", "ls /; cat /proc/keys; readlink /proc/self/ns/mnt")  # of which one is masked
+    b.namespace("mount", path="/proc/self/ns/mnt")
+    inside, after = run_apart(runtime, b, "readlink /proc/self/ns/mnt", f"ls {b.rootfs}/etc", f"grep -c ' {b.rootfs} ' /proc/self/mountinfo")
+    *names, mount_namespace = inside.split()
+    assert names == sorted(os.listdir(b.rootfs))
+    assert after.split() == [mount_namespace, *sorted(os.listdir(b.rootfs / "etc")), "1"]
+
+
+@pytest.mark.pyrunc_only("pivots the root of process 1 away")
+def test_the_mount_namespace_of_process_1_is_not_joined(runtime, bundle):
+    """Its root would become the container's.  The machine is one that is made for this, with a process 1 of its own."""
+    b = bundle("true")
+    b.namespace("mount", path="/proc/1/ns/mnt")
+    name = runtime.prepare(b)
+    command = shlex.join(runtime.argv("run", "--bundle", str(b.path), name))
+    script = f"unshare -m --propagation private {command}; echo $?; ls /proc/1/root{b.rootfs}"
+    done = run(["unshare", "-m", "-p", "--fork", "--mount-proc", "sh", "-c", script], script, check=True)
+    assert done.stdout.split() == ["1", *sorted(os.listdir(b.rootfs))]
+    assert "the host's own namespace" in done.stderr

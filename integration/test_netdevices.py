@@ -138,6 +138,47 @@ def test_a_hook_sees_it(runtime, bundle, network):
     assert V4 in out.read_text()
 
 
+LONG = "a-name-that-is-longer-than-a-device-may-have"
+
+
+@pytest.mark.parametrize("key", ["altleft", LONG])
+@pytest.mark.parametrize(("device", "name"), [({}, "left"), ({"name": "eth7"}, "eth7")])
+def test_a_device_by_its_alternative_name(runtime, bundle, network, key, device, name):
+    """Where no other is given it keeps its own."""
+    network.ip("link", "property", "add", "dev", "left", "altname", "altleft", "altname", LONG)
+    b = bundle()
+    b.linux["netDevices"] = {key: device}
+    container = runtime.start(b)
+    assert set(network.devices()) == {"lo", "right"}
+    assert re.findall(r"^\d+: ([a-z0-9]+)", runtime.exec(container, "ip", "address").stdout, re.M) == ["lo", name]
+
+
+def test_an_alternative_name_that_is_to_be_the_name(runtime, bundle, network):
+    """The kernel takes no name twice, and would tell so when the device has gone."""
+    network.ip("link", "property", "add", "dev", "left", "altname", "altleft")
+    b = bundle()
+    b.linux["netDevices"] = {"left": {"name": "altleft"}}
+    assert "altleft is an alternative name of network device left" in fails(runtime, b)
+    assert global_addresses(network.devices()["left"]) == {V4, V6}
+
+
+def test_an_alternative_name_that_another_has_there(runtime, bundle, network):
+    """Moved or not, it is back."""
+    other = Network()
+    try:
+        other.ip("link", "add", "left", "type", "veth", "peer", "name", "far")
+        other.ip("link", "property", "add", "dev", "left", "altname", "altleft")
+        network.ip("link", "property", "add", "dev", "left", "altname", "altleft")
+        b = bundle()
+        b.namespace("network", path=other.path)
+        b.linux["netDevices"] = {"altleft": {"name": "up0"}}
+        fails(runtime, b)
+        assert global_addresses(network.devices()["left"]) == {V4, V6}
+        assert set(other.devices()) == {"lo", "left", "far"}
+    finally:
+        other.close()
+
+
 @pytest.mark.parametrize(
     ("devices", "pointer"),
     [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.looking import cgroup_of, give, knob, mapped, refused, unified
+from integration.looking import before_1_4, cgroup_of, give, knob, mapped, refused, unified
 
 if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
@@ -112,11 +112,13 @@ def test_shares_that_the_kernel_would_change(runtime, bundle, shares, word):
 
 
 @pytest.mark.v2
-@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000)])
+@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (512, 59), (1024, 100), (10240, 639), (262144, 10000)])
 def test_shares_become_a_weight(runtime, bundle, shares, weight):
-    """1 + (shares - 2) * 9999 / 262142, as runc has it up to 1.3; newer ones map 1024 to 100."""
+    """By the curve that leads through the defaults of both versions."""
+    if before_1_4(runtime.binary):
+        pytest.skip("up to 1.3 it was a straight line")
     name = runtime.start(limited(bundle(), cpu={"shares": shares}))
-    assert int(knob(runtime, name, "", "cpu.weight")) in (weight, 100 if shares == 1024 else weight)
+    assert int(knob(runtime, name, "", "cpu.weight")) == weight
 
 
 @pytest.mark.v1
@@ -125,14 +127,20 @@ def test_shares_become_a_weight(runtime, bundle, shares, weight):
     [
         ({"swappiness": 30}, "memory.swappiness", "30"),
         ({"swappiness": 0}, "memory.swappiness", "0"),
+        ({"swappiness": (1 << 64) - 1}, "memory.swappiness", "60"),
         ({"kernelTCP": 16 * MIB}, "memory.kmem.tcp.limit_in_bytes", str(16 * MIB)),
     ],
 )
 def test_memory_of_version_1(runtime, bundle, memory, file, value):
     if runtime.name == "runc" and "kernelTCP" in memory:
-        pytest.skip("runc 1.1 of Debian 12 leaves it out")
+        pytest.skip("runc leaves it out")
     name = runtime.start(limited(bundle(), memory=memory))
     assert knob(runtime, name, "memory", file) == value
+
+
+@pytest.mark.v1
+def test_swappiness_has_a_range(runtime, bundle):
+    refused(runtime, limited(bundle("true"), memory={"swappiness": 101}), "invalid memory swappiness value: 101 (valid range is 0-100)")
 
 
 @pytest.mark.v1
@@ -448,10 +456,25 @@ def test_reading_is_not_writing(runtime, bundle, how, allowed):
     assert opens(runtime, limited(bundle(), devices=rules), FUSE, how) == allowed
 
 
-def test_tun_is_not_everybodys(runtime, bundle):
-    if runtime.name == "runc":
-        pytest.skip("runc 1.1 allows tun by default")
-    assert not opens(runtime, limited(bundle(), devices=[DENY]), "c 10 200")
+def test_tun_is_everybodys(runtime, bundle):
+    """What runs a VPN in its container makes the node itself, if nobody gives it one."""
+    if "200 tun" not in Path("/proc/misc").read_text():
+        pytest.skip("this kernel has no tun to try")
+    assert opens(runtime, limited(bundle(), devices=[DENY]), "c 10 200")
+
+
+@pytest.mark.parametrize(("access", "allowed"), [("rwa", True), ("arw", True), ("rx", True), ("wx", False)])
+def test_letters_of_access_that_mean_nothing(runtime, bundle, access, allowed):
+    rules = [DENY, device(True, access, type="c", major=10, minor=229)]
+    assert opens(runtime, limited(bundle(), devices=rules), FUSE) == allowed
+
+
+@pytest.mark.parametrize("access", ["R", "xyz"])
+def test_no_letter_of_access_that_means_anything(runtime, bundle, access):
+    rules = [DENY, device(True, access, type="c", major=10, minor=229)]
+    said = runtime.run(limited(bundle("true"), devices=rules), check=False)
+    assert said.returncode == 1
+    assert runtime.name != "pyrunc" or "at /linux/resources/devices/1/access" in said.stderr
 
 
 def test_making_a_node_is_free(runtime, bundle):

@@ -35,6 +35,13 @@ def test_what_spec_writes_runs(ordinary, bundle):
     assert (b.rootfs / "data/there").stat().st_uid == UID
 
 
+def test_clocks_of_its_own(ordinary, bundle):
+    b = ordinary.bundle(bundle("cat", "/proc/self/timens_offsets"))
+    b.namespace("time")
+    b.linux["timeOffsets"] = {"boottime": {"secs": 1337, "nanosecs": 3}}
+    assert ordinary.run(b).stdout.split() == ["monotonic", "0", "0", "boottime", "1337", "3"]
+
+
 def test_its_life(ordinary, bundle, runtime):
     """create, exec while it waits, start, exec, kill, delete; it is the user's in the list."""
     b = ordinary.bundle(bundle("trap 'exit 7' TERM; touch /data/up; while :; do sleep 0.1; done"))

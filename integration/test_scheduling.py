@@ -18,6 +18,7 @@ SCHED_GETATTR, IOPRIO_GET, GET_MEMPOLICY, PERSONALITY = 315, 252, 239, 135
 POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_IDLE": 5, "SCHED_DEADLINE": 6}
 KERNEL = tuple(int(word) for word in os.uname().release.split("-")[0].split(".")[:2])
 MS = 1_000_000
+slices = pytest.mark.skipif(KERNEL < (6, 12), reason="a runtime is a slice since Linux 6.12")
 ALL = sorted(os.sched_getaffinity(0))
 two_cpus = pytest.mark.skipif(len(ALL) < 2, reason="there is one processor only")
 
@@ -74,6 +75,8 @@ SCHEDULERS = [
     ({"policy": "SCHED_OTHER", "nice": 7}, {"nice": 7}),
     ({"policy": "SCHED_OTHER", "nice": -5}, {"nice": -5}),
     ({"policy": "SCHED_BATCH", "nice": 3}, {"nice": 3}),
+    pytest.param({"policy": "SCHED_OTHER", "nice": 1, "runtime": 5 * MS}, {"nice": 1, "runtime": 5 * MS}, marks=slices),
+    pytest.param({"policy": "SCHED_BATCH", "runtime": MS // 10}, {"runtime": MS // 10}, marks=slices),
     ({"policy": "SCHED_IDLE"}, {}),
     ({"policy": "SCHED_FIFO", "priority": 5}, {"priority": 5}),
     ({"policy": "SCHED_RR", "priority": 99}, {"priority": 99}),
@@ -172,9 +175,11 @@ def test_without_the_capability(runtime, bundle):
         ({"policy": "SCHED_OTHER", "priority": 1}, "/priority"),
         ({"policy": "SCHED_FIFO"}, "/priority"),
         ({"policy": "SCHED_RR", "priority": 100}, "/priority"),
-        ({"policy": "SCHED_FIFO", "priority": 1, "nice": 1}, "/nice"),
-        ({"policy": "SCHED_IDLE", "nice": 1}, "/nice"),
-        ({"policy": "SCHED_OTHER", "runtime": MS}, "/runtime"),
+        ({"policy": "SCHED_OTHER", "runtime": MS // 10 - 1}, "/runtime"),
+        ({"policy": "SCHED_BATCH", "runtime": 100 * MS + 1}, "/runtime"),
+        ({"policy": "SCHED_OTHER", "runtime": MS, "period": MS}, "/period" if KERNEL >= (6, 12) else "/runtime"),
+        ({"policy": "SCHED_IDLE", "runtime": MS}, "/runtime"),
+        ({"policy": "SCHED_FIFO", "priority": 1, "runtime": MS}, "/runtime"),
         ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RECLAIM"]}, "/flags/0"),
         ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_FOO"]}, "/flags/0"),
         ({"policy": "SCHED_OTHER", "nice": 1, "flags": ["SCHED_FLAG_KEEP_PARAMS"]}, "/nice"),

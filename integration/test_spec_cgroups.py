@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from integration.looking import FIRST, become, cgroup_of, knob, mapped, refused, unified
+from integration.looking import FIRST, become, before_1_4, cgroup_of, knob, mapped, refused, unified
 from integration.test_resources import check, disk, limited
 
 MIB = 1 << 20
@@ -120,6 +121,25 @@ def test_unified_files_that_nobody_here_knows(runtime, bundle):
 
 
 @pytest.mark.v2
+@pytest.mark.pyrunc_only("runc does not look")
+@pytest.mark.parametrize("verb", ["run", "update"])
+def test_a_value_of_unified_that_the_kernel_calls_invalid(runtime, bundle, verb):
+    """A partition needs a parent that is one: the kernel takes the word, and then says in the same file that it does not hold."""
+    b = bundle()
+    b.linux["cgroupsPath"] = f"/{runtime.new_id()}-parent/box"
+    asked = {"cpuset.cpus.partition": "root"}
+    if verb == "run":
+        refused(runtime, limited(b, unified=asked), 'cpuset.cpus.partition takes "root", and then reads "root invalid')
+        return
+    name = runtime.start(b)
+    done = runtime("update", "-r", "-", name, input=json.dumps({"unified": asked}), check=False)
+    assert done.returncode == 1
+    assert 'reads "root invalid' in done.stderr
+    assert "at /unified/cpuset.cpus.partition" in done.stderr
+    assert knob(runtime, name, "", "cpuset.cpus.partition") == "member", "it was not set back"
+
+
+@pytest.mark.v2
 def test_unified_enables_the_controller(runtime, bundle):
     b = limited(bundle(), unified={"pids.max": "44"})
     name = runtime.start(b)
@@ -136,17 +156,22 @@ def test_unified_with_a_controller_that_is_not_there(runtime, bundle):
 # No processes at all
 
 
-@pytest.mark.pyrunc_only("1.1 takes 0 for none, whatever the version")
-@pytest.mark.parametrize(("version", "value"), [("1.3.0", "0"), ("1.2.1", "max"), ("1.0.2-dev", "max")])
+@pytest.mark.parametrize(("version", "value"), [("1.3.0", "1"), ("1.2.1", "max"), ("1.0.2-dev", "max")])
 def test_a_limit_of_no_processes(runtime, bundle, version, value):
-    """1.3.0 made 0 a limit; engines that follow older versions write it for none."""
+    """1.3.0 made 0 a limit; engines that follow older versions write it for none.
+
+    The file says 1: systemd knows no 0, and no process can be forked beside the first either way.
+    """
+    if runtime.name == "runc" and (value == "max") != before_1_4(runtime.binary):
+        pytest.skip("every runc takes 0 for one and the same, whatever the configuration's version")
     b = limited(bundle(), pids={"limit": 0})
     b.config["ociVersion"] = version
     check(runtime, b, "pids", ("pids.max", value), ("pids.max", value))
 
 
-@pytest.mark.pyrunc_only("1.1 takes 0 for none")
 def test_with_a_limit_of_no_processes_none_is_forked(runtime, bundle):
+    if before_1_4(runtime.binary):
+        pytest.skip("it takes 0 for none")
     b = limited(bundle("sh", "-c", "echo alone; true | true; echo never"), pids={"limit": 0})
     b.config["ociVersion"] = "1.3.0"
     done = runtime.run(b, check=False)

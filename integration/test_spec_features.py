@@ -185,5 +185,12 @@ def test_every_word_of_seccomp_is_understood(runtime, bundle, features, which):
 def test_annotations_that_change_what_the_host_does(runtime):
     """CVE-2024-3154: with systemd, an annotation becomes a property of the unit."""
     document = json.loads(runtime("features").stdout)
-    assert document["potentiallyUnsafeConfigAnnotations"] == ["org.criu.config", "org.systemd.property."]
+    assert document["potentiallyUnsafeConfigAnnotations"] == ["bundle", "org.systemd.property.", "org.criu.config"]
     assert document["linux"]["cgroup"]["systemd"] is True
+
+
+def test_it_is_written_as_runc_writes_it(runtime):
+    text = runtime("features").stdout
+    assert text == json.dumps(json.loads(text), indent=4) + "\n"
+    order = ["ociVersionMin", "ociVersionMax", "hooks", "mountOptions", "linux", "annotations", "potentiallyUnsafeConfigAnnotations"]
+    assert list(json.loads(text)) == order

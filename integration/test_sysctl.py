@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from integration.looking import refused
+
+
+def of_a_pid_namespace(*since):
+    """Mark what a pid namespace has its own of SINCE a kernel, and what runc takes for the machine's."""
+    kernel = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
+    old = pytest.mark.skipif(kernel < since, reason=f"a pid namespace has its own since Linux {since[0]}.{since[1]}")
+    return [old, pytest.mark.pyrunc_only("takes it for the machine's")]
 
 
 def value(name):
@@ -26,6 +34,9 @@ def value(name):
         ("kernel.sem", "kernel/sem", "250\t32000\t100\t200"),
         ("kernel.shm_rmid_forced", "kernel/shm_rmid_forced", "1"),
         ("fs.mqueue.msg_max", "fs/mqueue/msg_max", "20"),
+        pytest.param("kernel.pid_max", "kernel/pid_max", "400", marks=of_a_pid_namespace(6, 14)),
+        pytest.param("kernel/pid_max", "kernel/pid_max", "401", marks=of_a_pid_namespace(6, 14)),
+        pytest.param("vm.memfd_noexec", "vm/memfd_noexec", "1", marks=of_a_pid_namespace(6, 3)),
     ],
 )
 def test_set_inside_and_not_outside(runtime, bundle, name, path, text):
@@ -64,7 +75,7 @@ def test_proc_need_not_be_mounted(runtime, bundle):
 
 @pytest.mark.parametrize(
     "name",
-    ["vm.swappiness", "kernel.pid_max", "kernel.core_pattern", "fs.file-max", "kernel.hostname.x", "net", ""],
+    ["vm.swappiness", "kernel.threads-max", "kernel.core_pattern", "fs.file-max", "kernel.hostname.x", "net", ""],
 )
 def test_a_setting_of_the_host_is_refused(runtime, bundle, name):
     path = Path("/proc/sys", name.replace(".", "/"))
@@ -74,12 +85,14 @@ def test_a_setting_of_the_host_is_refused(runtime, bundle, name):
     refused(runtime, b, "is not in a separate kernel namespace")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("net.ipv4.ip_forward", "network"), ("kernel.msgmax", "ipc")])
+@pytest.mark.parametrize(("name", "kind"), [("net.ipv4.ip_forward", "network"), ("kernel.msgmax", "ipc"), ("kernel.pid_max", "pid"), ("kernel.hostname", "uts")])
 def test_without_a_namespace_it_is_the_hosts(runtime, bundle, name, kind):
     b = bundle("true")
     b.namespace(kind, drop=True)
     b.config["mounts"] = [m for m in b.config["mounts"] if m["type"] not in ("sysfs", "cgroup", "mqueue")]
     before = value(name.replace(".", "/"))
+    if kind == "uts":
+        b.config.pop("hostname")
     b.linux["sysctl"] = {name: "1" if name.startswith("net") else "12345"}
     err = refused(runtime, b)
     assert value(name.replace(".", "/")) == before
@@ -129,3 +142,27 @@ def test_hostname_as_a_sysctl(runtime, bundle):
     b.linux["sysctl"] = {"kernel.domainname": "example.org"}
     b.process["args"] = ["cat", "/proc/sys/kernel/domainname"]
     assert runtime.output(b) == "example.org\n"
+
+
+@pytest.mark.parametrize("name", ["kernel.hostname", "kernel/hostname"])
+def test_hostname_in_two_places(runtime, bundle, name):
+    b = bundle("true")
+    b.config["hostname"] = "one"
+    b.linux["sysctl"] = {name: "two"}
+    assert "separate kernel namespace" not in refused(runtime, b, "conflicts with the OCI")
+
+
+@pytest.mark.pyrunc_only("refuses it, whether there is a hostname or not")
+def test_hostname_in_this_place_alone(runtime, bundle):
+    b = bundle("hostname")
+    b.config.pop("hostname")
+    b.linux["sysctl"] = {"kernel.hostname": "two"}
+    assert runtime.output(b) == "two\n"
+
+
+@pytest.mark.pyrunc_only("takes it for the machine's")
+def test_the_hosts_pid_namespace_is_not_changed(runtime, bundle):
+    b = bundle("true")
+    b.namespace("pid", path="/proc/self/ns/pid")
+    b.linux["sysctl"] = {"kernel.pid_max": value("kernel/pid_max").strip()}
+    refused(runtime, b)

@@ -68,8 +68,9 @@ def test_limits_are_known_to_both(runtime, bundle):
     }
     name, scope = created(runtime, b)
     memory = "MemoryMax" if unified() else "MemoryLimit"
-    found = shown(scope, "TasksMax", memory, "CPUQuotaPerSecUSec")
-    assert found == {"TasksMax": "77", memory: str(64 << 20), "CPUQuotaPerSecUSec": "250ms"}
+    weight, value = ("CPUWeight", "59") if unified() else ("CPUShares", "512")
+    found = shown(scope, "TasksMax", memory, "CPUQuotaPerSecUSec", weight)
+    assert found == {"TasksMax": "77", memory: str(64 << 20), "CPUQuotaPerSecUSec": "250ms", weight: value}
     subprocess.run(["systemctl", "daemon-reload"], check=True)
     pid = runtime.pid(name)
     file = "memory.max" if unified() else "memory.limit_in_bytes"
@@ -81,15 +82,30 @@ def test_an_update_outlives_a_reload(runtime, bundle):
     b = bundle()
     b.linux["resources"] |= {"memory": {"limit": 64 << 20}, "pids": {"limit": 77}}
     name, scope = created(runtime, b)
-    runtime("update", "--memory", "32M", "--pids-limit", "55", "--cpu-quota", "50000", "--cpu-period", "100000", name)
+    limits = ("--memory", "32M", "--pids-limit", "55", "--cpu-quota", "50000", "--cpu-period", "100000", "--cpu-share", "10240")
+    runtime("update", *limits, name)
     memory = "MemoryMax" if unified() else "MemoryLimit"
     subprocess.run(["systemctl", "daemon-reload"], check=True)
-    found = shown(scope, "TasksMax", memory, "CPUQuotaPerSecUSec")
-    assert found == {"TasksMax": "55", memory: str(32 << 20), "CPUQuotaPerSecUSec": "500ms"}
+    weight, value = ("CPUWeight", "639") if unified() else ("CPUShares", "10240")
+    found = shown(scope, "TasksMax", memory, "CPUQuotaPerSecUSec", weight)
+    assert found == {"TasksMax": "55", memory: str(32 << 20), "CPUQuotaPerSecUSec": "500ms", weight: value}
     pid = runtime.pid(name)
+    directory, file = (cgroup_of(pid, "cpu"), "cpu.weight" if unified() else "cpu.shares")
+    assert (directory / file).read_text() == f"{value}\n"
     assert (cgroup_of(pid, "pids") / "pids.max").read_text() == "55\n"
     file = "memory.max" if unified() else "memory.limit_in_bytes"
     assert (cgroup_of(pid, "memory") / file).read_text() == f"{32 << 20}\n"
+
+
+@pytest.mark.v2
+def test_a_group_that_idles_and_no_longer(runtime, bundle):
+    """To systemd, idle is a weight: without it a reload would write the old one."""
+    name, scope = created(runtime, bundle())
+    file = cgroup_of(runtime.pid(name), "cpu") / "cpu.idle"
+    for idle in ("1", "0"):
+        runtime("update", "--cpu-idle", idle, name)
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+        assert (file.read_text().strip(), shown(scope, "CPUWeight")["CPUWeight"] == "idle") == (idle, idle == "1")
 
 
 def test_devices_stay_closed_and_open_when_systemd_reloads(runtime, bundle):

@@ -12,7 +12,7 @@ import pytest
 
 from integration.harness.crash import Victim, every
 from integration.harness.runtime import wait_for
-from integration.looking import cgroup_of, give, knob, unified
+from integration.looking import before_1_4, cgroup_of, give, knob, unified
 
 if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
@@ -63,7 +63,8 @@ OPTIONS = [
         ("memory.soft_limit_in_bytes", str(33 * MIB)),
         ("memory.low", str(33 * MIB)),
     ),
-    (("--cpu-share", "512"), "cpu", ("cpu.shares", "512"), ("cpu.weight", "20")),
+    (("--memory", ".25g"), "memory", ("memory.limit_in_bytes", str(256 * MIB)), ("memory.max", str(256 * MIB))),
+    (("--memory", "1e8"), "memory", ("memory.limit_in_bytes", "99999744"), ("memory.max", "99999744")),
     (("--cpu-quota", "40000"), "cpu", ("cpu.cfs_quota_us", "40000"), ("cpu.max", "40000 100000")),
     (("--cpu-period", "50000"), "cpu", ("cpu.cfs_period_us", "50000"), ("cpu.max", "max 50000")),
     (
@@ -77,9 +78,15 @@ OPTIONS = [
     (("--cpuset-mems", "0"), "cpuset", ("cpuset.mems", "0"), ("cpuset.mems", "0")),
     (("--pids-limit", "17"), "pids", ("pids.max", "17"), ("pids.max", "17")),
     (("--pids-limit", "-1"), "pids", ("pids.max", "max"), ("pids.max", "max")),
+    (("--pids-limit", "0x10"), "pids", ("pids.max", "16"), ("pids.max", "16")),
+    (("--pids-limit", "010"), "pids", ("pids.max", "8"), ("pids.max", "8")),
+    (("--pids-limit", "+5"), "pids", ("pids.max", "5"), ("pids.max", "5")),
     (("--blkio-weight", "200"), "blkio", ("blkio.bfq.weight", "200"), ("io.bfq.weight", "default 200")),
 ]
 NEWER = [
+    (("--cpu-share", "512"), "cpu", ("cpu.shares", "512"), ("cpu.weight", "59")),
+    (("--cpu-share", "10240"), "cpu", ("cpu.shares", "10240"), ("cpu.weight", "639")),
+    (("--pids-limit", "0"), "pids", ("pids.max", "1"), ("pids.max", "1")),
     (("--cpu-idle", "1"), "cpu", ("cpu.idle", "1"), ("cpu.idle", "1")),
     (
         ("--cpu-quota", "40000", "--cpu-burst", "5000"),
@@ -98,9 +105,10 @@ def test_options(runtime, bundle, words, controller, v1, v2):
     assert shown(runtime, name, controller, v1[0], v2[0]) == (v2[1] if unified() else v1[1]), before
 
 
-@pytest.mark.pyrunc_only("1.1 has no such option")
 @pytest.mark.parametrize(("words", "controller", "v1", "v2"), NEWER, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
 def test_newer_options(runtime, bundle, words, controller, v1, v2):
+    if before_1_4(runtime.binary):
+        pytest.skip("it has no such option, or takes it for something else")
     test_options(runtime, bundle, words, controller, v1, v2)
 
 
@@ -123,6 +131,44 @@ def test_a_document(runtime, bundle, form):
     assert shown(runtime, name, "pids", "pids.max", "pids.max") == "9"
 
 
+@pytest.mark.parametrize("limit", [{"limit": 0}, {"limit": None}, {}, None])
+def test_zero_processes_in_a_document(runtime, bundle, limit):
+    """Zero is one; what says nothing changes nothing."""
+    if before_1_4(runtime.binary) or (runtime.name == "runc" and limit is None):
+        pytest.skip("1.1 takes 0 for none, and all of them crash at null")
+    name = runtime.start(limited(bundle(), pids={"limit": 40}))
+    sends(runtime, name, {"pids": limit})
+    assert shown(runtime, name, "pids", "pids.max", "pids.max") == ("1" if limit == {"limit": 0} else "40")
+    runtime("update", "--memory", "200M", name)
+    assert shown(runtime, name, "pids", "pids.max", "pids.max") == ("1" if limit == {"limit": 0} else "40")
+
+
+@pytest.mark.parametrize("text", ["null", "{}"])
+def test_a_document_that_says_nothing(runtime, bundle, text):
+    name = runtime.start(limited(bundle(), pids={"limit": 40}))
+    assert runtime("update", "-r", "-", name, input=text).stdout == ""
+    assert shown(runtime, name, "pids", "pids.max", "pids.max") == "40"
+
+
+def test_letters_of_access_that_mean_nothing(runtime, bundle):
+    rules = [DENY, {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwa"}]
+    name = runtime.start(bundle())
+    sends(runtime, name, {"devices": rules, "pids": {"limit": 40}})
+    assert shown(runtime, name, "pids", "pids.max", "pids.max") == "40"
+    assert runtime.exec(name, "sh", "-c", "echo x >/dev/null && echo open").stdout == "open\n"
+
+
+@pytest.mark.parametrize("form", ["--kernel-memory", "document"])
+def test_limits_that_no_kernel_has_are_warned_of(runtime, bundle, form):
+    name = runtime.start(bundle())
+    log = runtime.directory / "log"
+    words, text = (("--kernel-memory", "50M"), "") if form != "document" else (("-r", "-"), '{"memory":{"kernel":52428800}}')
+    done = runtime("--log", str(log), "update", *words, name, input=text)
+    assert done.stdout == ""
+    assert "level=warning" in log.read_text()
+    assert "ernel memory settings are ignored" in log.read_text()
+
+
 def test_what_an_engine_sends(runtime, bundle):
     """Zeros, empty strings, nulls, and a rule that denies all devices: only the limit of memory changes."""
     b = limited(
@@ -140,15 +186,15 @@ def test_what_an_engine_sends(runtime, bundle):
             "devices": [DENY],
             "memory": {"limit": 32 * MIB, "reservation": 0, "swap": 0, "disableOOMKiller": False},
             "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": ""},
-            "pids": {"limit": 0},
+            "pids": {},
             "blockIO": {"weight": 0},
             "hugepageLimits": None,
         },
     )
     assert shown(runtime, name, "memory", "memory.limit_in_bytes", "memory.max") == str(32 * MIB)
-    assert shown(runtime, name, "cpu", "cpu.shares", "cpu.weight") in ("200", "8")
+    assert shown(runtime, name, "cpu", "cpu.shares", "cpu.weight") in ("200", "29")
     assert shown(runtime, name, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] == "50000"
-    if runtime.name == "pyrunc":  # 1.1 takes 0 for no limit here
+    if not before_1_4(runtime.binary):  # that takes it for no limit
         assert shown(runtime, name, "pids", "pids.max", "pids.max") == "33"
     assert runtime.exec(name, "sh", "-c", "echo a >/dev/null && echo fine").stdout == "fine\n"
 
@@ -234,7 +280,7 @@ def test_idle_and_back(runtime, bundle):
     assert shown(runtime, name, "cpu", "cpu.idle", "cpu.idle") == "1"
     runtime("update", "--cpu-idle", "0", "--cpu-share", "300", name)
     assert shown(runtime, name, "cpu", "cpu.idle", "cpu.idle") == "0"
-    assert shown(runtime, name, "cpu", "cpu.shares", "cpu.weight") in ("300", "12")
+    assert shown(runtime, name, "cpu", "cpu.shares", "cpu.weight") in ("300", "39")
 
 
 def test_period_alone_keeps_the_quota(runtime, bundle):
@@ -353,6 +399,8 @@ def test_nothing_to_change(runtime, bundle):
         (("--memory", "99999999999999G"), "too large"),
         (("--memory-swap", "50X"), '"50X" for --memory-swap'),
         (("--pids-limit", "many"), '"many" for --pids-limit'),
+        (("--pids-limit=",), '"" for --pids-limit'),
+        (("--blkio-weight", "70000"), "at --blkio-weight"),
         (("--cpu-share", "-5"), '"-5" for --cpu-share'),
         (("--cpu-quota", "1e5"), '"1e5" for --cpu-quota'),
         (("--cpu-quota", "5"), "at --cpu-quota"),
@@ -371,7 +419,7 @@ def test_nothing_to_change(runtime, bundle):
 )
 def test_refused_options(runtime, bundle, words, said):
     name = runtime.start(limited(bundle(), pids={"limit": 40}))
-    if runtime.name == "runc" and words[0] in ("--blkio-weight", "--pids-limit", "--resources"):
+    if runtime.name == "runc" and words[0].rstrip("=") in ("--blkio-weight", "--pids-limit", "--resources"):
         pytest.skip("1.1 takes it, or shows its usage")
     found = runtime.refuses("update", *words, name)
     if runtime.name == "pyrunc":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from integration.looking import become, fields, refused, script, status_inside, with_probe
+from integration.harness.runtime import wait_for
+from integration.looking import FIRST, become, fields, give, mapped, namespace, refused, script, status_inside, with_probe
 
 SYS_geteuid = 107 if os.uname().machine == "x86_64" else 175
 
@@ -23,6 +26,54 @@ def test_ids_and_groups(runtime, bundle):
 def test_without_additional_groups_there_are_none(runtime, bundle):
     for uid in (0, 1000):
         assert status_inside(runtime, become(bundle(), uid))["Groups"] == ""
+
+
+# A root with groups and without the right to leave them.
+KEPT = ("setpriv", "--groups", "27,44,50", "--bounding-set", "-setgid", "--inh-caps", "-setgid", "--")
+
+
+@pytest.mark.parametrize("groups", [None, [], [7]], ids=["none", "empty", "one"])
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_the_callers_groups_do_not_stay(runtime, bundle, uid, groups):
+    """Whoever cannot leave its groups starts nothing: what they open would be open to the container."""
+    b = become(bundle("grep", "Groups", "/proc/self/status"), uid, 0)
+    if groups is not None:
+        b.process["user"]["additionalGids"] = groups
+    give(b)
+    runtime.prefix = KEPT
+    said = refused(runtime, b, "setgroups", "operation not permitted")
+    if runtime.name == "pyrunc":
+        assert "CAP_SETGID" in said
+        assert "/process/user/additionalGids" in said
+
+
+def test_the_callers_groups_do_not_stay_with_an_exec(runtime, bundle):
+    name = runtime.start(give(bundle()))
+    runtime.prefix = KEPT
+    done = runtime.exec(name, "grep", "Groups", "/proc/self/status", check=False)
+    assert (done.returncode, done.stdout) == (255, "")
+    assert "setgroups" in done.stderr
+    runtime.prefix = ()
+
+
+def test_a_namespace_that_denies_groups(runtime, bundle):
+    """Where nobody may leave groups, nobody is asked to; but who wants some is told (user_namespaces(7))."""
+    b = mapped(bundle("true"))
+    holder = subprocess.Popen(["unshare", "-U", "sleep", "1000"])
+    try:
+        wait_for(lambda: namespace(holder.pid, "user") != namespace("self", "user"), "a user namespace")
+        for file, text in (("uid_map", f"0 {FIRST} 65536"), ("setgroups", "deny"), ("gid_map", f"0 {FIRST} 65536")):
+            Path(f"/proc/{holder.pid}/{file}").write_text(text)
+        for kind in ("uidMappings", "gidMappings"):
+            del b.linux[kind]
+        b.namespace("user", path=f"/proc/{holder.pid}/ns/user")
+        runtime.run(b)
+        b.process["user"]["additionalGids"] = [7]
+        if runtime.name != "runc":  # which leaves them out without a word
+            assert "setgroups is denied" in refused(runtime, b)
+    finally:
+        holder.kill()
+        holder.wait()
 
 
 def test_many_groups(runtime, bundle):

@@ -51,9 +51,22 @@ static int words_of(PyObject *const *args, Py_ssize_t count, long words[WORDS + 
     return 0;
 }
 
-static PyObject *result_of(long result)
+/* Return RESULT of system CALL, or NULL with an OSError for errno that remembers the call (pyrunc/linux/abi.py). */
+static PyObject *result_of(long result, long call)
 {
-    return result < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(result);
+    PyObject *type, *error, *trace, *number;
+
+    if (result >= 0)
+        return PyLong_FromLong(result);
+    PyErr_SetFromErrno(PyExc_OSError);
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    number = PyLong_FromLong(call);
+    if (number == NULL || PyObject_SetAttrString(error, "syscall", number) < 0)
+        PyErr_Clear(); /* the error without the number is still the error */
+    Py_XDECREF(number);
+    PyErr_Restore(type, error, trace);
+    return NULL;
 }
 
 static PyObject *module_syscall(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -66,7 +79,7 @@ static PyObject *module_syscall(PyObject *module, PyObject *const *args, Py_ssiz
     Py_BEGIN_ALLOW_THREADS
     result = syscall(w[0], w[1], w[2], w[3], w[4], w[5], w[6]);
     Py_END_ALLOW_THREADS
-    return result_of(result);
+    return result_of(result, w[0]);
 }
 
 static PyObject *module_fork_syscall(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -86,7 +99,7 @@ static PyObject *module_fork_syscall(PyObject *module, PyObject *const *args, Py
     number = errno;
     PyOS_AfterFork_Parent();
     errno = number;
-    return result_of(result);
+    return result_of(result, w[0]);
 }
 
 static PyObject *module_address(PyObject *module, PyObject *buffer)

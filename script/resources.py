@@ -68,7 +68,7 @@ def _cell(columns: tuple[object, ...], missing: str) -> str:
 def _properties(columns: tuple[object, ...], *, unified: bool) -> str:
     """Return which properties of systemd's mean what COLUMNS write."""
     from pyrunc.cgroup.knobs import Column
-    from pyrunc.cgroup.properties import QUOTA, TABLE, UNIFIED
+    from pyrunc.cgroup.properties import QUOTA, TABLE, UNIFIED, WEIGHT
 
     names: list[str] = []
     for column in columns:
@@ -77,6 +77,8 @@ def _properties(columns: tuple[object, ...], *, unified: bool) -> str:
                 names += QUOTA[column.file]
             elif column.file in TABLE and "MAJOR" not in _words(column).upper() and (unified or column.file not in UNIFIED):
                 names.append(TABLE[column.file][0])
+            elif column.file == "cpu.idle" and unified:
+                names.append(WEIGHT)
             elif column.file == "*":
                 return "that of the file, if it has one"
             column = column.other

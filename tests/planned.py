@@ -35,6 +35,7 @@ ON = {
     "exec-user": ("v2", "v2-user"),
     "rootless-spec": ("v2", "v1-user", "v2-user"),
     "rootless-ids": ("v2-user",),
+    "time-user-namespace": ("v2", "v2-user"),
 }
 # What the caller asks for beside the config.
 REQUESTS = {

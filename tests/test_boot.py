@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.boot import HEAD, head
+
 INTERPRETER = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 MARK = '\n\nimport sys\nsys.stderr.write("changed\\n")\n'
 Run = Callable[[], str]
@@ -76,7 +78,8 @@ def test_a_changed_source_counts(package: Path, run: Run):
 def test_one_that_others_may_write_is_not_run(package: Path, run: Run, mode: int):
     """Nor is it trusted in part: what it holds would run as root."""
     run()
-    planted = image(package).read_bytes().replace(b"does not exist", b"planted by foe")
+    planted = image(package).read_bytes()[HEAD:].replace(b"does not exist", b"planted by foe")
+    planted = head(planted) + planted
     image(package).write_bytes(planted)
     assert "planted" in run()
     image(package).write_bytes(planted)
@@ -93,6 +96,35 @@ def test_a_damaged_one_is_thrown_away(package: Path, run: Run, damage: bytes):
     assert whole.stat().st_size > 10_000
     whole.write_bytes(whole.read_bytes()[:-7])
     assert run() == first
+
+
+@pytest.mark.parametrize("place", [0, 3, 4, 7, 8, 15, 16, 17, 40, 4096, 30000, -1])
+def test_one_bit_of_damage_is_enough(package: Path, run: Run, place: int):
+    """What marshal would obey, or crash on, is not even read."""
+    first = run()
+    whole = image(package).read_bytes()
+    damaged = bytearray(whole)
+    damaged[place] ^= 4
+    image(package).write_bytes(damaged)
+    assert run() == first
+    assert image(package).read_bytes() == whole
+
+
+def test_zeros_in_the_middle(package: Path, run: Run):
+    first = run()
+    whole = image(package).read_bytes()
+    image(package).write_bytes(whole[:4096] + b"\0" * 20000 + whole[24096:])
+    assert run() == first
+    assert image(package).read_bytes() == whole
+
+
+def test_one_that_cannot_be_read_or_replaced(package: Path, run: Run):
+    first = run()
+    path = image(package)
+    path.unlink()
+    path.mkdir()
+    assert run() == first
+    assert [found.name for found in path.parent.glob("*.image*")] == [path.name]
 
 
 def test_a_read_only_installation_is_only_slower(package: Path, run: Run):

@@ -99,6 +99,28 @@ def test_nothing_is_changed(bundle, tmp_path: Path):
     assert sorted((entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(tmp_path)) == before
 
 
+@pytest.mark.parametrize("depth", [60, 300, 600, 900, 100_000])
+@pytest.mark.parametrize("place", ["annotations/a", "hostname", "mounts", "process/args/0", "linux/sysctl/x", ""])
+def test_what_is_nested_deeply(bundle, capfd, place, depth):
+    """At its pointer, as `create` says it, or refused as a whole."""
+    steps = [int(step) if step.isdigit() else step for step in place.split("/")]
+    around = "".join("[" if isinstance(step, int) else f'{{"{step}": ' for step in steps[1:])
+    behind = "".join("]" if isinstance(step, int) else "}" for step in reversed(steps[1:]))
+    document = {key: value for key, value in {**GOOD, "unknown": 1}.items() if key != steps[0]}
+    text = json.dumps(document)[:-1] + f', "{steps[0]}": {around}{"[" * depth}{"]" * depth}{behind}}}'
+    status = main(["check", bundle(text)])
+    said = capfd.readouterr()
+    assert (said.err, main(["check", "--json", bundle(text)])) == ("", status)
+    found = json.loads(capfd.readouterr().out)["violations"]
+    if depth > 1000:
+        assert [each["message"] for each in found] == ["config.json: nested too deeply"]
+    elif place:
+        assert status == INVALID
+        assert f"/{place}" in [each["pointer"] for each in found] or found[0]["pointer"].startswith(f"/{steps[0]}")
+    else:  # a field that nobody knows
+        assert status == FINE
+
+
 def test_for_a_person_and_for_a_program(bundle, capfd):
     path = bundle(GOOD, mounts=[IN_PROC], hostname="name")
     assert main(["check", path]) == INVALID

@@ -228,7 +228,7 @@ def test_what_podman_conmon_and_buildah_write(line: str, general: dict | None, o
 @pytest.mark.parametrize(
     ("argv", "message", "hint"),
     [
-        (["fly"], 'unknown command "fly"', "pyrunc --help lists the commands"),
+        (["fly"], "No help topic for 'fly': unknown command", "pyrunc --help lists the commands"),
         (["state", "--fly", "box"], "unknown option --fly", "--help lists the options"),
         (["state", "box", "-x=1"], "unknown option -x", "--help lists the options"),
         (["--fly", "state", "box"], "unknown option --fly", "--help lists the options"),

@@ -18,14 +18,14 @@ from pyrunc.errors import ConfigError, StateError, UsageError
 SAVED = SavedState("box", "/bundle", "/bundle/rootfs", "2026-01-01T00:00:00.5Z", 0)
 
 
-@pytest.mark.parametrize("name", ["a", "A9_+-.", "-a", "+", "9", "a..b", "x" * 1024])
+@pytest.mark.parametrize("name", ["a", "A9_+-.", "-a", "+", "9", "a..b", ".a", "...", ".seccomp2", "x" * 1024])
 def test_ids(name: str):
     assert store.check_id(name) == name
     assert store.directory("/run", name) == f"/run/{name}"
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", ".a", "a/b", "../a", "a b", "a\n", "a\0", "\N{SUPERSCRIPT TWO}", "x" * 1025, "٣", "a@b"]
+    "name", ["", ".", "..", ".seccomp", "a/b", "../a", "a b", "a\n", "a\0", "\N{SUPERSCRIPT TWO}", "x" * 1025, "٣", "a@b"]
 )
 def test_what_is_no_id(name: str):
     with pytest.raises(UsageError) as caught:

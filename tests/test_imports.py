@@ -96,7 +96,7 @@ assert main(["--root", {str(tmp_path)!r}, {command!r}, "absent"]) == 1
 ON_DEMAND = {"cgroup": ("annotated", "bpf", "owner", "properties", "resctrl", "systemd", "writeorder")}
 ON_DEMAND |= {"linux": ("rtnetlink",), "plan": ("idmap", "memorypolicy", "netdevices", "personality", "rdt", "scheduling")}
 ON_DEMAND |= {"run": ("failure", "terminal")}
-ON_DEMAND |= {"run.steps": ("copyup", "idmap", "listener", "mountns", "netdevices"), "seccomp": ("compile",)}
+ON_DEMAND |= {"run.steps": ("copyup", "idmap", "listener", "mountns", "moveroot", "netdevices", "peers"), "seccomp": ("compile",)}
 
 
 @pytest.mark.parametrize("command", ["create", "run", "exec"])

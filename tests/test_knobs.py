@@ -48,7 +48,12 @@ GOLDEN = [
         "refused at /cpu/realtimePeriod",
     ),
     ({"cpu": {"shares": 2}}, ["cpu cpu.shares 2"], ["cpu cpu.weight 1"]),
-    ({"cpu": {"shares": 1024}}, ["cpu cpu.shares 1024"], ["cpu cpu.weight 39"]),
+    ({"cpu": {"shares": 3}}, ["cpu cpu.shares 3"], ["cpu cpu.weight 2"]),
+    ({"cpu": {"shares": 512}}, ["cpu cpu.shares 512"], ["cpu cpu.weight 59"]),
+    ({"cpu": {"shares": 1024}}, ["cpu cpu.shares 1024"], ["cpu cpu.weight 100"]),
+    ({"cpu": {"shares": 2048}}, ["cpu cpu.shares 2048"], ["cpu cpu.weight 174"]),
+    ({"cpu": {"shares": 10240}}, ["cpu cpu.shares 10240"], ["cpu cpu.weight 639"]),
+    ({"cpu": {"shares": 262143}}, ["cpu cpu.shares 262143"], ["cpu cpu.weight 10000"]),
     ({"cpu": {"shares": 262144}}, ["cpu cpu.shares 262144"], ["cpu cpu.weight 10000"]),
     ({"cpu": {"idle": 1}}, ["cpu cpu.idle 1"], ...),
     ({"cpu": {"idle": 0}}, ["cpu cpu.idle 0 (optional)"], ...),
@@ -64,6 +69,7 @@ GOLDEN = [
     ({"cpu": {"burst": 0}}, ["cpu cpu.cfs_burst_us 0 (optional)"], ["cpu cpu.max.burst 0 (optional)"]),
     ({"pids": {"limit": 42}}, ["pids pids.max 42"], ...),
     ({"pids": {"limit": -1}}, ["pids pids.max max"], ...),
+    ({"pids": {"limit": 0}}, ["pids pids.max 1"], ...),
     ({"memory": {"limit": 100}}, ["memory memory.limit_in_bytes 100"], ["memory memory.max 100"]),
     (
         {"memory": {"limit": -1}},
@@ -90,6 +96,7 @@ GOLDEN = [
     ({"memory": {"kernel": 9, "useHierarchy": True, "checkBeforeUpdate": True}}, [], []),
     ({"memory": {"kernelTCP": 9}}, ["memory memory.kmem.tcp.limit_in_bytes 9"], "refused at /memory/kernelTCP"),
     ({"memory": {"swappiness": 0}}, ["memory memory.swappiness 0"], "refused at /memory/swappiness"),
+    ({"memory": {"swappiness": (1 << 64) - 1}}, [], []),
     ({"memory": {"disableOOMKiller": True}}, ["memory memory.oom_control 1"], "refused at /memory/disableOOMKiller"),
     ({"memory": {"disableOOMKiller": False}}, [], []),
     (
@@ -145,7 +152,7 @@ GOLDEN = [
         "refused at /unified/memory.high",
         ["memory memory.high 9", "- cgroup.max.depth 3", "io io.max 8:0 rbps=1", "io io.max 8:16 wbps=2"],
     ),
-    ({"cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": ""}, "memory": {"limit": 0}, "pids": {"limit": 0}}, [], []),
+    ({"cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": ""}, "memory": {"limit": 0}, "pids": {}}, [], []),
 ]
 
 
@@ -180,6 +187,23 @@ def test_side_by_side(request):
     if request.config.getoption("--update-golden"):
         SIDE_BY_SIDE.write_text("\n".join(lines) + "\n")
     assert lines == SIDE_BY_SIDE.read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("document", "weight"),
+    [
+        ({"cpu": {"idle": 1}}, ["CPUWeight=0"]),
+        ({"cpu": {"idle": 1, "shares": 512}}, ["CPUWeight=0"]),
+        ({"cpu": {"idle": 0, "shares": 512}}, ["CPUWeight=59"]),
+        ({"cpu": {"idle": 0}}, [f"CPUWeight={(1 << 64) - 1}"]),
+        ({"unified": {"cpu.idle": "1"}}, ["CPUWeight=0"]),
+        ({"unified": {"pids.max": "0"}}, ["TasksMax=1"]),
+        ({"unified": {"memory.high": "max"}}, [f"MemoryHigh={(1 << 64) - 1}"]),
+    ],
+)
+def test_what_systemd_has_other_words_for(document, weight):
+    """A group that idles has the weight 0 (systemd 252), and there is no limit of 0 processes; 2^64-1 is none."""
+    assert told(document, unified=True) == weight
 
 
 def test_every_row_has_a_golden_document():
@@ -236,6 +260,7 @@ def test_nonsense(document, unified, pointer):
         ),
         ({"memory": {"reservation": 3}}, ["memory memory.soft_limit_in_bytes 3"], ["memory memory.low 3"]),
         ({"memory": {"limit": 0}, "cpu": {"shares": 0}, "pids": {}}, [], []),
+        ({"pids": {"limit": 0}}, ["pids pids.max 1"], ["pids pids.max 1"]),
         ({"cpu": {"idle": 0}}, ["cpu cpu.idle 0 (optional)"], ["cpu cpu.idle 0 (optional)"]),
     ],
 )
@@ -249,6 +274,14 @@ def test_an_update_writes_what_it_changes(asked, v1, v2):
 def test_shares_beyond_their_range_on_version_2():
     assert written({"cpu": {"shares": 1}}, unified=True) == ["cpu cpu.weight 1"]
     assert written({"cpu": {"shares": 999999}}, unified=True) == ["cpu cpu.weight 10000"]
+
+
+def test_swappiness_that_an_engine_wrote_for_none():
+    """Minus one, as an unsigned number of 64 bits; what is really too much is refused before the kernel, which takes 200."""
+    old = {"memory": {"swappiness": 30}}
+    assert merged(old, {"memory": {"swappiness": (1 << 64) - 1}}) == old
+    with pytest.raises(ConfigError, match=r"invalid memory swappiness value: 101 \(valid range is 0-100\)"):
+        knobs.writes(parse({"memory": {"swappiness": 101}}), unified=False)
 
 
 def test_merging():
@@ -359,7 +392,7 @@ def test_no_step_asks_for_more_than_both_ends():
 
 def test_idle():
     assert in_write_order({"cpu": {"idle": 1, "shares": 9}}, False, {}) == ["cpu.shares 9", "cpu.idle 1"]
-    assert in_write_order({"cpu": {"idle": 0, "shares": 9}}, True, {}) == ["cpu.idle 0", "cpu.weight 1"]
+    assert in_write_order({"cpu": {"idle": 0, "shares": 9}}, True, {}) == ["cpu.idle 0", "cpu.weight 3"]
 
 
 # Devices

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,42 @@ def test_a_hostile_directory_and_environment_have_no_say(installed: Path, tmp_pa
     }
     assert version([str(installed)], cwd=trap, env=environment).startswith("pyrunc version ")
     assert not sprung.exists()
+
+
+def test_an_interrupt_while_it_starts_ends_it_without_a_word(installed: Path, tmp_path: Path):
+    """As it would end a program that has not begun yet; the first start, which compiles all there is, takes longest."""
+    package = tmp_path / "prefix/lib/pyrunc"
+    package.unlink()
+    shutil.copytree(CHECKOUT / "runtime/pyrunc", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__pycache__").mkdir()
+    for part in range(1, 9):
+        command = [str(installed), "--root", str(tmp_path), "create", "absent"]
+        started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        # It has begun to compile when the first module is there, and goes on doing so for long.
+        wait_for(lambda part=part, it=started: len(list(package.rglob("*.pyc"))) >= part * 3 or it.poll() is not None)
+        started.send_signal(signal.SIGINT)
+        said = started.communicate(timeout=60)[0]
+        assert (started.returncode, said) == (-signal.SIGINT, b"")
+        assert not list(package.rglob("*.image*"))
+
+
+def test_an_interrupt_that_is_ignored_stays_so(installed: Path):
+    def ignore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    started = subprocess.Popen([str(installed), "--version"], stdout=subprocess.PIPE, text=True, preexec_fn=ignore)  # noqa: PLW1509
+    while started.poll() is None:
+        started.send_signal(signal.SIGINT)
+    assert started.returncode == 0
+    assert started.stdout.read().startswith("pyrunc version ")
+
+
+def wait_for(true) -> None:
+    """Wait until TRUE() is."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("name", ["with a space", "x" * 200])

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from pyrunc.cgroup import knobs, owner
+from pyrunc.cgroup import owner
 from pyrunc.cgroup.paths import Place
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.host.cgroups import Cgroups, Hierarchy
@@ -51,7 +51,7 @@ def writes(version: str = "1.3.0", facts: HostFacts = V2, **resources: object) -
         ({"cpu": {"quota": -1, "period": 5000}}, "cpu.max", "max 5000"),
         ({"cpu": {"burst": 7}}, "cpu.max.burst", "7"),
         ({"cpu": {"idle": 1}}, "cpu.idle", "1"),
-        ({"cpu": {"shares": 1024}}, "cpu.weight", "39"),
+        ({"cpu": {"shares": 1024}}, "cpu.weight", "100"),
         ({"blockIO": {"weight": 1000}}, "io.bfq.weight", "1000"),
         ({"blockIO": {"weightDevice": [{"major": 8, "minor": 16, "weight": 10}]}}, "io.bfq.weight", "8:16 10"),
         ({"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 0}]}}, "io.max", "8:0 rbps=max"),
@@ -96,15 +96,16 @@ def test_version_1_of_what_few_kernels_have():
     assert (found["net_cls.classid"], found["net_prio.ifpriomap"]) == ("5", "eth0 6")
 
 
-@pytest.mark.parametrize(("version", "found"), [("1.3.0", {"pids.max": "0"}), ("1.2.1", {}), ("1.0.2-dev", {})])
+@pytest.mark.parametrize(("version", "found"), [("1.3.0", {"pids.max": "1"}), ("1.2.1", {}), ("1.0.2-dev", {})])
 @pytest.mark.parametrize("facts", [V1, V2])
 def test_no_processes_are_a_limit_from_1_3_0_on(version, found, facts):
     assert writes(version, facts, pids={"limit": 0}) == found
 
 
-def test_an_update_takes_zero_for_unset():
-    made = document(resources={"pids": {"limit": 0}}).linux.resources
-    assert knobs.writes(made, unified=True) == []
+@pytest.mark.parametrize(("version", "found"), [("1.3.0", [1]), ("1.2.1", [])])
+def test_systemd_is_told_of_no_processes_too(version, found):
+    config = document(version, resources={"pids": {"limit": 0}})
+    assert [value for name, _, value in cgroups._properties(config, V2) if name == "TasksMax"] == found
 
 
 # Owners

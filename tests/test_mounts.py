@@ -15,7 +15,7 @@ from pyrunc.host.cgroups import Cgroups, Hierarchy
 from pyrunc.host.facts import HostFacts
 from pyrunc.linux import mount as m
 from pyrunc.oci import parsing
-from pyrunc.plan import mountopts, mounts
+from pyrunc.plan import mountopts, mounts, sources
 from pyrunc.plan.op import Op, Slot, barriers
 from pyrunc.plan.request import Request
 
@@ -34,8 +34,10 @@ def plan(document: dict[str, Any], known: HostFacts | None = None) -> tuple[list
     """Return the ops of both sides that DOCUMENT's mounts need."""
     config = parsing.parse(json.dumps(document).encode())
     known = known or facts()
-    host = [*mounts.host(config, known, REQUEST), *mounts.sources_by_helper(config, known, REQUEST)]
-    return host, [*mounts.receive_sources(config, known), *mounts.child(config, known, REQUEST)]
+    rounds = sources.by_helper(config, known, REQUEST)
+    host = [*sources.host(config, known, REQUEST), *(op for _, ops in rounds for op in ops)]
+    made = [*sources.child(config, known, REQUEST), *mounts.child(config, known, REQUEST)]
+    return host, [*made, *mounts.read_only(config, known)]
 
 
 def document(*listed: dict[str, Any], user: bool = False) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def test_no_option_of_the_specification_is_given_to_the_file_system(option: str)
         ("ro rrw", 0),
         ("rnoatime relatime", 0),
         ("noatime rstrictatime", m.MOUNT_ATTR_STRICTATIME),
-        ("strictatime noatime", m.MOUNT_ATTR_NOATIME),
+        ("strictatime nostrictatime noatime", m.MOUNT_ATTR_NOATIME),
         ("nosuid suid rnosuid", m.MOUNT_ATTR_NOSUID),
     ],
 )
@@ -157,7 +159,7 @@ def test_only_ridmap_is_recursive(option: str, recursive: int):
 def test_the_copy_is_made_before_the_tmpfs_is_read_only():
     _, child = plan(document(one("tmpfs", "tmpcopyup", "ro")))
     calls = [op.call for op in child]
-    assert calls.index("fsmount") < calls.index("copy_up") < calls.index("mount_setattr") < calls.index("move_mount")
+    assert calls.index("fsmount") < calls.index("copy_up") < calls.index("move_mount") < calls.index("mount_setattr")
     assert next(op for op in child if op.call == "fsmount").args[2] == 0
 
 

@@ -121,7 +121,7 @@ for good in (0, -1, 2**63, 2**64 - 1, -2**63, None, b"x"):
     try:
         _pyrunc.syscall(WRITE, 10**6, good, 1)
     except OSError as error:
-        assert error.errno == errno.EBADF, good
+        assert (error.errno, error.syscall) == (errno.EBADF, WRITE), good
 for bad, kind in ((2**64, OverflowError), (-2**63 - 1, OverflowError), ("x", TypeError), (1.0, TypeError), ([], TypeError)):
     try:
         _pyrunc.syscall(WRITE, bad)

@@ -69,7 +69,7 @@ def test_what_is_planned():
         'make_resctrl_group("/rdt/gold/mon_groups/box")    # /linux/intelRdt',
         'share_listener(listener, "/agent", "")    # /linux/seccomp/listenerPath',
         'move_device(child, "eth1", "net0")    # /linux/netDevices/eth1',
-        'move_device(child, "eth2", "eth2")    # /linux/netDevices/eth2',
+        'move_device(child, "eth2", "")    # /linux/netDevices/eth2',
         'join_resctrl(["/rdt/gold", "/rdt/gold/mon_groups/box"], child)    # /linux/intelRdt',
         "sched_setattr(child, SCHED_RR, SCHED_FLAG_RESET_ON_FORK, 0, 3, 0, 0, 0)    # /process/scheduler",
         "ioprio_set(IOPRIO_WHO_PROCESS, child, 0x2001)    # /process/ioPriority",

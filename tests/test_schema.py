@@ -176,7 +176,7 @@ def test_what_engines_write():
 def test_what_pyrunc_writes():
     """The default configurations, the example's, and the document of features."""
     example = json.loads((CHECKOUT / "examples/hello/config.json").read_text())
-    for document in (example, default.default_config(), default.default_config(1000, 1000)):
+    for document in (example, default.default_config(), default.default_config(unified=True), default.default_config(1000, 1000)):
         assert explain.violations(document) == ()
         assert pointers(ours("config.json").iter_errors(document)) == set()
     validators = [ours("features.json")] + ([theirs("features-schema.json")] if THEIRS.is_dir() else [])

@@ -62,6 +62,11 @@ DIFFERENCES = (
     ("`size` of mappings", STRICTER, r"(/linux|/mounts/\d+)/[ug]idMappings/\d+/size"),
     ("`linux.timeOffsets`", STRICTER, r"/linux/timeOffsets/(\w+(/nanosecs)?|x-unknown)"),
     ("`linux.personality.domain`, `linux.memoryPolicy.mode`", STRICTER, "/linux/personality/domain|/linux/memoryPolicy/mode"),
+    (
+        "`major`, `minor`",
+        STRICTER,
+        r"/linux/(devices|resources/devices|resources/blockIO/(weight|throttle\w+)Device)/\d+/(major|minor)",
+    ),
     ("`rate` of throttled devices", STRICTER, r"/linux/resources/blockIO/throttle\w+Device/\d+/rate"),
     ("`linux.resources.devices[].type`", STRICTER, r"/linux/resources/devices/\d+/type"),
     ("`linux.seccomp.syscalls[].args[].index`", STRICTER, r"/linux/seccomp/syscalls/\d+/args/\d+/index"),

@@ -28,6 +28,11 @@ from pyrunc.errors import UsageError
         ("1t", 1 << 40),
         ("1P", 1 << 50),
         ("-1", -1),
+        (".5g", 1 << 29),
+        ("5.k", 5120),
+        ("1e6", 1000000),
+        ("1.5E3k", 1536000),
+        ("+7", 7),
         ("9223372036854775807", (1 << 63) - 1),
     ],
 )
@@ -37,11 +42,33 @@ def test_sizes(text, bytes_):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "M", "-2", "-1M", "abc", "1.2.3", "1.5.g", "0x10", "1e6", "5X", "\u0665M", "9223372036854775808", "inf", ".5M", "1 2M"],
+    ["", "M", "-2", "-1M", "abc", "1.2.3", "1.5.g", "0x10", "1e", "1e1000", "1e99", "e5"]
+    + ["5X", "\u0665M", "9223372036854775808", "inf", ".", ".M", "1 2M", "1_0", "--1"],
 )
 def test_no_sizes(text):
     with pytest.raises(UsageError, match="--memory"):
         units.size(text, "--memory")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("16", 16), ("+16", 16), ("-16", -16), ("0", 0), ("1_000", 1000)),
+        *(("0x10", 16), ("0X1f", 31), ("-0x10", -16), ("010", 8), ("0o10", 8), ("0b101", 5)),
+    ],
+)
+def test_whole_numbers_in_any_base(text, value):
+    """What Go's flag package takes for an integer."""
+    assert units.integer(text, "--pids-limit") == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "1.5", "09", "0x", "--1", "+-1", "1e3", " 1", "9223372036854775808", "\u0665", "1" * 5000, "5M"],
+)
+def test_no_whole_numbers(text):
+    with pytest.raises(UsageError, match="--pids-limit"):
+        units.integer(text, "--pids-limit")
 
 
 @given(st.integers(0, (1 << 53) - 1), st.sampled_from(["", "b", "k", "kb", "KiB"]))
@@ -52,7 +79,7 @@ def test_sizes_multiply(number, unit):
 @given(st.text(max_size=12))
 def test_any_text_is_a_value_or_a_usage_error(text):
     """What people and programs write is understood or refused, never an internal error."""
-    for read in (units.size, units.seconds, lambda t, o: units.number(t, o, signed=True)):
+    for read in (units.size, units.seconds, units.integer, lambda t, o: units.number(t, o, signed=True)):
         try:
             assert isinstance(read(text, "--option"), int | float)
         except UsageError as error:

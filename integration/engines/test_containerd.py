@@ -246,7 +246,7 @@ def test_cpu_limits(box):
     pid = box.pid(box.start("--cpu-quota", "20000", "--cpu-period", "50000", "--cpu-shares", "512"))
     if unified():
         assert knob(pid, "cpu", "", "cpu.max") == "20000 50000"
-        assert knob(pid, "cpu", "", "cpu.weight") == "20"  # 1 + (512 - 2) * 9999 / 262142
+        assert knob(pid, "cpu", "", "cpu.weight") == "59"  # of 512 shares
     else:
         names = ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares")
         assert [knob(pid, "cpu", name, "") for name in names] == ["20000", "50000", "512"]

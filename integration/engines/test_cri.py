@@ -255,7 +255,7 @@ def test_limits(pods, pod):
     assert knob(pid, "cpuset", "cpuset.cpus", "cpuset.cpus") == "0"
     assert fields(Path(f"/proc/{pid}/status").read_text())["Cpus_allowed_list"] == "0"
     if unified():
-        assert (knob(pid, "cpu", "", "cpu.max"), knob(pid, "cpu", "", "cpu.weight")) == ("20000 50000", "20")
+        assert (knob(pid, "cpu", "", "cpu.max"), knob(pid, "cpu", "", "cpu.weight")) == ("20000 50000", "59")
     else:
         assert [knob(pid, "cpu", name, "") for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares")] == ["20000", "50000", "512"]
     assert pods.cgroup.strip("/") in str(cgroup_of(pid, "memory"))
@@ -268,7 +268,7 @@ def test_limits_are_updated(pods, pod, cri, containerd):
     cri("UpdateContainerResources", container_id=container, linux=new)
     assert knob(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(32 << 20)
     if unified():
-        assert (knob(pid, "cpu", "", "cpu.max"), knob(pid, "cpu", "", "cpu.weight")) == ("20000 100000", "10")
+        assert (knob(pid, "cpu", "", "cpu.max"), knob(pid, "cpu", "", "cpu.weight")) == ("20000 100000", "35")
     else:
         assert [knob(pid, "cpu", name, "") for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares")] == ["20000", "100000", "256"]
     # The rule of the document that denies all devices changes nothing.

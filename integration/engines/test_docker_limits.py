@@ -37,7 +37,7 @@ V2_LIMITS = [
     ("--memory=64m --memory-swap=96m", "memory", "memory.swap.max", "33554432", ".HostConfig.MemorySwap", "100663296"),
     ("--cpus=0.5", "cpu", "cpu.max", "50000 100000", ".HostConfig.NanoCpus", "500000000"),
     ("--cpu-period=20000 --cpu-quota=5000", "cpu", "cpu.max", "5000 20000", ".HostConfig.CpuQuota", "5000"),
-    ("--cpu-shares=512", "cpu", "cpu.weight", "20", ".HostConfig.CpuShares", "512"),
+    ("--cpu-shares=512", "cpu", "cpu.weight", "59", ".HostConfig.CpuShares", "512"),
     ("--cpuset-cpus=1", "cpuset", "cpuset.cpus", "1", ".HostConfig.CpusetCpus", "1"),
     ("--cpuset-mems=0", "cpuset", "cpuset.mems", "0", ".HostConfig.CpusetMems", "0"),
     ("--pids-limit=33", "pids", "pids.max", "33", ".HostConfig.PidsLimit", "33"),
@@ -55,7 +55,7 @@ def test_limits_are_the_kernels_and_inspects(docker, row):
 UPDATES = {
     "--memory=48m --memory-swap=48m": ("memory", "memory.max" if unified() else "memory.limit_in_bytes", "50331648"),
     "--cpus=0.25": ("cpu", *(("cpu.max", "25000 100000") if unified() else ("cpu.cfs_quota_us", "25000"))),
-    "--cpu-shares=2048": ("cpu", *(("cpu.weight", "79") if unified() else ("cpu.shares", "2048"))),
+    "--cpu-shares=2048": ("cpu", *(("cpu.weight", "174") if unified() else ("cpu.shares", "2048"))),
     "--cpuset-cpus=0": ("cpuset", "cpuset.cpus", "0"),
     "--pids-limit=22": ("pids", "pids.max", "22"),
 }

@@ -38,7 +38,7 @@ LIMITS = {
     "pids": (["--pids-limit=37"], "pids/pids.max", "pids.max", "37", "37"),
     "cpus": (["--cpus=0.5"], "cpu/cpu.cfs_quota_us", "cpu.max", "50000", "50000 100000"),
     "quota": (["--cpu-period=50000", "--cpu-quota=20000"], "cpu/cpu.cfs_period_us", "cpu.max", "50000", "20000 50000"),
-    "shares": (["--cpu-shares=512"], "cpu/cpu.shares", "cpu.weight", "512", "20"),
+    "shares": (["--cpu-shares=512"], "cpu/cpu.shares", "cpu.weight", "512", "59"),
     "cpuset": (["--cpuset-cpus=1"], "cpuset/cpuset.cpus", "cpuset.cpus", "1", "1"),
 }
 
@@ -111,7 +111,7 @@ def test_update_of_limits(podman):
     podman("update", "--memory=32m", "--cpus=0.25", "--cpu-shares=256", "--cpuset-cpus=0", name)
     assert podman.limit(name, "memory/memory.limit_in_bytes", "memory.max") == str(32 << 20)
     assert podman.limit(name, "cpu/cpu.cfs_quota_us", "cpu.max").split()[0] == "25000"
-    assert podman.limit(name, "cpu/cpu.shares", "cpu.weight") == ("10" if V2 else "256")
+    assert podman.limit(name, "cpu/cpu.shares", "cpu.weight") == ("35" if V2 else "256")
     assert podman.limit(name, "cpuset/cpuset.cpus", "cpuset.cpus") == "0"
     assert podman.exec(name, "nproc") == "1"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.looking import interpreter, reachable
+from integration.looking import program_of, reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,15 +32,19 @@ def public_directory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+def interpreter_readable(binary: str) -> None:
+    """Skip the test unless the user may read the runtime BINARY, and what runs it if that is pyrunc."""
+    for path in (program_of(binary), Path(binary)) if Path(binary).name == "pyrunc" else ():
+        if not all(each.stat().st_mode & 0o005 == 0o005 for each in (path, *path.parents)):
+            pytest.skip(f"user {UID} may not read {path}: use another interpreter")
+
+
 class Ordinary:
     """Lets RUNTIME be run by user 1000, with bundles in DIRECTORY."""
 
     def __init__(self, runtime: Runtime, directory: Path) -> None:
         """Check that the user may run it, and give the user DIRECTORY."""
-        if runtime.name == "pyrunc":
-            for path in (interpreter(runtime), Path(runtime.binary)):
-                if not all(each.stat().st_mode & 0o005 == 0o005 for each in (path, *path.parents)):
-                    pytest.skip(f"user {UID} may not read {path}: use another interpreter")
+        interpreter_readable(runtime.binary)
         self.runtime, self.directory = runtime, directory
         self.run_directory = directory / "run"
         self.run_directory.mkdir(mode=0o700)

@@ -11,10 +11,12 @@ import __future__
 import marshal
 import posix
 import sys
-from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from _frozen_importlib_external import SourceFileLoader
+from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -26,11 +28,11 @@ AS_STRINGS = __future__.annotations.compiler_flag
 ONLY_AST = 0x400  # ast.PyCF_ONLY_AST, without the time that ast takes
 
 
-def make(name: str, path: str) -> None:
-    """Import command NAME from its files, note the order, and write its image to PATH if we may."""
+def make(name: str, path: str, head: Callable[[bytes], bytes]) -> None:
+    """Import command NAME from its files, note the order, and write its image, after its HEAD, to PATH if we may."""
     order = _imported([f"pyrunc.cli.commands.{name}"])
     try:
-        _keep(path, [module for module in order if module.__name__.startswith("pyrunc.")])
+        _keep(path, head, [module for module in order if module.__name__.startswith("pyrunc.")])
     except OSError:
         return  # a read-only or foreign installation: it only stays slower
 
@@ -60,17 +62,32 @@ def _imported(names: list[str]) -> list[ModuleType]:
     return order
 
 
-def _keep(path: str, modules: list[ModuleType]) -> None:
-    """Write the image of MODULES to PATH, atomically."""
+def _keep(path: str, head: Callable[[bytes], bytes], modules: list[ModuleType]) -> None:
+    """Write the image of MODULES, with its HEAD, to PATH, atomically."""
     if posix.access(path.rpartition("/")[0], posix.W_OK) is False:
         return
     body = marshal.dumps([_item(module) for module in modules])
-    data = MAGIC_NUMBER + (len(body) + 8).to_bytes(4, "little") + body
+    data = head(body) + body
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())  # no draft stays
+    try:
+        _replace(path, data)
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Let PATH hold DATA, at once: a reader finds the old or the new, whole.  Raises OSError."""
     draft = f"{path}.{posix.getpid()}"
+    if posix.access(draft, posix.F_OK):
+        posix.unlink(draft)  # of a process that was killed
     fd = posix.open(draft, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
-    with open(fd, "wb") as file:
-        file.write(data)
-    posix.rename(draft, path)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+        posix.rename(draft, path)
+    except OSError:
+        posix.unlink(draft)
+        raise
 
 
 def _item(module: ModuleType, directory: str = HERE) -> Item:

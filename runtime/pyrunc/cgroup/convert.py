@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SHARES_MIN, SHARES_MAX = 2, 262144
 WEIGHT_MIN, WEIGHT_MAX = 1, 10000
 BLKIO_MIN, BLKIO_MAX = 10, 1000
+SWAPPINESS_MAX, SWAPPINESS_UNSET = 100, (1 << 64) - 1  # Go's engines write -1 for none, as an unsigned number
 
 
 def plain(value: object, _: object, __: str) -> str:
@@ -44,9 +45,28 @@ def shares(value: int, _: object, __: str) -> str:
 
 
 def weight(value: int, _: object, __: str) -> str:
-    """2..262144 becomes 1..10000, linearly; beyond is the nearest."""
-    value = min(max(value, SHARES_MIN), SHARES_MAX)
-    return str(WEIGHT_MIN + (value - SHARES_MIN) * (WEIGHT_MAX - WEIGHT_MIN) // (SHARES_MAX - SHARES_MIN))
+    """2..262144 becomes 1..10000, by a curve on which 1024 is 100; beyond is the nearest."""
+    # The power of ten whose exponent is quadratic in log2(shares): runc, crun and Kubernetes have agreed on it.
+    if value <= SHARES_MIN:
+        return str(WEIGHT_MIN)
+    if value >= SHARES_MAX:
+        return str(WEIGHT_MAX)
+    from math import ceil, log2
+
+    power = log2(value)
+    return str(ceil(10 ** ((power * power + 125 * power) / 612 - 7 / 34)))
+
+
+def tasks(value: int, _: object, __: str) -> str:
+    """As it is; 0 is 1, as systemd knows no 0, which comes to the same; a negative number is `max`."""
+    return "max" if value < 0 else str(max(value, 1))
+
+
+def swappiness(value: int, _: object, __: str) -> str:
+    """As it is, from 0 to 100; 2^64-1 means "not set"."""
+    if value > SWAPPINESS_MAX:
+        raise ConfigError(f"invalid memory swappiness value: {value} (valid range is 0-{SWAPPINESS_MAX})")
+    return str(value)
 
 
 def period_max(period: int, cpu: CPU, _: str) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pyrunc.oci.resources import DeviceRule
 
 ALL = -1
-NUMBER_MAX = (1 << 20) - 1  # makedev(3): 20 bits of a minor, and fewer of a major
 EVERYTHING = "a *:*"
+LETTERS = "rwm"
 AT = "/linux/resources/devices"
 
 
@@ -46,6 +46,7 @@ DEFAULTS = (
     Rule(True, "c", 1, 9, "rwm"),  # urandom
     Rule(True, "c", 136, ALL, "rwm"),  # pts
     Rule(True, "c", 5, 2, "rwm"),  # ptmx
+    Rule(True, "c", 10, 200, "rwm"),  # tun: VPNs in containers rely on it; what it makes is in the container's own network
 )
 
 
@@ -57,13 +58,8 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
     made: list[Rule] = list(DEFAULTS)
     for index, rule in enumerate(asked):
         at = f"{AT}/{index}"
-        access = rule.access or "rwm"
-        if set(access) - set("rwm"):
-            raise ConfigError(f'device access "{access}"', pointer=f"{at}/access", hint="letters of rwm")
-        for name, number in (("major", rule.major), ("minor", rule.minor)):
-            if number is not None and number > NUMBER_MAX:
-                raise ConfigError(f"{name} number {number}", pointer=f"{at}/{name}", hint=f"no device has one above {NUMBER_MAX}")
-        major, minor = (ALL if number is None or number < 0 else number for number in (rule.major, rule.minor))
+        access = _access(rule.access, at)
+        major, minor = (ALL if number is None else number for number in (rule.major, rule.minor))
         kind = {"": "a", "u": "c"}.get(rule.type, rule.type)
         if kind == "a":
             # Version 1 knows "a" only as "everything", and so do we.
@@ -71,6 +67,17 @@ def rules(asked: tuple[DeviceRule, ...]) -> tuple[Rule, ...]:
         elif kind != "p":
             made.append(Rule(rule.allow, kind, major, minor, access, at))
     return tuple(made)
+
+
+def _access(asked: str, at: str) -> str:
+    """Return the letters of ASKED, at rule AT, that mean something, all of them for none; others are passed over, as by runc.
+
+    Raises ConfigError where no other is there.
+    """
+    known = "".join(letter for letter in LETTERS if letter in asked)
+    if asked and not known:
+        raise ConfigError(f'device access "{asked}"', pointer=f"{at}/access", hint=f"letters of {LETTERS}")
+    return known or LETTERS
 
 
 def for_nodes(found: tuple[Rule, ...], nodes: Iterable[Device]) -> tuple[Rule, ...]:

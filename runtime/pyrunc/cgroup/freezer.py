@@ -6,7 +6,7 @@ import errno
 from time import monotonic, sleep
 
 from pyrunc import handover
-from pyrunc.errors import OpError, UnsupportedError
+from pyrunc.errors import OpError, StateError, UnsupportedError
 from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
@@ -30,13 +30,39 @@ def is_frozen(places: tuple[Place, ...]) -> bool:
     if found is None:
         return False
     directory, v2 = found
+    return _reads_one(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.self_freezing")
+
+
+def _reads_one(path: str) -> bool:
+    """Return whether PATH is there and says 1."""
     try:
-        text = read(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.self_freezing")
+        return read(path).strip() == "1"
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENODEV):
             return False  # the cgroup, or a freezer in it, is not there
         raise
-    return text.strip() == "1"
+
+
+def frozen_at(places: tuple[Place, ...]) -> str:
+    """Return the directory whose setting freezes what is at PLACES, theirs or one above; "" if there is none.
+
+    A process that joins stands still at once.  What does not exist yet begins as what is above it is.
+    """
+    for place in places:
+        file = "freezer.self_freezing" if "freezer" in place.controllers else "cgroup.freeze"
+        directory = place.directory if {"freezer", ""} & set(place.controllers) else place.mount
+        while len(directory) > len(place.mount):
+            if _reads_one(f"{directory}/{file}"):
+                return directory
+            directory = directory.rpartition("/")[0]
+    return ""
+
+
+def refuse_frozen(places: tuple[Place, ...]) -> None:
+    """Raise StateError if a container at PLACES would stand still before it has begun: whoever made it would wait for ever."""
+    if directory := frozen_at(places):
+        hint = "thaw it, or give the container another cgroup"
+        raise StateError(f"container's cgroup unexpectedly frozen: {directory}", pointer="/linux/cgroupsPath", hint=hint)
 
 
 def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:

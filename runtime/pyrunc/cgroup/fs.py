@@ -129,7 +129,8 @@ def pids(directory: str) -> list[int]:
     """Return the processes in the cgroup at DIRECTORY and below it; none if it is gone."""
     found: list[int] = []
     try:
-        found += map(int, read(f"{directory}/{PROCS}").split())
+        # 0 is a process of a pid namespace that we do not see; as a pid to signal it would be our own group.
+        found += filter(None, map(int, read(f"{directory}/{PROCS}").split()))
         for entry in posix.scandir(directory):
             if entry.is_dir(follow_symlinks=False):
                 found += pids(entry.path)
@@ -137,6 +138,11 @@ def pids(directory: str) -> list[int]:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise
     return found
+
+
+def is_there(places: tuple[Place, ...]) -> bool:
+    """Return whether there is a cgroup at PLACES whose processes are the container's."""
+    return posix.access(f"{main_directory(places)}/{PROCS}", posix.F_OK)
 
 
 def remove(places: tuple[Place, ...]) -> None:
@@ -187,13 +193,17 @@ def _remove_parents(directory: str, mount: str) -> None:
 
 
 def signal_all(places: tuple[Place, ...], number: int) -> None:
-    """Send signal NUMBER to every process of the container; a kill reaches frozen and forking ones too."""
+    """Send signal NUMBER to every process of the container; a kill reaches frozen and forking ones too.
+
+    Raises OpError if they are born faster than they are killed, for ten seconds.
+    """
     directory = main_directory(places)
     if number == SIGKILL and (at_once := _killer(places)):
         write(at_once, "1")
         if at_once.startswith(f"{directory}/"):
             return
     seen: set[int] = set()
+    deadline = monotonic() + REMOVE_SECONDS
     while fresh := [pid for pid in pids(directory) if pid not in seen]:
         for pid in fresh:
             seen.add(pid)
@@ -203,6 +213,8 @@ def signal_all(places: tuple[Place, ...], number: int) -> None:
                 continue
         if number != SIGKILL:
             break  # what a process starts in answer to the signal is not to be hit by it
+        if monotonic() > deadline:
+            raise OpError(f"the processes in {directory} are born faster than they can be killed", errno=errno.EBUSY)
     if number == SIGKILL and is_frozen(places):
         set_frozen(places, frozen=False)
 

@@ -61,14 +61,19 @@ class Knob(Record):
     In `path` "*" is each item of a list or an object.  A version without
     columns refuses the value, unless `ignored` says why it may be left out.
     Zero means unset, as with runc, unless `zero` says that it is a value of
-    its own.
+    its own; `none` is one more number that means unset.
     """
 
     path: str
     v1: tuple[Column, ...] = ()
     v2: tuple[Column, ...] = ()
     zero: bool = False
+    none: int | None = None
     ignored: str = ""
+
+    def is_unset(self, value: object) -> bool:
+        """Return whether VALUE stands for none."""
+        return value in ("", self.none) or (value == 0 and not self.zero)
 
 
 def _same(controller: str, file: str, text: Callable[[Any, Any, str], str], spare: str = "") -> dict[str, Any]:
@@ -87,7 +92,8 @@ _IO_WEIGHT = Column("io", "io.weight", convert.io_weight)
 _IO_WEIGHT_DEVICE = Column("io", "io.weight", convert.device_io_weight)
 _BLKIO_WEIGHT = Column("blkio", "blkio.weight", convert.blkio_weight)
 _BLKIO_WEIGHT_DEVICE = Column("blkio", "blkio.weight_device", convert.device_weight)
-_GONE = "no kernel since 5.16 limits it"
+SWAPPINESS = (Column("memory", "memory.swappiness", convert.swappiness),)
+GONE = "no kernel since 5.16 limits it"
 KNOBS = (
     Knob("cpu/mems", **_same("cpuset", "cpuset.mems", convert.plain)),
     Knob("cpu/cpus", **_same("cpuset", "cpuset.cpus", convert.plain)),
@@ -109,7 +115,7 @@ KNOBS = (
         (Column("cpu", "cpu.max.burst", convert.plain, spare="0"),),
         zero=True,
     ),
-    Knob("pids/limit", **_same("pids", "pids.max", convert.or_max)),
+    Knob("pids/limit", **_same("pids", "pids.max", convert.tasks), zero=True),
     Knob(
         "memory/limit",
         (Column("memory", "memory.limit_in_bytes", convert.plain),),
@@ -125,9 +131,9 @@ KNOBS = (
         (Column("memory", "memory.soft_limit_in_bytes", convert.plain),),
         (Column("memory", "memory.low", convert.or_max),),
     ),
-    Knob("memory/kernel", ignored=_GONE),
+    Knob("memory/kernel", ignored=GONE),
     Knob("memory/kernelTCP", (Column("memory", "memory.kmem.tcp.limit_in_bytes", convert.plain),)),
-    Knob("memory/swappiness", (Column("memory", "memory.swappiness", convert.plain),), zero=True),
+    Knob("memory/swappiness", SWAPPINESS, zero=True, none=convert.SWAPPINESS_UNSET),
     Knob("memory/disableOOMKiller", (Column("memory", "memory.oom_control", convert.yes),)),
     Knob("memory/useHierarchy", ignored="every hierarchy of a kernel since 5.11 is one"),
     Knob("memory/checkBeforeUpdate", ignored="looked at by `update`; a new cgroup uses nothing"),
@@ -187,13 +193,19 @@ def writes(resources: Resources, *, unified: bool, asked: Resources | None = Non
         elif asked is not None and not _concerns(knob, columns, asked):
             continue
         for value, owner, name, at in _found(source, knob.path.split("/"), ROOT):
-            if value == "" or (value == 0 and not knob.zero) or (knob.ignored and not columns):
+            if knob.is_unset(value) or (knob.ignored and not columns):
                 continue
             if not columns:
                 raise _missing(knob, at, unified)
             for column in columns:
                 made += _writes(column, value, owner, name, at)
     return made
+
+
+def warnings(resources: Resources | None) -> list[str]:
+    """Return what to tell about limits in RESOURCES that no kernel of today has."""
+    asked = resources is not None and resources.memory is not None and bool(resources.memory.kernel)
+    return [f"kernel memory settings are ignored: {GONE} (at {ROOT}/memory/kernel)"] if asked else []
 
 
 def with_swap(resources: Resources) -> Resources:
@@ -244,7 +256,8 @@ def _missing(knob: Knob, at: str, unified: bool) -> UnsupportedError:
     """Return the error for a value that one version has no file for."""
     name = knob.path.rpartition("/")[2]
     if knob.path == "unified/*":
-        return UnsupportedError("unified needs cgroup version 2, and this host has version 1", pointer=at)
+        hint = "it needs cgroup version 2: remove it"
+        return UnsupportedError("invalid configuration: cannot use unified on cgroup v1", pointer=at, hint=hint)
     if name == EACH:
         name = knob.path.split("/")[-2]
     return UnsupportedError(f"{name} does not exist in cgroup version {2 if unified else 1}", pointer=at)

@@ -10,10 +10,13 @@ from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyrunc.cgroup.knobs import Write
     from pyrunc.cgroup.paths import Place
     from pyrunc.oci.resources import Memory
 
+UNIFIED, INVALID = "/linux/resources/unified/", "invalid"
 NO_SUCH_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM)  # cgroup file systems let nobody make files
 
 
@@ -25,6 +28,7 @@ def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
     """
     for change in changes:
         _make(_directory(places, change), change)
+    _refuse_invalid(places, changes)
 
 
 def update(places: tuple[Place, ...], changes: list[Write]) -> None:
@@ -41,6 +45,7 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> None:
             back = _back(*_target(directory, change))
             _make(directory, change)
             done += back
+        _refuse_invalid(places, changes)
     except PyruncError:
         for path, text in reversed(done):
             try:
@@ -48,6 +53,24 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> None:
             except OSError:
                 continue  # the first error is the one to tell
         raise
+
+
+def _refuse_invalid(places: tuple[Place, ...], changes: Iterable[Write]) -> None:
+    """Raise OpError for a file of `unified` among CHANGES that took its value and calls it invalid.
+
+    cpuset.cpus.partition does (cgroup-v2.rst of the kernel).  Looked at when all is written, as one file may make another valid.
+    """
+    for change in changes:
+        if not change.pointer.startswith(UNIFIED):
+            continue
+        path = f"{_directory(places, change)}/{change.file}"
+        try:
+            text = read(path).strip()
+        except OSError:
+            continue  # a file for writing only has no word to say
+        if INVALID in text.split():
+            message = f'error setting cgroup config: {path} takes "{change.value}", and then reads "{text}"'
+            raise OpError(message, pointer=change.pointer, hint="the parents, or other files, do not allow that value")
 
 
 def _present(places: tuple[Place, ...]) -> dict[str, str]:
@@ -68,10 +91,11 @@ def check_usage(directory: str, memory: Memory) -> None:
     For version 2, which would rather kill; version 1 refuses by itself.
     """
     used = int(read(f"{directory}/memory.current"))
-    for name, limit in (("limit", memory.limit), ("swap", memory.swap)):
+    # In this order: a limit of memory and swap that is too low is told first, as by runc.
+    for name, words, limit in (("swap", "memory+swap limit", memory.swap), ("limit", "memory limit", memory.limit)):
         if limit and 0 < limit <= used:
             hint = "checkBeforeUpdate is set: free memory in the container first"
-            message = f"rejecting memory {name} {limit}: the container uses {used} bytes"
+            message = f"rejecting {words} {limit} <= usage {used}"
             raise OpError(message, pointer=f"/linux/resources/memory/{name}", hint=hint)
 
 
@@ -119,12 +143,14 @@ def _make(directory: str, change: Write) -> None:
         if missing and not _has_controller(directory, change.controller):
             raise _no_controller(change) from None
         reason = (error.strerror or "").lower()
-        hint = ""
+        hint, said = "", "error setting cgroup config"
         if missing or error.errno == errno.EACCES:
             hint = "this kernel, or this cgroup's parent, does not offer that file"
         elif error.errno == errno.EBUSY and change.pointer.endswith("/memory/limit"):
-            hint = f"the container uses {read(f'{directory}/memory.usage_in_bytes').strip()} bytes, and cannot do with less"
-        message = f'error setting cgroup config: write "{value}" to {path}: {reason}'
+            used, peak = (read(f"{directory}/memory.{name}usage_in_bytes").strip() for name in ("", "max_"))
+            said = f"unable to set memory limit to {value} (current usage: {used}, peak usage: {peak})"
+            hint = f"the container uses {used} bytes, and cannot do with less"
+        message = f'{said}: write "{value}" to {path}: {reason}'
         raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
 
 

@@ -31,6 +31,11 @@ def number(text: str) -> int:
     return INFINITY if text == "max" or text.startswith("-") else int(text)
 
 
+def tasks(text: str) -> int:
+    """Return a limit of processes as systemd counts it, which has no 0: 1 is the same."""
+    return max(number(text), 1)
+
+
 # file of either version -> property, D-Bus signature, conversion
 TABLE: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     "cpu.shares": ("CPUShares", "t", number),
@@ -43,12 +48,13 @@ TABLE: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     "memory.low": ("MemoryLow", "t", number),
     "memory.min": ("MemoryMin", "t", number),
     "memory.swap.max": ("MemorySwapMax", "t", number),
-    "pids.max": ("TasksMax", "t", number),
+    "pids.max": ("TasksMax", "t", tasks),
     "blkio.weight": ("BlockIOWeight", "t", number),
     "io.weight": ("IOWeight", "t", lambda text: number(text.removeprefix("default "))),
 }
 PER_SECOND, PER_PERIOD = "CPUQuotaPerSecUSec", "CPUQuotaPeriodUSec"
 # file -> the properties that hold CPU bandwidth together
+WEIGHT, IDLE = "CPUWeight", 0  # of a group that runs when nothing else does: systemd 252
 QUOTA = {"cpu.cfs_quota_us": (PER_SECOND,), "cpu.cfs_period_us": (PER_PERIOD,), "cpu.max": (PER_SECOND, PER_PERIOD)}
 # What only version 2 has as a property; systemd refuses it on version 1.
 UNIFIED = frozenset(("cpuset.cpus", "cpuset.mems"))
@@ -57,7 +63,7 @@ UNIFIED = frozenset(("cpuset.cpus", "cpuset.mems"))
 def of_writes(changes: Iterable[Write], *, unified: bool) -> tuple[Property, ...]:
     """Return the properties of CHANGES.  Raises ConfigError for a value that is none."""
     found: list[Property] = []
-    quota, period = "", ""
+    quota, period, idle = "", "", ""
     for change in changes:
         if change.file == "cpu.max":
             quota, _, period = change.value.partition(" ")
@@ -65,6 +71,8 @@ def of_writes(changes: Iterable[Write], *, unified: bool) -> tuple[Property, ...
             quota = change.value
         elif change.file == "cpu.cfs_period_us":
             period = change.value
+        elif change.file == "cpu.idle":
+            idle = change.value.strip() if unified else ""
         elif (known := _known(change)) and (unified or known[0] not in UNIFIED):
             file, value = known
             name, signature, convert = TABLE[file]
@@ -73,7 +81,15 @@ def of_writes(changes: Iterable[Write], *, unified: bool) -> tuple[Property, ...
             except ValueError:
                 text = f'"{value}" is no value for {file}'
                 raise ConfigError(text, pointer=change.pointer, hint="such as 0-3,7") from None
-    return (*found, *_quota(quota, period))
+    return (*_with_idle(found, idle), *_quota(quota, period))
+
+
+def _with_idle(found: list[Property], idle: str) -> list[Property]:
+    """Return FOUND with what IDLE, the text of cpu.idle, does to the weight: 1 takes its place, and 0 leaves the default."""
+    weights = [each for each in found if each[0] == WEIGHT]
+    if not idle or (idle == "0" and weights):
+        return found
+    return [*(each for each in found if each[0] != WEIGHT), (WEIGHT, "t", INFINITY if idle == "0" else IDLE)]
 
 
 def _known(change: Write) -> tuple[str, str] | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from pyrunc.cli.parse import unknown
 from pyrunc.cli.table import GLOBAL, HELP, ROWS, Command, Option, commands
-from pyrunc.errors import UsageError
 
 ABOUT = "An OCI runtime for Linux: containers from bundles, as runc runs them, in Python."
 
@@ -42,7 +42,7 @@ def text(command: str = "") -> str:
     """Return the help of COMMAND, or of everything.  Raises UsageError if there is no such command."""
     if command:
         if command not in ROWS:
-            raise UsageError(f'unknown command "{command}"', hint="pyrunc --help lists the commands")
+            raise unknown(command)
         return parser(ROWS[command]()).format_help()
     rows = "\n".join(f"  {c.name:<12}{c.help}" for c in commands())
     made = argparse.ArgumentParser(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import posix
 import sys
+from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, raise_signal, signal
+from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 
 from pyrunc import handover
 from pyrunc.cli.output import write
-from pyrunc.cli.parse import Arguments, parse_command, parse_general
+from pyrunc.cli.parse import NO_COMMAND, Arguments, parse_command, parse_general
 from pyrunc.cli.table import ROWS
 from pyrunc.errors import PyruncError, UsageError
-from pyrunc.log import Log
+from pyrunc.log import SHOWN, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ MAKING = ("create", "run")  # what makes the root directory
 EXEC_FAILED = 255  # runc's: a status of 1 would be taken for the program's own
 INTERRUPTED = 130
 STANDARD_STREAMS = (0, 1, 2)
-# One line, and nothing in it that a terminal obeys: a message quotes what hooks and images say.
-SHOWN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))} | {10: "\\n", 9: "\\t"}
+# What a caller has got wrong in the name of a log; for any other reason it only goes unwritten.
+NO_SUCH_LOG = (ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG)
 
 
 class Call(Arguments):
@@ -39,6 +41,7 @@ def main(argv: list[str]) -> int:
     """Run command line ARGV, without the program's name, and return the exit status."""
     name, log = "", Log()
     try:
+        _heed_interrupts()
         _open_streams()
         general, place = parse_general(argv)
         name = argv[place] if place < len(argv) and argv[place] in ROWS else ""
@@ -46,24 +49,48 @@ def main(argv: list[str]) -> int:
             return _tell(general, "")
         if general.get("debug") or (general.get("systemd_cgroup") and name in MAKING):
             handover.need_script()  # tracebacks, and systemd, want libraries
-        log = _log(general)
+        log = _log(general, f"pyrunc {name}" if name else "pyrunc")
         arguments = parse_command(argv, place, general)
         if "help" in arguments.general:
             return _tell(general, arguments.command)
-        return _command(name)(_call(arguments, log))
+        call = _call(arguments, log)
+        if log.debugging:
+            _say_found(call)
+        status = _command(name)(call)
+        log.debug(f"ended with status {status}")
+        return status
     except PyruncError as error:
-        return _fail(name, str(error), log)
+        return _fail(name, str(error), log, error.status)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
         _trace(log)
-        return _fail(name, f"{error.filename or _where(error)}: {(error.strerror or str(error)).lower()}", log)
+        return _fail(name, _told(error), log)
+    except ImportError as error:
+        _trace(log)
+        return _fail(name, _told(error), log)
     except MemoryError:
         return _fail(name, "there is not enough memory (see ulimit -v, and the limits of our own cgroup)", log)
     except Exception as error:  # noqa: BLE001 - a traceback is no message
         _trace(log)
         hint = "please report it" if log.debugging else "please report it, with what --debug adds"
-        return _fail(name, f"internal error: {type(error).__name__}: {error} ({_where(error)}; {hint})", log)
+        return _fail(name, f"internal error: {type(error).__name__}: {error} ({hint})", log)
+
+
+def _heed_interrupts() -> None:
+    """Let ^C raise KeyboardInterrupt from here on, so that what is half made is undone; if it is ignored, it stays so.
+
+    Where nobody can catch it, as in a __del__, it is raised again at the next line.
+    """
+    sys.unraisablehook = _raise_again
+    if getsignal(SIGINT) == SIG_DFL:  # as the launcher has left it
+        signal(SIGINT, default_int_handler)
+
+
+def _raise_again(what: sys.UnraisableHookArgs) -> None:
+    """Pass on an interrupt that WHAT could not; the traceback of anything else would be of no use to anybody."""
+    if issubclass(what.exc_type, KeyboardInterrupt):
+        raise_signal(SIGINT)
 
 
 def _open_streams() -> None:
@@ -103,6 +130,18 @@ def _call(arguments: Arguments, log: Log) -> Call:
     return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log, rootless=rootless)
 
 
+def _say_found(call: Call) -> None:
+    """With --debug, say what is done with which container, as far as there is one."""
+    from pyrunc import __version__
+
+    modules = "files" if "pyrunc.image" in sys.modules else "their image, if there is one"
+    call.log.debug(f"pyrunc {__version__}: {call.command} {' '.join(call.positional)}; root {call.root}; modules from {modules}")
+    if call.command not in MAKING and ROWS[call.command]().positional[:1] == ("ID",):
+        from pyrunc.container import findings
+
+        findings.container(call.log, call.root, call.positional[0])
+
+
 def _default_root() -> str:
     """Return where state is kept if nobody says where: for an ordinary user in $XDG_RUNTIME_DIR, as with runc."""
     if posix.geteuid() == 0 and b"XDG_RUNTIME_DIR" not in posix.environ:
@@ -112,18 +151,23 @@ def _default_root() -> str:
     return users.root(DEFAULT_ROOT)
 
 
-def _log(general: dict[str, Any]) -> Log:
-    """Open the log that was asked for; without one, only --debug writes lines, to standard error."""
+def _log(general: dict[str, Any], head: str) -> Log:
+    """Return the log that was asked for; without one, warnings of HEAD and what --debug adds go to standard error."""
     path = general.get("log", "")
     form = general.get("log_format", "text")
     debugging = bool(general.get("debug"))
-    if not path:
-        return Log(2 if debugging else -1, form, debugging)
-    try:
-        fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise UsageError(f"cannot open the log: open {path}: {(error.strerror or '').lower()}") from None
-    return Log(fd, form, debugging)
+    fd, failure = 2 if debugging else -1, ""
+    if path:
+        try:
+            fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
+        except OSError as error:
+            failure = f"cannot open the log: open {path}: {(error.strerror or '').lower()}"
+            if error.errno in NO_SUCH_LOG:
+                raise UsageError(failure) from None
+    log = Log(fd, form, debugging=debugging, person=2, head=head)
+    if failure:
+        log.warning(failure)
+    return log
 
 
 def _tell(general: dict[str, Any], command: str) -> int:
@@ -137,28 +181,29 @@ def _tell(general: dict[str, Any], command: str) -> int:
     return write(help_.text(command))
 
 
-def _fail(name: str, message: str, log: Log) -> int:
-    """Tell about a failure, in the log and on standard error; return the exit status."""
+def _fail(name: str, message: str, log: Log, status: int = FAILED) -> int:
+    """Tell about a failure, in the log and on standard error; return the exit status, which is STATUS for run."""
     text = f"pyrunc {name} failed: {message}" if name else f"pyrunc: {message}"
     text = text.translate(SHOWN)
-    try:
-        log.error(text)
-    except OSError as error:
-        text += f" (and the log cannot be written: {(error.strerror or '').lower()})"
+    log.error(text)
     try:
         if log.fd != 2:
             write(text + "\n", 2)
     except OSError:
         pass  # nowhere left to say it: the status has to do
-    return EXEC_FAILED if name == "exec" else FAILED
+    if name == "exec":
+        return EXEC_FAILED
+    return status if status == NO_COMMAND or name == "run" else FAILED
 
 
-def _where(error: Exception) -> str:
-    """Return file and line that raised ERROR: what a traceback would end with."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "nowhere"
+def _told(error: OSError | ImportError) -> str:
+    """Return ERROR, which nobody has put in words, in words; even if there is no descriptor left to load these from."""
+    try:
+        from pyrunc.cli import mishap
+
+        return mishap.unloaded(error) if isinstance(error, ImportError) else mishap.told(error)
+    except (OSError, ImportError):
+        return f"{(getattr(error, 'strerror', '') or str(error)).lower()} (raise ulimit -n of this process)"
 
 
 def _trace(log: Log) -> None:

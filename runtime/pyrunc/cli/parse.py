@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+NO_COMMAND = 3
 TRUE, FALSE = ("true", "1", "t", "T", "TRUE", "True"), ("false", "0", "f", "F", "FALSE", "False")
 
 
@@ -42,7 +43,7 @@ def parse_command(argv: list[str], place: int, general: dict[str, Any]) -> Argum
     if name in ("help", "h"):
         return _help(after[0] if after else "", general)
     if name not in ROWS:
-        raise UsageError(f'unknown command "{name}"', hint="pyrunc --help lists the commands")
+        raise unknown(name)
     command = ROWS[name]()
     values: dict[str, Any] = {}
     positional, rest = _arguments(command, argv, place + 1, values)
@@ -54,6 +55,13 @@ def parse_command(argv: list[str], place: int, general: dict[str, Any]) -> Argum
         found = f"{len(positional)} were given"
         raise UsageError(f"pyrunc {name} takes {wanted}: {found}", hint=f"pyrunc {name} --help")
     return Arguments(name, general, values, positional, rest)
+
+
+def unknown(name: str) -> UsageError:
+    """Return the error for a command NAME that there is not: in runc's words, and with its status."""
+    error = UsageError(f"No help topic for '{name}': unknown command", hint="pyrunc --help lists the commands")
+    error.status = NO_COMMAND
+    return error
 
 
 def _help(name: str, general: dict[str, Any]) -> Arguments:

@@ -7,11 +7,19 @@ from pyrunc.errors import UsageError
 SIZES = {letter: 1024**power for power, letter in enumerate("bkmgtp")}
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "ns": 1e-9}
 INT64_MAX = (1 << 63) - 1
+BASES = {"0x": 16, "0b": 2, "0o": 8}  # as a whole number in Go may begin; with a zero alone it is octal too
+DIGITS_MAX = 70  # a sign, a base and 64 binary digits
 
 
 def _is_decimal(text: str) -> bool:
     """Return whether TEXT is digits with at most one dot among them."""
     return text.isascii() and text.replace(".", "", 1).isdigit()
+
+
+def _is_exponent(text: str) -> bool:
+    """Return whether TEXT is a whole number with a sign or without, and not so long that it is no size any more."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    return digits.isascii() and digits.isdigit() and len(digits) < len("100")
 
 
 def size(text: str, option: str) -> int:
@@ -28,12 +36,14 @@ def size(text: str, option: str) -> int:
             break
     letter = word[-1:] if word[-1:] in SIZES and word[-1:] != "b" else ""
     number = word[: len(word) - len(letter)].rstrip(" ")
-    if not _is_decimal(number) or number.startswith("."):
+    mantissa, e, exponent = number.partition("e")
+    if not _is_decimal(mantissa.removeprefix("+")) or (e and not _is_exponent(exponent)):
         raise UsageError(f'invalid value "{text}" for {option}', hint="a size such as 52428800, 50M or 1.5g; -1 is unlimited")
-    found = int(number) * SIZES[letter or "b"] if number.isdigit() else int(float(number) * SIZES[letter or "b"])
+    factor = SIZES[letter or "b"]
+    found = int(number) * factor if number.isdigit() else float(number) * factor
     if found > INT64_MAX:
         raise UsageError(f'invalid value "{text}" for {option}', hint="too large: -1 is unlimited")
-    return found
+    return int(found)
 
 
 def number(text: str, option: str, *, signed: bool) -> int:
@@ -43,6 +53,24 @@ def number(text: str, option: str, *, signed: bool) -> int:
         hint = "a whole number" + ("; -1 is unlimited" if signed else "")
         raise UsageError(f'invalid value "{text}" for {option}', hint=hint)
     return int(text)
+
+
+def integer(text: str, option: str) -> int:
+    """Return the whole number that TEXT, the value of OPTION, is, in any base that Go's flags take: 16, 0x10, 020, 0o20, 0b10000.
+
+    Raises UsageError.
+    """
+    digits = text.lstrip("+-")
+    base = BASES.get(digits[:2].lower(), 8 if digits[:1] == "0" else 10)
+    try:
+        if len(text) - len(digits) > 1 or not (digits.isascii() and digits.replace("_", "0").isalnum()) or len(text) > DIGITS_MAX:
+            raise ValueError
+        found = int(text, base)
+    except ValueError:
+        found = INT64_MAX + 1
+    if abs(found) > INT64_MAX:
+        raise UsageError(f'invalid value "{text}" for {option}', hint="a whole number")
+    return found
 
 
 def seconds(text: str, option: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from pyrunc.cli.systemd import variable
 from pyrunc.host import facts
 
 NAME = "pyrunc"
@@ -15,10 +16,10 @@ def root(default: str) -> str:
 
     Root of a user namespace whose $USER is root has it in DEFAULT too.
     """
-    runtime = _environment("XDG_RUNTIME_DIR")
+    runtime = variable("XDG_RUNTIME_DIR")
     if not runtime:
         return default
-    if posix.geteuid() == 0 and (not facts.nested() or _environment("USER") == "root"):
+    if posix.geteuid() == 0 and (not facts.nested() or variable("USER") == "root"):
         return default
     return f"{runtime}/{NAME}"
 
@@ -30,8 +31,3 @@ def keep(directory: str) -> None:
     except FileExistsError:
         pass
     posix.chmod(directory, KEPT)
-
-
-def _environment(name: str) -> str:
-    """Return the environment variable NAME, "" if it is not set."""
-    return str(posix.environ.get(name.encode(), b""), "utf-8", "surrogateescape")

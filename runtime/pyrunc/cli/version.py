@@ -10,7 +10,7 @@ from pyrunc.oci import OCI_VERSION
 
 def text() -> str:
     """Return the lines."""
-    from pyrunc.seccomp.library import version
+    from pyrunc.seccomp.version import version
 
     lines = [
         f"pyrunc version {__version__}",

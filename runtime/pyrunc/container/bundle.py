@@ -6,6 +6,7 @@ import posix
 
 from pyrunc.container import store
 from pyrunc.errors import ConfigError, UsageError
+from pyrunc.plan.paths import clean
 
 FILE_MAX, CHUNK = store.CONFIG_MAX, 1 << 20
 
@@ -14,7 +15,7 @@ def read_bundle(bundle: str) -> tuple[str, bytes]:
     """Return the absolute path of BUNDLE and its config.json.  Raises ConfigError if it cannot be read."""
     path = bundle or "."
     absolute = path if path.startswith("/") else f"{posix.getcwd()}/{path}"
-    absolute = _normal(absolute)
+    absolute = clean(absolute)
     if not _is_text(absolute):
         shown = absolute.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise UsageError(f"the bundle's path {shown} is not UTF-8", hint="the state of a container is, and has to name it")
@@ -50,17 +51,6 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _normal(path: str) -> str:
-    """Return absolute PATH without empty, "." and ".." parts."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
 
 
 def check_rootfs(path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 from _struct import pack
-from fcntl import F_GETFD, fcntl
+from fcntl import F_GETFD, FD_CLOEXEC, fcntl
 
 from pyrunc.container.statefile import write_file
 from pyrunc.errors import OpError, UsageError
@@ -32,13 +32,19 @@ def write_pid_file(path: str, pid: int) -> None:
         raise OpError(f"cannot write {path}: {(error.strerror or '').lower()}", errno=error.errno or 0) from None
 
 
-def check_preserved(count: int) -> None:
-    """Raise UsageError unless descriptors 3 to 2+COUNT are open."""
-    for fd in range(3, 3 + count):
+def check_preserved(listen: int, count: int) -> None:
+    """Raise UsageError unless LISTEN descriptors from 3 on are open, and COUNT more after them.
+
+    What is close-on-exec is our own: it cannot have come from the caller.
+    """
+    for fd in range(3, 3 + listen + count):
         try:
-            fcntl(fd, F_GETFD)
+            given = not fcntl(fd, F_GETFD) & FD_CLOEXEC
         except OSError:
-            raise UsageError(f"--preserve-fds {count}: descriptor {fd} is not open") from None
+            given = False
+        if not given:
+            asked = f"LISTEN_FDS={listen}" if fd < 3 + listen else f"--preserve-fds {count}"
+            raise UsageError(f"{asked}: descriptor {fd} is not open")
 
 
 def send_descriptor(path: str, fd: int, name: bytes) -> None:

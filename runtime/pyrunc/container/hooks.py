@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrunc.errors import HookError
 from pyrunc.jsonio import dumps
 from pyrunc.oci import OCI_VERSION, parsing
+from pyrunc.run.interrupt import Heeding
 from pyrunc.run.steps.hooks import run_hook
 
 TYPE_CHECKING = False
@@ -37,8 +38,9 @@ def poststart(hooks: Hooks, saved: SavedState) -> None:
     `start`, after which the container is stopped (runtime.md, "Lifecycle").
     """
     state = _state(saved, "running", saved.pid)
-    for index, hook in enumerate(hooks.poststart):
-        run_hook(hook, state, "poststart", index)
+    with Heeding():
+        for index, hook in enumerate(hooks.poststart):
+            run_hook(hook, state, "poststart", index)
 
 
 def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
@@ -46,9 +48,11 @@ def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
     state = _state(saved, "stopped", 0)
     for index, hook in enumerate(hooks.poststop):
         try:
-            run_hook(hook, state, "poststop", index)
-        except HookError as error:
-            log.warning(str(error))
+            with Heeding():
+                run_hook(hook, state, "poststop", index)
+        except (HookError, OSError) as error:
+            words = f"error running poststop hook #{index}: {hook.path}: "
+            log.warning(words + (error.strerror or "").lower() if isinstance(error, OSError) else str(error))
 
 
 def _state(saved: SavedState, status: str, pid: int) -> bytes:

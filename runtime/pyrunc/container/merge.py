@@ -25,6 +25,7 @@ KEYS = {
 }
 # Where zero (or false) is a value, and not what stands for none.
 ZERO = frozenset(knob.path for knob in KNOBS if knob.zero) | {"memory/checkBeforeUpdate"}
+NONE = {knob.path: knob.none for knob in KNOBS if knob.none is not None}
 
 
 def merged(old: dict[str, Any], new: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -32,7 +33,7 @@ def merged(old: dict[str, Any], new: dict[str, Any], path: str = "") -> dict[str
     made = dict(old)
     for name, value in new.items():
         at = f"{path}/{name}".lstrip("/")
-        if value is None or value == "" or (value == 0 and at not in ZERO):
+        if value is None or value in ("", NONE.get(at, "")) or (value == 0 and at not in ZERO):
             continue
         if isinstance(value, dict):
             base = made.get(name)

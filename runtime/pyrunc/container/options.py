@@ -15,6 +15,8 @@ DEFAULT_ROOT = "/run/pyrunc"
 class CreateOptions(Record):
     """How to create container `id` from the bundle at `bundle`.
 
+    `listen_fds` sockets from descriptor 3 on are for the container, called `listen_names` (sd_listen_fds(3)), and
+    `notify_socket` is where its readiness is told (sd_notify(3)); "" for nowhere.
     `facts` are what a caller knows of the machine already; None: look.  `rootless` says whether cgroups that may not be
     written are tolerated; None: if this process is not the machine's root.
     """
@@ -27,6 +29,9 @@ class CreateOptions(Record):
     pidfd_socket: str = ""
     no_pivot: bool = False
     no_new_keyring: bool = False
+    listen_fds: int = 0
+    listen_names: str = ""
+    notify_socket: str = ""
     preserve_fds: int = 0
     systemd_cgroup: bool = False
     rootless: bool | None = None
@@ -46,7 +51,7 @@ class ExecOptions(Record):
     """What to add to running container `id`.
 
     `process` is the path of a process document; without it the container's
-    own process is taken, with these changes.
+    own process is taken, with these changes.  `listen_fds` and `listen_names` are as for create.
     """
 
     id: str
@@ -65,6 +70,8 @@ class ExecOptions(Record):
     apparmor: str = ""
     no_new_privs: bool = False
     caps: tuple[str, ...] = ()
+    listen_fds: int = 0
+    listen_names: str = ""
     preserve_fds: int = 0
     ignore_paused: bool = False
     cgroup: tuple[str, ...] = ()

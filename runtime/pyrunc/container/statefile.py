@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posix
 from _codecs import unicode_escape_decode, unicode_escape_encode
+from errno import EMFILE, ENFILE, ENOMEM
 
 from pyrunc import handover
 from pyrunc.cgroup.paths import Place
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 STATE = "state"
+OURS = (ENFILE, EMFILE, ENOMEM)  # what an open(2) lacks, and not the file
 NUMBERS = ("owner", "pid", "start")
 TRUTHS = ("own_pid_namespace", "user_unit")
 LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener")
@@ -61,21 +63,32 @@ class SavedState(Record):
 def load(directory: str) -> SavedState:
     """Return what DIRECTORY remembers.
 
-    Raises StateError if it is no container's, ConfigError if its file is not one that `save` wrote.
+    Raises StateError if it is no container's, ConfigError if its file cannot be read, or is not one that `save` wrote.
     """
     try:
         fd = posix.open(f"{directory}/{STATE}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         raise StateError("container does not exist") from None
+    except OSError as error:
+        if error.errno in OURS:
+            raise
+        raise _damaged(directory, f"cannot be read: {(error.strerror or '').lower()}") from None
     try:
         text = posix.read(fd, posix.fstat(fd).st_size)  # it never changes: another takes its name
+    except OSError as error:
+        raise _damaged(directory, f"cannot be read: {(error.strerror or '').lower()}") from None
     finally:
         posix.close(fd)
     try:
         return _parse(str(text, "utf-8"))
     except (ValueError, LookupError, TypeError):
-        hint = "remove what is left of the container by hand"
-        raise ConfigError(f"{directory}/{STATE} is damaged", hint=hint) from None
+        raise _damaged(directory, "is damaged") from None
+
+
+def _damaged(directory: str, how: str) -> ConfigError:
+    """Return the error for what DIRECTORY remembers no more; HOW is what became of the file."""
+    hint = "delete --force ends what is in the container's cgroup, and removes it"
+    return ConfigError(f"{directory}/{STATE} {how}", hint=hint)
 
 
 def _parse(text: str) -> SavedState:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.cgroup.freezer import is_frozen
+from pyrunc.cgroup.freezer import frozen_at, is_frozen
 from pyrunc.errors import StateError, UnsupportedError
 from pyrunc.record import Record
 from pyrunc.run.steps.fifos import FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.cgroup.paths import Place
     from pyrunc.container.statefile import SavedState
 
 
@@ -31,7 +32,7 @@ ALLOWED = {
     "kill": ((CREATED, RUNNING, PAUSED), "container not running"),
     "pause": ((CREATED, RUNNING), "container not running or created: {status}"),
     "resume": ((PAUSED,), "container not paused"),
-    "delete": ((STOPPED,), "cannot delete container {id} that is not stopped: {status}"),
+    "delete": ((CREATED, STOPPED), "cannot delete container {id} that is not stopped: {status}"),
     "update": ((CREATED, RUNNING, PAUSED), "container not running"),
     "events": ((CREATED, RUNNING, PAUSED), "container with id {id} is not running"),
     "checkpoint": ((RUNNING, PAUSED), "container cannot be checkpointed in {status} state"),
@@ -50,10 +51,13 @@ HINTS = {"delete": "kill it first, or use --force", "resume": "only a paused con
 
 
 def start_time(pid: int) -> int:
-    """Return when process PID started, in clock ticks since boot; 0 if it has ended (proc(5), stat)."""
+    """Return when process PID started, in clock ticks since boot; 0 if it has ended (proc(5), stat).
+
+    Raises OSError for what is no answer: no descriptor, no memory.
+    """
     try:
         fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     try:
         text = posix.read(fd, 4096)
@@ -101,6 +105,12 @@ def need_cgroup(saved: SavedState, verb: str) -> None:
     if not saved.places:
         hint = "make it as root, or with a cgroupsPath that its user may write"
         raise UnsupportedError(f"cannot {verb}: cgroups not configured for container", hint=hint)
+
+
+def refuse_frozen(verb: str, places: tuple[Place, ...]) -> None:
+    """Raise StateError if what VERB lets run in the cgroups at PLACES would stand still at once, as one above is frozen."""
+    if directory := frozen_at(places):
+        raise StateError(f"{SPECIAL[verb, PAUSED]}: cgroup {directory} is frozen", hint="thaw it first")
 
 
 def guard(verb: str, saved: SavedState, status: Status) -> None:

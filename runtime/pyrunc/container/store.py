@@ -13,11 +13,13 @@ from pyrunc.errors import OpError, StateError, UsageError
 from pyrunc.run.steps.fifos import FIFO, RESULT
 
 ID_MAX = 1024
-ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
-ID_LETTERS = ID_FIRST | {"."}
+ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+SECCOMP_CACHE = ".seccomp"  # beside the containers
+NO_IDS = (".", "..", SECCOMP_CACHE)
 LOCK = "lock"
 CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 8
+NOTIFY = "notify"  # a directory with the socket of container/notify.py
 CONFIG_MAX = 1 << 26
 LOCK_SECONDS = 10.0
 ELSEWHERE = "--root says where it is made"
@@ -29,8 +31,8 @@ def check_id(container: str) -> str:
 
     Raises UsageError.
     """
-    if not container or len(container) > ID_MAX or container[0] not in ID_FIRST or not ID_LETTERS.issuperset(container):
-        hint = f"letters, digits and _+-. in at most {ID_MAX} characters, not beginning with a dot"
+    if not container or len(container) > ID_MAX or container in NO_IDS or not ID_LETTERS.issuperset(container):
+        hint = f"letters, digits and _+-. in at most {ID_MAX} characters, and none of {', '.join(NO_IDS)}"
         raise UsageError(f'invalid container ID format: "{container[:80]}"', hint=hint)
     return container
 
@@ -52,7 +54,7 @@ def refuse_taken(root: str, container: str) -> None:
 def reserve(root: str, container: str) -> tuple[str, int]:
     """Make the directory of a new CONTAINER and return it, with the descriptor of its lock.
 
-    Raises StateError if the id is taken: whoever makes the directory has it.
+    Raises StateError if the id is taken: whoever makes the directory has it; OpError if it, or its lock, cannot be made.
     """
     handover.begin()
     path = directory(root, container)
@@ -66,8 +68,8 @@ def reserve(root: str, container: str) -> tuple[str, int]:
         raise OpError(f"cannot make the state directory {path}: {reason}", errno=error.errno or 0, hint=ELSEWHERE) from None
     try:
         held = lock_remains(path)
-    except OSError:
-        posix.rmdir(path)
+    except (OSError, OpError):
+        discard(path)
         raise
     if held < 0:
         raise StateError("container was deleted while it was being created")
@@ -88,7 +90,7 @@ def _make_parents(path: str) -> None:
 def lock(path: str) -> int:
     """Lock the container at PATH and return the descriptor; closing it unlocks.
 
-    Raises StateError if it is gone, or held for ten seconds.
+    Raises StateError if it is gone, or held for ten seconds; OpError if there is no lock to be had.
     """
     held = _lock(path, 0)
     if held < 0:
@@ -108,6 +110,8 @@ def _lock(path: str, flags: int) -> int:
         fd = posix.open(f"{path}/{LOCK}", flags, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         return -1
+    except OSError as error:
+        raise _no_lock(f"open {path}/{LOCK}", error) from None
     deadline = monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -115,7 +119,7 @@ def _lock(path: str, flags: int) -> int:
         except OSError as error:
             if error.errno != errno.EWOULDBLOCK:
                 posix.close(fd)
-                raise
+                raise _no_lock(f"flock {path}/{LOCK}", error) from None
         else:
             if posix.fstat(fd).st_nlink:
                 return fd
@@ -125,6 +129,12 @@ def _lock(path: str, flags: int) -> int:
             posix.close(fd)
             raise StateError(f"another command has been working on this container for {LOCK_SECONDS:g} s")
         sleep(0.002)
+
+
+def _no_lock(what: str, error: OSError) -> OpError:
+    """Return the error for a lock that cannot be had, as WHAT was refused with ERROR."""
+    hint = "raise ulimit -n of this process" if error.errno in (errno.EMFILE, errno.ENFILE) else ELSEWHERE
+    return OpError(f"cannot lock the container: {what}: {(error.strerror or '').lower()}", errno=error.errno or 0, hint=hint)
 
 
 def make_fifos(path: str) -> dict[str, int]:
@@ -156,7 +166,7 @@ def discard(path: str) -> None:
     while True:
         try:
             for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):
-                posix.unlink(f"{path}/{name}")
+                _remove(f"{path}/{name}")
             posix.rmdir(path)
         except FileNotFoundError:
             return
@@ -167,6 +177,25 @@ def discard(path: str) -> None:
         return
 
 
+def has_notify_socket(path: str) -> bool:
+    """Return whether the container at PATH was made with a socket to report its readiness."""
+    try:
+        posix.stat(f"{path}/{NOTIFY}")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(path: str) -> None:
+    """Remove the file at PATH, or the directory of files (container/notify.py)."""
+    try:
+        posix.unlink(path)
+    except IsADirectoryError:
+        for name in posix.listdir(path):
+            posix.unlink(f"{path}/{name}")
+        posix.rmdir(path)
+
+
 def ids(root: str) -> list[str]:
     """Return the ids of all containers below ROOT, sorted.  Raises OSError if ROOT is not there."""
-    return sorted(entry.name for entry in posix.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry.name for entry in posix.scandir(root) if entry.is_dir() and entry.name != SECCOMP_CACHE)

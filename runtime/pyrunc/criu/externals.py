@@ -94,7 +94,7 @@ def mounts(config: Config, facts: HostFacts, bundle: str, places: tuple[Place, .
     """Yield the mounts of CONFIG, found in BUNDLE, that show files of the host; PLACES are the container's cgroups."""
     for index, mount in enumerate(config.mounts):
         options, at = mountopts.of(mount), f"/mounts/{index}"
-        destination = normal(mount.destination)
+        destination = mount.destination
         if "remount" in options.ours:
             continue
         if options.bind:
@@ -106,7 +106,7 @@ def mounts(config: Config, facts: HostFacts, bundle: str, places: tuple[Place, .
             yield from _cgroups(mount, destination, facts, places, options.attributes, at)
     if has(config.linux, "user"):  # then devices are bound (plan/devices.py)
         for path in dict.fromkeys((*(path for path, _, _ in DEFAULT), *(device.path for device in config.linux.devices))):
-            yield External(normal(path), path, at="/linux/devices")
+            yield External(path, path, at="/linux/devices")
 
 
 def _below(destination: str, source: str, attributes: int, at: str) -> Iterator[External]:
@@ -126,11 +126,6 @@ def _cgroups(
         if not place.is_v2:
             name = place.mount.rpartition("/")[2]
             yield External(f"{destination}/{name}", place.directory, attributes=attributes, at=at)
-
-
-def normal(path: str) -> str:
-    """Return absolute PATH without empty and "." parts, so that a destination has one key however it is written."""
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def points(found: dict[str, str], rows: list[Row], deep: set[str]) -> dict[str, str]:

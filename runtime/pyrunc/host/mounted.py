@@ -12,9 +12,10 @@ ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
 
 
 class Row(Record):
-    """One mount: its id, the DEVICE of its file system (major:minor), which directory of that is at POINT."""
+    """One mount: its id and its parent's, the DEVICE of its file system (major:minor), which directory of that is at POINT."""
 
     id: int
+    parent: int
     device: str
     root: str
     point: str
@@ -32,9 +33,9 @@ def parse(text: str) -> list[Row]:
     rows = []
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")
-        number, _, device, root, point, options = fields.split(" ")[:6]
+        number, parent, device, root, point, options = fields.split(" ")[:6]
         names = tuple(options.split(","))
-        rows.append(Row(int(number), device, _plain(root), _plain(point), names, rest.split(" ")[0]))
+        rows.append(Row(int(number), int(parent), device, _plain(root), _plain(point), names, rest.split(" ")[0]))
     return rows
 
 

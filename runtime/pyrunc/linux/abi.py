@@ -66,7 +66,8 @@ if "_pyrunc" in sys.builtin_module_names:
 else:
     from pyrunc.linux.foreign import address as _address
     from pyrunc.linux.foreign import fork_syscall, shared_memory, syscall
-__all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "failure", "fork_syscall", "path_bytes", "shared_memory", "syscall"]
+__all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "failure", "fork_syscall", "noted", "path_bytes"]
+__all__ += ["shared_memory", "syscall"]
 
 
 def path_bytes(path: str) -> bytes:
@@ -74,9 +75,17 @@ def path_bytes(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def failure(number: int) -> OSError:
-    """Return the OSError for errno NUMBER."""
-    return OSError(number, posix.strerror(number))
+def failure(number: int, call: int = -1) -> OSError:
+    """Return the OSError for errno NUMBER, which remembers the number of the system CALL."""
+    error = OSError(number, posix.strerror(number))
+    error.syscall = call  # type: ignore[attr-defined]  # as native/module.c does
+    return error
+
+
+def noted(error: OSError) -> str:
+    """Return the system call that ERROR comes from, as in mount(2); "" if it comes from elsewhere."""
+    call = getattr(error, "syscall", -1)
+    return next((f"{name}(2)" for name, number in NR.items() if number == call), "")
 
 
 class Buffer:

@@ -85,7 +85,7 @@ def syscall(number: int, *args: Argument) -> int:
             raise OverflowError(f"{arg} does not fit a machine word")
     result = _syscall(number, *args, *_FILL[len(args) :])
     if result < 0:
-        raise _failure(_get_errno())
+        raise _failure(_get_errno(), number)
     return result
 
 
@@ -100,16 +100,18 @@ def fork_syscall(number: int, *args: Argument) -> int:
     if result == 0:
         _after_fork_child()
         return 0
-    number = _get_errno()
+    errno = _get_errno()
     _after_fork_parent()
     if result < 0:
-        raise _failure(number)
+        raise _failure(errno, number)
     return result
 
 
-def _failure(number: int) -> OSError:
-    """Return the OSError for errno NUMBER."""
-    return OSError(number, _strerror(number))
+def _failure(errno: int, call: int) -> OSError:
+    """Return the OSError for ERRNO of system CALL, as abi.failure does."""
+    error = OSError(errno, _strerror(errno))
+    error.syscall = call  # type: ignore[attr-defined]
+    return error
 
 
 class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]

@@ -32,6 +32,7 @@ MS_STRICTATIME = 1 << 24
 MS_LAZYTIME = 1 << 25
 
 MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
 
 # open_tree(2), move_mount(2)
 OPEN_TREE_CLONE = 0x1
@@ -70,12 +71,12 @@ MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 def mount(source: str | None, target: str, fstype: str | None, flags: int, data: str | None) -> None:
     """mount(2)."""
-    syscall(NR["mount"], _c(source), target.encode(), _c(fstype), flags, _c(data))
+    syscall(NR["mount"], _c(source), target.encode("utf-8", "surrogateescape"), _c(fstype), flags, _c(data))
 
 
 def umount2(target: str, flags: int) -> None:
     """umount2(2)."""
-    syscall(NR["umount2"], target.encode(), flags)
+    syscall(NR["umount2"], target.encode("utf-8", "surrogateescape"), flags)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:

@@ -18,7 +18,8 @@ NETLINK_ROUTE = 0
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_CREATE_EXCL = 0x1, 0x4, 0x300, 0x600
-IFLA_IFNAME, IFLA_NET_NS_FD = 3, 28
+IFLA_IFNAME, IFLA_NET_NS_FD, IFLA_ALT_IFNAME = 3, 28, 53
+IFNAME_MAX = 15  # IFNAMSIZ without its NUL; an alternative name may be longer
 IFF_UP = 0x1
 IFA_FLAGS, IFA_F_PERMANENT = 8, 0x80
 RT_SCOPE_UNIVERSE = 0
@@ -32,6 +33,7 @@ class Link(Record):
 
     index: int
     flags: int
+    name: str
 
 
 class Address(Record):
@@ -61,16 +63,19 @@ def open_socket(namespace: int = -1) -> socket:
 
 
 def get_link(sock: socket, name: str) -> Link:
-    """RTM_GETLINK: return the device called NAME.  Raises OSError (ENODEV if there is none)."""
-    body = pack(LINK, 0, 0, 0, 0, 0, 0) + _attribute(IFLA_IFNAME, name.encode() + b"\0")
-    _, _, _, index, flags, _ = unpack_from(LINK, _ask(sock, RTM_GETLINK, 0, body)[0])
-    return Link(index, flags)
+    """RTM_GETLINK: return the device called NAME, or that has it as an alternative.  Raises OSError (ENODEV if there is none)."""
+    word = name.encode("utf-8", "surrogateescape")
+    kind = IFLA_IFNAME if len(word) <= IFNAME_MAX else IFLA_ALT_IFNAME
+    answer = _ask(sock, RTM_GETLINK, 0, pack(LINK, 0, 0, 0, 0, 0, 0) + _attribute(kind, word + b"\0"))[0]
+    _, _, _, index, flags, _ = unpack_from(LINK, answer)
+    own = dict(_attributes(answer[LINK_SIZE:]))[IFLA_IFNAME].rstrip(b"\0")
+    return Link(index, flags, str(own, "utf-8", "surrogateescape"))
 
 
 def move_link(sock: socket, index: int, namespace: int, name: str) -> None:
     """RTM_NEWLINK: move device INDEX into the network namespace behind descriptor NAMESPACE, as NAME."""
     body = pack(LINK, 0, 0, 0, index, 0, 0) + _attribute(IFLA_NET_NS_FD, pack("=I", namespace))
-    _ask(sock, RTM_NEWLINK, NLM_F_ACK, body + _attribute(IFLA_IFNAME, name.encode() + b"\0"))
+    _ask(sock, RTM_NEWLINK, NLM_F_ACK, body + _attribute(IFLA_IFNAME, name.encode("utf-8", "surrogateescape") + b"\0"))
 
 
 def set_up(sock: socket, index: int) -> None:

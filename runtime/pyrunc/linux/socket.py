@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posix
 from _struct import pack, unpack, unpack_from
+from errno import EMFILE
 
-from pyrunc.linux.abi import NR, Buffer, syscall
+from pyrunc.linux.abi import NR, Buffer, failure, syscall
 
 AF_UNIX = 1
 AF_INET = 2
@@ -14,6 +15,7 @@ SOCK_SEQPACKET = 5
 SOCK_CLOEXEC = 0o2000000
 SOL_SOCKET = 1
 SCM_RIGHTS = 1
+MSG_CTRUNC = 0x8
 MSG_CMSG_CLOEXEC = 0x40000000
 
 _MSGHDR = "=QI4xQQQQi4x"  # name, its length, iovec, their number, control, its length, flags
@@ -60,18 +62,23 @@ class Socket:
     def receive(self, most: int) -> tuple[bytes, tuple[int, ...]]:
         """Wait for a message of up to MOST bytes; return it, b"" at end of file, and the descriptors that came with it.
 
-        Raises OSError.
+        Raises OSError: EMFILE if there was no room for all descriptors.
         """
         control = Buffer(_CONTROL_MAX)
         text = Buffer(most)
         part = Buffer(pack("=QQ", text.address, most))
         header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, _CONTROL_MAX, 0))
         size = _again(NR["recvmsg"], self._fd, header.address, MSG_CMSG_CLOEXEC)
-        (filled,) = unpack_from("=Q", bytes(header), _CONTROL_LEN)
-        if filled < _RIGHTS_LEN:
-            return bytes(text)[:size], ()
-        (length,) = unpack_from("=Q", bytes(control))
-        return bytes(text)[:size], unpack_from(f"{(length - _RIGHTS_LEN) // 4}i", bytes(control), _RIGHTS_LEN)
+        filled, flags = unpack_from("=Qi", bytes(header), _CONTROL_LEN)
+        fds: tuple[int, ...] = ()
+        if filled >= _RIGHTS_LEN:
+            (length,) = unpack_from("=Q", bytes(control))
+            fds = unpack_from(f"{(length - _RIGHTS_LEN) // 4}i", bytes(control), _RIGHTS_LEN)
+        if flags & MSG_CTRUNC:  # there is room for all of them, so it is the table of descriptors that was full
+            for fd in fds:
+                posix.close(fd)
+            raise failure(EMFILE, NR["recvmsg"])
+        return bytes(text)[:size], fds
 
 
 def _again(number: int, *args: int) -> int:

@@ -28,6 +28,7 @@ KINDS = {
 }
 SHOWN_MAX = 60
 INT64, UINT64 = (-(1 << 63), (1 << 63) - 1), (0, (1 << 64) - 1)
+MAJOR, MINOR = (0, (1 << 12) - 1), (0, (1 << 20) - 1)  # of a device: what the kernel's dev_t holds (kdev_t.h)
 INT32, UINT32, UINT16 = (-(1 << 31), (1 << 31) - 1), (0, (1 << 32) - 1), (0, (1 << 16) - 1)
 ID_MAX = (1 << 32) - 2  # 2**32-1 is (uid_t)-1, which system calls take for "leave it"
 

@@ -44,11 +44,14 @@ def _mounts() -> list[dict[str, object]]:
     ]
 
 
-def default_config(rootless_uid: int = -1, gid: int = 0) -> dict[str, object]:
-    """Return a configuration; for the user with ROOTLESS_UID and GID, if that is not -1."""
+def default_config(rootless_uid: int = -1, gid: int = 0, *, unified: bool = False) -> dict[str, object]:
+    """Return a configuration; for the user with ROOTLESS_UID and GID, if that is not -1.
+
+    On a UNIFIED host, which has cgroup version 2 alone, it has a cgroup namespace, as runc's.
+    """
     linux: dict[str, object] = {
         "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-        "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")],
+        "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", *(["cgroup"] if unified else []))],
         "maskedPaths": MASKED,
         "readonlyPaths": READONLY,
     }

@@ -17,8 +17,20 @@ def errors(config: Config) -> Iterator[ConfigError]:
     """Yield an error for each entry that is wrong."""
     if "" in config.annotations:
         yield ConfigError("an annotation has no name", pointer="/annotations/", hint="such as com.example.name")
+    for index, path in enumerate(config.linux.maskedPaths):
+        if names_root(path):
+            at = f"/linux/maskedPaths/{index}"
+            yield ConfigError("a mask cannot hide the root, which holds the program", pointer=at, hint="name what is in it")
     if config.linux.resources is not None:
         yield from _pairs(config.linux.resources)
+
+
+def names_root(path: str) -> bool:
+    """Return whether absolute PATH names the root itself, whatever the image has there."""
+    depth = 0
+    for part in path.split("/"):
+        depth = max(0, depth - 1) if part == ".." else depth + (part not in ("", "."))
+    return not depth
 
 
 def _pairs(resources: Resources) -> Iterator[ConfigError]:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import INT64, UINT32, absolute, array, boolean, integer, mapping, one_of, record, string, strings, text
+from pyrunc.oci.convert import (
+    INT64,
+    MAJOR,
+    MINOR,
+    UINT32,
+    absolute,
+    array,
+    boolean,
+    integer,
+    mapping,
+    one_of,
+    record,
+    string,
+    strings,
+    text,
+)
 from pyrunc.oci.lists import number_list
 from pyrunc.oci.mounts import IDMapping, id_mappings
 from pyrunc.oci.process import identifier
@@ -117,8 +132,8 @@ linux = record(
             "type path",
             type=one_of("c", "b", "u", "p"),
             path=absolute,
-            major=_int64,
-            minor=_int64,
+            major=integer(MAJOR),
+            minor=integer(MINOR),
             fileMode=integer(UINT32),
             uid=identifier,
             gid=identifier,

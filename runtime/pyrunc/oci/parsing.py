@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pyrunc.oci.process import Process
 
 EXPLAINED_MAX = 1 << 18  # bytes of a wrong document; a larger one would take more than a second
+# runc's words, as people search for them, before our own; by the place of what is wrong.
+PHRASES = {
+    f"/linux/memoryPolicy/{name}": f"invalid memory policy {words}"
+    for name, words in (("mode", "mode"), ("nodes", "nodes"), ("flags/", "flag"))
+}
 
 
 def parse(text: bytes, name: str = "config.json") -> Config:
@@ -48,6 +53,9 @@ def parse_process(text: bytes, name: str = "process.json") -> Process:
 
 def _with_others(first: ConfigError, document: object, part: str, size: int) -> ConfigError:
     """Return FIRST, with the places of what else is wrong in DOCUMENT of SIZE bytes, if that can be found out."""
+    phrase = next((words for place, words in PHRASES.items() if first.pointer.startswith(place)), "")
+    if phrase:
+        first.message = f"{phrase}: {first.message}"
     if size > EXPLAINED_MAX:
         return first
     try:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from pyrunc.oci.convert import INT64, UINT16, UINT32, UINT64, array, boolean, integer, mapping, one_of, record, string, text
+from pyrunc.oci.convert import (
+    INT64,
+    MAJOR,
+    MINOR,
+    UINT16,
+    UINT32,
+    UINT64,
+    array,
+    boolean,
+    integer,
+    mapping,
+    one_of,
+    record,
+    string,
+    text,
+)
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -129,6 +144,7 @@ class Resources(Record):
 
 
 _int64, _uint64 = integer(INT64), integer(UINT64)
+_major, _minor = integer(MAJOR), integer(MINOR)
 _uint32, _uint16 = integer(UINT32), integer(UINT16)
 
 
@@ -140,7 +156,7 @@ def _page_size(value: str) -> bool:
 
 def _rates() -> Converter:
     """Return the converter of throttled devices."""
-    return array(record(ThrottleDevice, "major minor rate", major=_int64, minor=_int64, rate=_uint64))
+    return array(record(ThrottleDevice, "major minor rate", major=_major, minor=_minor, rate=_uint64))
 
 
 resources = record(
@@ -152,8 +168,8 @@ resources = record(
             "allow",
             allow=boolean,
             type=one_of("a", "b", "c", "u", "p", ""),
-            major=_int64,
-            minor=_int64,
+            major=integer((-1, MAJOR[1])),  # -1 is every one, as Docker writes it
+            minor=integer((-1, MINOR[1])),
             access=string,
         )
     ),
@@ -190,7 +206,7 @@ resources = record(
         weight=_uint16,
         leafWeight=_uint16,
         weightDevice=array(
-            record(WeightDevice, "major minor", major=_int64, minor=_int64, weight=_uint16, leafWeight=_uint16)
+            record(WeightDevice, "major minor", major=_major, minor=_minor, weight=_uint16, leafWeight=_uint16)
         ),
         throttleReadBpsDevice=_rates(),
         throttleWriteBpsDevice=_rates(),

@@ -14,9 +14,11 @@ from pyrunc.plan import (
     mounts,
     namespaces,
     ondemand,
+    paths,
     process,
     rootfs,
     seccomp,
+    sources,
     sysctl,
     terminal,
 )
@@ -40,6 +42,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    config = paths.cleaned(config, request.rootfs)
     namespaces.check_user(config.linux, facts)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
     filters = config.linux.seccomp
@@ -48,31 +51,38 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     at_cgroup_barrier = cgroups.at_barrier(config, facts, request, places)
     into_cgroup = [Op("barrier", ("cgroup",))] if at_cgroup_barrier else []
     late = cgroups.limits_runtime(config.linux.resources)
+    split = mounts.first_after_cgroup(config)
+    opened = sources.by_helper(config, facts, request)
     host = [
         *([] if request.systemd else cgroups.make(config, facts, where)),
         *delegate.host(config, facts, where),
         *ondemand.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
         *seccomp.host(filters, request),
-        *mounts.host(config, facts, request),
+        *rootfs.host(config, request),
+        *labels.mounts(config.linux.mountLabel, facts, sources.host(config, facts, request)),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
-            config, cgroups.birthplace(where, late=late), sysctl.kinds(config) | ondemand.network_kinds(config.linux)
+            config,
+            cgroups.birthplace(where, late=late),
+            sysctl.kinds(config) | ondemand.network_kinds(config.linux) | (set() if request.own_mounts else {"mount"}),
         ),
         *process.raise_limits(user, "/process"),
         *namespaces.mappings(config.linux, facts),
         *([] if request.systemd else cgroups.make_v1(config, facts, where)),
         *cgroups.open_doors(where),
-        *mounts.sources_by_helper(config, facts, request),
+        *(op for before, ops in opened if before < 0 for op in ops),
         *ondemand.move_devices(config.linux),
+        *(op for before, ops in opened if 0 <= before < split for op in ops),
         *barrier_if("cgroup", at_cgroup_barrier),
+        *(op for before, ops in opened if before >= split for op in ops),
         *terminal.host(user, "/process"),
         *hooks.host(config.hooks),
         *barrier(
             "ready",
             *ondemand.join_resctrl(ondemand.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
-            *ondemand.scheduling(user, "/process"),
+            *ondemand.scheduling(user, facts, "/process"),
             Op("commit"),
         ),
     ]
@@ -80,23 +90,25 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         Op("umask", (0,)),
         *process.child_oom_score(user, facts, "/process"),
         *namespaces.child(config, facts),
-        *mounts.receive_sources(config, facts),
         *rootfs.prepare(config, request),
+        *sources.child(config, facts, request),
         *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
         *namespaces.configure(config),
         *ondemand.await_devices(config.linux),
         *_mounts_and_cgroup(config, facts, request, [*into_cgroup, *cgroups.enter(where)]),
         *devices.child(config, facts),
-        *terminal.child(user, "/process", console=namespaces.is_new(config.linux, "mount")),
+        *terminal.child(user, "/process", console=True),
         *hooks.create_container(config.hooks),
-        *sysctl.child(config),
+        *sysctl.child(config, facts),
+        *process.make_cwd(user, "/process"),
+        *mounts.read_only(config, facts),
         *masks.child(config),
         *rootfs.enter(config, request),
         *rootfs.finish(config),
         *affinity.child(),
         *ondemand.personality(config.linux),
         *ondemand.memory_policy(config.linux),
-        *process.child(user, facts, request, filters, at="/process", make_cwd=True),
+        *process.child(user, facts, request, filters, at="/process", named=namespaces.has_own_proc(config.linux)),
         *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
         *([Op("wait_for_start")] if request.wait else []),
@@ -130,7 +142,7 @@ def build_exec(
     late = bool(unit) or cgroups.limits_runtime(linux.resources) or affinity.has_initial(added.execCPUAffinity)
     host = [
         *seccomp.host(filters, request),
-        *([Op("open_directory", ("/proc",), into=PROC)] if process.needs_proc(added, facts) else []),
+        Op("open_directory", ("/proc",), into=PROC),
         *cgroups.open_doors(where),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),
@@ -141,7 +153,7 @@ def build_exec(
             *(cgroups.attach(unit) if unit else cgroups.move(where, late=late)),
             *ondemand.join_resctrl(groups),
             *process.host(added, facts, ""),
-            *ondemand.scheduling(added, ""),
+            *ondemand.scheduling(added, facts, ""),
             Op("commit"),
         ),
     ]
@@ -153,7 +165,7 @@ def build_exec(
         *namespaces.child_exec(joins, facts),
         *terminal.child(added, "", console=False),
         *ondemand.personality(linux),
-        *process.child(added, facts, request, filters, at="", make_cwd=False),
+        *process.child(added, facts, request, filters, at="", named=True),
         Op("barrier", ("ready",)),
         # In the cgroup by now, from whose processors and nodes these choose.
         *affinity.joined_exec(added.execCPUAffinity, ""),
@@ -172,6 +184,6 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, into_
     copied into a tmpfs is the container's to pay for.
     """
     ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request)))
-    first = next((f"/mounts/{i}" for i, mount in enumerate(config.mounts) if mounts.after_cgroup(mount)), None)
-    place = next((i for i, op in enumerate(ops) if first and (op.at + "/").startswith(first + "/")), len(ops))
+    first = f"/mounts/{mounts.first_after_cgroup(config)}/"
+    place = next((i for i, op in enumerate(ops) if (op.at + "/").startswith(first)), len(ops))
     return [*ops[:place], *into_cgroup, *namespaces.cgroup(config), *ops[place:]]

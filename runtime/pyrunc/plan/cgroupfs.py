@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroups, mountopts
+from pyrunc.plan import bindflags, cgroups, mountopts, newfs
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import ROOT, Op, Slot
 
@@ -32,6 +32,11 @@ def wanted(mount: Mount, facts: HostFacts) -> bool:
     return mount.type == "cgroup" or (mount.type == "cgroup2" and facts.cgroups.unified)
 
 
+def read_only_later(mount: Mount, options: mountopts.Options, facts: HostFacts) -> bool:
+    """Return whether MOUNT, of a cgroup, has a directory of hierarchies that is made read-only at the end, as a tmpfs is."""
+    return not facts.cgroups.unified and wanted(mount, facts) and bool(options.attributes & m.MOUNT_ATTR_RDONLY)
+
+
 def mounts(
     config: Config, facts: HostFacts, request: Request, mount: Mount, options: mountopts.Options, index: int
 ) -> Iterator[Op]:
@@ -39,28 +44,25 @@ def mounts(
     at = f"/mounts/{index}"
     doing = f'error mounting "cgroup" to rootfs at "{mount.destination}"'
     _refuse(mount, options, at)
-    own_namespace = has(config.linux, "cgroup")
     where = cgroups.joined(config, facts, request)
     if facts.cgroups.unified:
         yield Op("mount_point", (ROOT, mount.destination, "directory"), at, Slot(f"point{index}"), doing)
-        yield from _one("cgroup2", (), where[-1].directory, own_namespace, options, index, "", doing)
-        yield from _spread(Slot(f"mount{index}"), options, at, doing)
+        yield from _one(config, facts, "cgroup2", (), where[-1].directory, options, index, "", doing)
+        yield from newfs.propagation(Slot(f"mount{index}"), options, index, doing)
         return
     top, point = Slot(f"mount{index}"), Slot(f"point{index}")
     yield Op("mount_point", (ROOT, mount.destination, "directory"), at, point, doing)
-    yield from _tmpfs(index, top, doing)
+    yield from _tmpfs(index, top, options, doing)
     yield Op("move_mount", (top, "", point, "", ON_ROOT), at, doing=doing)
     for place in where:
         if place.is_v2:
             continue  # version 2 of a hybrid host is not the container's to see
         name = place.mount.rpartition("/")[2]
         yield Op("mount_point", (ROOT, f"{mount.destination}/{name}", "directory"), at, Slot(f"point{index}/{name}"), doing)
-        yield from _one("cgroup", place.controllers, place.directory, own_namespace, options, index, f"/{name}", doing)
+        yield from _one(config, facts, "cgroup", place.controllers, place.directory, options, index, f"/{name}", doing)
         for controller in place.controllers if len(place.controllers) > 1 else ():
             yield Op("symlink", (ROOT, f"{mount.destination}/{controller}", name), at, doing=doing)
-    if options.attributes & m.MOUNT_ATTR_RDONLY:
-        yield Op("mount_setattr", (top, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0), at, doing=doing)
-    yield from _spread(top, options, at, doing)
+    yield from newfs.propagation(top, options, index, doing)
 
 
 def _refuse(mount: Mount, options: mountopts.Options, at: str) -> None:
@@ -69,33 +71,28 @@ def _refuse(mount: Mount, options: mountopts.Options, at: str) -> None:
     for word in words:
         raise ConfigError(
             f'mount option "{word}" means nothing for a cgroup mount',
-            pointer=f"{at}/options/{mount.options.index(word)}",
+            pointer=f"{at}/options/{mountopts.place(mount, word)}",
             hint="remove it: the runtime chooses controllers and hierarchy",
         )
 
 
-def _spread(top: Slot, options: mountopts.Options, at: str, doing: str) -> Iterator[Op]:
-    """Yield the ops that give the mount, and all below it, the propagation that it asks for."""
-    for flag, recursive in options.propagation:
-        flags = m.AT_EMPTY_PATH | (m.AT_RECURSIVE if recursive else 0)
-        yield Op("mount_setattr", (top, "", flags, 0, 0, flag, 0), at, doing=doing)
-
-
-def _tmpfs(index: int, top: Slot, doing: str) -> Iterator[Op]:
+def _tmpfs(index: int, top: Slot, options: mountopts.Options, doing: str) -> Iterator[Op]:
     """Yield the ops that make the directory of hierarchies."""
     at, context = f"/mounts/{index}", Slot(f"fs{index}")
     yield Op("fsopen", ("tmpfs", m.FSOPEN_CLOEXEC), at, context, doing)
     yield Op("fsconfig", (context, m.FSCONFIG_SET_STRING, "source", "tmpfs", 0), at, doing=doing)
     yield Op("fsconfig", (context, m.FSCONFIG_SET_STRING, "mode", "755", 0), at, doing=doing)
     yield Op("fsconfig", (context, m.FSCONFIG_CMD_CREATE, None, None, 0), at, doing=doing)
-    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, SAFE), at, top, doing)
+    attributes = options.attributes & ~m.MOUNT_ATTR_RDONLY | SAFE
+    yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, attributes), at, top, doing)
 
 
 def _one(
+    config: Config,
+    facts: HostFacts,
     fstype: str,
     controllers: tuple[str, ...],
     directory: str,
-    own_namespace: bool,
     options: mountopts.Options,
     index: int,
     name: str,
@@ -105,7 +102,7 @@ def _one(
     at = f"/mounts/{index}"
     tree, point = Slot(f"mount{index}{name}"), Slot(f"point{index}{name}")
     attributes = options.attributes | (SAFE if fstype == "cgroup" else 0)
-    if own_namespace:
+    if has(config.linux, "cgroup"):
         context = Slot(f"fs{index}{name}")
         yield Op("fsopen", (fstype, m.FSOPEN_CLOEXEC), at, context, doing)
         yield Op("fsconfig", (context, m.FSCONFIG_SET_STRING, "source", "cgroup", 0), at, doing=doing)
@@ -117,5 +114,6 @@ def _one(
         yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, attributes), at, tree, doing)
     else:
         yield Op("open_tree", (m.AT_FDCWD, directory, CLONE), at, tree, doing)
-        yield Op("mount_setattr", (tree, "", m.AT_EMPTY_PATH, attributes, 0, 0, 0), at, doing=doing)
+        asked = options.replace(attr_set=attributes, attr_clr=options.attr_clr | options.rec_clr)
+        yield from bindflags.add(config, facts, tree, asked, at, doing)
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)

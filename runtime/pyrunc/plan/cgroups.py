@@ -7,6 +7,7 @@ from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
 from pyrunc.errors import UnsupportedError
 from pyrunc.plan import delegate
+from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import CHILD, Op, Slot
 
 TYPE_CHECKING = False
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 AT = "/linux/cgroupsPath"
 ZERO_PIDS_SINCE = 3  # the minor version from which on 0 processes are a limit; before that it was written for none
 BIRTHPLACE = Slot("birthplace")
-MAKING, JOINING = "error creating cgroup", "error joining cgroup"
+MAKING = "unable to apply cgroup configuration"
+JOINING = "unable to apply cgroup configuration: error adding pid {child} to cgroups"
 
 
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
@@ -129,14 +131,20 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
     elif facts.cgroups.v2 is not None:
         args = (where[-1].directory, _program(rules))
         yield Op("attach_device_program", args, devices.AT, doing="error setting device rules")
-    resources = config.linux.resources
-    if resources is not None:
-        changes += knobs.writes(resources, unified=unified)
-        if resources.pids is not None and resources.pids.limit == 0 and config.minor >= ZERO_PIDS_SINCE:
-            changes.append(Write("pids", "pids.max", "0", f"{knobs.ROOT}/pids/limit"))
+    changes += _asked(config, unified=unified)
     if changes:
         _refuse_without_cgroup(changes, facts, where)
         yield Op("limit_cgroup", (where, tuple(changes)), knobs.ROOT)
+
+
+def _asked(config: Config, *, unified: bool) -> list[Write]:
+    """Return what the resources of CONFIG ask for; 0 processes are no limit in a configuration older than 1.3.0."""
+    resources = config.linux.resources
+    if resources is None:
+        return []
+    if resources.pids is not None and resources.pids.limit == 0 and config.minor < ZERO_PIDS_SINCE:
+        resources = resources.replace(pids=None)
+    return knobs.writes(resources, unified=unified)
 
 
 def _refuse_without_cgroup(changes: list[Write], facts: HostFacts, where: tuple[Place, ...]) -> None:
@@ -160,14 +168,22 @@ def _rules(config: Config) -> tuple[devices.Rule, ...]:
     return (*rules, *devices.for_nodes(rules, config.linux.devices))
 
 
+def warnings(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> list[str]:
+    """Return what of the limits has no effect, and what cannot be ended without cgroups, which are at WHERE."""
+    found = knobs.warnings(config.linux.resources)
+    if facts.rootless and not where and not is_new(config.linux, "pid"):
+        text = "a rootless container with no cgroup and no private pid namespace: its processes cannot all be killed"
+        found.append(f"{text}. Such configuration is strongly discouraged (at /linux/namespaces)")
+    return found
+
+
 def _properties(config: Config, facts: HostFacts) -> tuple[Argument, ...]:
     """Return the limits as properties of a unit, then those that annotations name; only systemd needs these modules."""
     from pyrunc.cgroup import annotated, properties
 
     unified = facts.cgroups.unified
-    changes = knobs.writes(config.linux.resources, unified=unified) if config.linux.resources is not None else []
     devices_too = () if facts.rootless else properties.of_devices(_rules(config))
-    found = (*devices_too, *properties.of_writes(changes, unified=unified))
+    found = (*devices_too, *properties.of_writes(_asked(config, unified=unified), unified=unified))
     return (*found, *annotated.properties(config.annotations))
 
 

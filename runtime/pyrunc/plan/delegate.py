@@ -7,6 +7,8 @@ reach what is not its own, or could do nothing with it.
 
 from __future__ import annotations
 
+from pyrunc.linux.mount import MOUNT_ATTR_RDONLY
+from pyrunc.plan import mountopts
 from pyrunc.plan.namespaces import has, is_new
 from pyrunc.plan.op import Op
 
@@ -27,7 +29,8 @@ def host(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Iterator
         return
     uid = _uid(config)
     for index, mount in enumerate(config.mounts):
-        if mount.source == "cgroup" and mount.destination == MOUNT_POINT and "ro" not in mount.options and uid:
+        writable = not mountopts.parse(mount.options).attributes & MOUNT_ATTR_RDONLY
+        if mount.source == "cgroup" and mount.destination == MOUNT_POINT and writable and uid:
             yield Op("own_cgroup", (where[-1].directory, uid), f"/mounts/{index}", doing="error giving the cgroup away")
             return
 

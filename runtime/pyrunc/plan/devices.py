@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrunc.linux import mount as m
 from pyrunc.plan import mountopts
-from pyrunc.plan.namespaces import has, is_new
+from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import ROOT, Op, Slot
 
 TYPE_CHECKING = False
@@ -23,13 +23,14 @@ DEFAULT = (
     ("/dev/urandom", 1, 9),
     ("/dev/tty", 5, 0),
 )
+PTMX = "/dev/ptmx"
 # config-linux.md, "Default symbolic links" (dev/ptmx: config.md, "devpts").
 LINKS = (
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/ptmx", "pts/ptmx"),
+    (PTMX, "pts/ptmx"),
 )
 DEFAULT_MODE = 0o666
 PERMISSIONS = 0o7777  # docker sends fileMode with the bits of the file's type
@@ -38,7 +39,7 @@ ON_ROOT = m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH
 
 def child(config: Config, facts: HostFacts) -> Iterator[Op]:
     """Yield the ops that fill /dev, unless it is somebody else's directory."""
-    if not is_new(config.linux, "mount") or _bound(config):
+    if _bound(config):
         return
     bind = has(config.linux, "user") or facts.nested  # mknod(2) is refused in a user namespace
     chosen = {device.path for device in config.linux.devices}
@@ -46,6 +47,8 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
         if path not in chosen:
             yield from _device(path, "c", DEFAULT_MODE, major, minor, 0, 0, at="", bind=bind)
     for index, device in enumerate(config.linux.devices):
+        if device.path == PTMX:
+            continue  # a link to the container's own, as with runc
         mode = DEFAULT_MODE if device.fileMode is None else device.fileMode & PERMISSIONS
         numbers = (device.major or 0, device.minor or 0)
         owner = (device.uid or 0, device.gid or 0)
@@ -57,7 +60,7 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
 
 def _bound(config: Config) -> bool:
     """Return whether /dev is bound from the host, where nothing may be made."""
-    at_dev = [mountopts.of(mount) for mount in config.mounts if mount.destination.rstrip("/") == "/dev"]
+    at_dev = [mountopts.of(mount) for mount in config.mounts if mount.destination == "/dev"]
     return any(options.bind and "remount" not in options.ours for options in at_dev)
 
 

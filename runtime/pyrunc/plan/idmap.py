@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
+from pyrunc.plan import mountopts
 from pyrunc.plan.mountopts import idmapped
 from pyrunc.plan.namespaces import has, is_new, mapping_lines
 from pyrunc.plan.op import CHILD, Op, Slot
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.oci.mounts import Mount
-    from pyrunc.plan import mountopts
 
 OWN = Slot("idmap-own")
 JOINED = Slot("ns-user")  # which namespaces.host opens
@@ -60,7 +60,7 @@ def check(config: Config, facts: HostFacts, mount: Mount, options: mountopts.Opt
 
 def _index(mount: Mount) -> int:
     """Return which option of MOUNT asks for it."""
-    return next(i for i, option in enumerate(mount.options) if option in ("idmap", "ridmap"))
+    return mountopts.place(mount, "idmap", "ridmap")
 
 
 def _slot(config: Config, index: int) -> Slot:

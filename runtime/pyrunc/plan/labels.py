@@ -24,11 +24,6 @@ WITHOUT_CONTEXT = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
 CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
 
 
-def needs_proc(process: Process) -> bool:
-    """Return whether PROCESS has a label or profile, which is written through procfs."""
-    return bool(process.apparmorProfile or process.selinuxLabel)
-
-
 def child(process: Process, facts: HostFacts, at: str) -> Iterator[Op]:
     """Yield the ops that choose label and profile for the coming execve (selinux(8), apparmor(7))."""
     if process.apparmorProfile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.linux import mount as m
+from pyrunc.oci.entries import names_root
 from pyrunc.plan.op import ROOT, Op, Slot
 
 TYPE_CHECKING = False
@@ -29,9 +30,20 @@ def prepare(config: Config) -> Iterator[Op]:
         yield Op("fsmount", (context, m.FSMOUNT_CLOEXEC, attributes), at, EMPTY)
 
 
+def protects_root(config: Config) -> str:
+    """Return the pointer of the entry that names the root itself to be read-only, "" if none does.
+
+    A root is not covered, but made read-only once it is complete (`rootfs.finish`).
+    """
+    found = (index for index, path in enumerate(config.linux.readonlyPaths) if names_root(path))
+    return next((f"/linux/readonlyPaths/{index}" for index in found), "")
+
+
 def child(config: Config) -> Iterator[Op]:
     """Yield the ops that make paths read-only, then those that hide them."""
     for index, path in enumerate(config.linux.readonlyPaths):
+        if names_root(path):
+            continue
         yield Op("make_readonly", (ROOT, path), f"/linux/readonlyPaths/{index}")
     for index, path in enumerate(config.linux.maskedPaths):
         yield Op("mask", (ROOT, path, NULL, EMPTY), f"/linux/maskedPaths/{index}")

@@ -37,9 +37,12 @@ def _check(policy: MemoryPolicy) -> None:
     """Refuse what set_mempolicy(2) would, with the place."""
     if policy.mode in WITHOUT_NODES:
         if policy.nodes:
-            raise ConfigError(f"nodes mean nothing with {policy.mode}", pointer=f"{AT}/nodes", hint="remove them")
+            count = bin(int.from_bytes(mask(policy.nodes), "little")).count("1")
+            text = f"memory policy mode requires 0 nodes but got {count}: they mean nothing with {policy.mode}"
+            raise ConfigError(text, pointer=f"{AT}/nodes", hint="remove them")
     elif not policy.nodes and policy.mode not in MAY_BE_EMPTY:
-        raise ConfigError(f"{policy.mode} needs nodes", pointer=f"{AT}/nodes", hint='such as "0-1"')
+        text = f"memory policy mode requires at least one node but got 0: {policy.mode} needs some"
+        raise ConfigError(text, pointer=f"{AT}/nodes", hint='such as "0-1"')
     for index, name in enumerate(policy.flags):
         at = f"{AT}/flags/{index}"
         if not policy.nodes:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
-from pyrunc.plan import cgroupfs, mountopts, newfs, ondemand
-from pyrunc.plan.namespaces import has
-from pyrunc.plan.op import CHILD, ROOT, Op, Slot, barrier
+from pyrunc.plan import bindflags, cgroupfs, mountopts, newfs, ondemand, sources
+from pyrunc.plan.op import ROOT, Op, Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,23 +27,53 @@ PROC_FILES = frozenset(
     "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo net/dev sys/kernel/ns_last_pid "
     "sys/crypto/fips_enabled".split()
 )
-PROPAGATES = (m.MS_SHARED,)
-HOST, INSIDE, CHILDS = "host", "inside", "child"
 
 
 def child(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
-    """Yield the ops that make every mount, in order."""
+    """Yield the ops that make every mount, in order; `read_only` has those that come last."""
     for index, mount in enumerate(config.mounts):
         at = f"/mounts/{index}"
         options = mountopts.of(mount)
         _refuse(mount, options, facts, at)
         ondemand.check_idmap(config, facts, mount, options, at)
-        opened = {f"mount{index}"} if _opener(config, facts, options) in (HOST, INSIDE) else set()
+        opener = sources.opener(config, facts, request, index, options)
+        if opener == sources.HELPER_LATER:
+            yield Op("barrier", ("sources",), f"{at}/source")
+        opened = {f"mount{index}"} if opener in sources.BY_OTHERS else set()
+        opened |= {f"fs{index}", f"mount{index}"} if newfs.by_host(config, mount, options) else set()
         for op in _one(config, facts, request, mount, options, index):
             yield op
             opened.add(op.into)
+        if _read_only_later(mount, options, facts):
+            opened.remove(f"mount{index}")
         # Descriptors of ours must not limit how many mounts there are.
         yield Op("close", tuple(Slot(slot) for slot in sorted(opened - {""})))
+
+
+def read_only(config: Config, facts: HostFacts) -> Iterator[Op]:
+    """Yield the ops that make new mounts read-only, now that all is there that goes below them, the current directory too.
+
+    Before paths are made read-only, which copies what is mounted below these.
+    """
+    later: dict[int, str] = {}
+    opened = []
+    for index, mount in enumerate(config.mounts):
+        options = mountopts.of(mount)
+        if "remount" in options.ours and options.attr_clr & m.MOUNT_ATTR_RDONLY:
+            later = {i: at for i, at in later.items() if config.mounts[i].destination != mount.destination}
+        if _read_only_later(mount, options, facts):
+            later[index] = f"/mounts/{index}/options/{mountopts.place(mount, 'ro', 'rro')}"
+            opened.append(Slot(f"mount{index}"))
+    for index, at in later.items():
+        args = (Slot(f"mount{index}"), "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
+        yield Op("mount_setattr", args, at, doing=newfs.describe(config.mounts[index]))
+    if opened:
+        yield Op("close", tuple(opened))
+
+
+def _read_only_later(mount: Mount, options: mountopts.Options, facts: HostFacts) -> bool:
+    """Return whether MOUNT becomes read-only at the end."""
+    return newfs.read_only_later(mount, options) or cgroupfs.read_only_later(mount, options, facts)
 
 
 def _one(
@@ -60,69 +89,37 @@ def _one(
     return newfs.new(config, mount, options, index)
 
 
-def host(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
-    """Yield the ops that open, before the fork, what is to stay a peer of the host's mount."""
-    if not has(config.linux, "user"):
-        yield from ondemand.idmap_namespaces(config)
+def first_after_cgroup(config: Config) -> int:
+    """Return the index of the first mount that may only be made once the process sits in its cgroups, or how many there are."""
     for index, mount in enumerate(config.mounts):
-        options = mountopts.of(mount)
-        if _opener(config, facts, options) == HOST:
-            args = (m.AT_FDCWD, *_source(request, mount, options))
-            yield Op("open_tree", args, f"/mounts/{index}/source", Slot(f"mount{index}"), newfs.describe(mount))
-
-
-def sources_by_helper(config: Config, facts: HostFacts, request: Request) -> list[Op]:
-    """Return the host's side of barrier sources: open what root of a user namespace could not reach.
-
-    By the host's root, but in the child's mount namespace: there the kernel has
-    locked what the host's mounts forbid (mount_namespaces(7)).  An ordinary user
-    has nothing to add to what the child may do, who is the same user.
-    """
-    ops: list[Op] = []
-    for index, mount in enumerate(config.mounts if has(config.linux, "user") else ()):
-        options = mountopts.of(mount)
-        if _opener(config, facts, options) == INSIDE:
-            tree, args, doing = Slot(f"mount{index}"), (CHILD, *_source(request, mount, options)), newfs.describe(mount)
-            ops.append(Op("open_tree_by_helper", args, f"/mounts/{index}/source", tree, doing))
-            ops += [*ondemand.idmap(config, mount, options, index, doing), Op("give", (tree,))]
-    return barrier("sources", *ondemand.idmap_namespaces(config), *ops, Op("end_helper")) if ops else []
-
-
-def receive_sources(config: Config, facts: HostFacts) -> Iterator[Op]:
-    """Yield the child's side of barrier sources."""
-    binds = (mountopts.of(mount) for mount in config.mounts)
-    if has(config.linux, "user") and any(_opener(config, facts, options) == INSIDE for options in binds):
-        yield Op("barrier", ("sources",))
-
-
-def after_cgroup(mount: Mount) -> bool:
-    """Return whether MOUNT may only be made once the process sits in its cgroups."""
-    return mount.type in ("cgroup", "cgroup2") or "tmpcopyup" in mount.options
+        if mount.type in ("cgroup", "cgroup2") or any("tmpcopyup" in option for option in mount.options):
+            return index
+    return len(config.mounts)
 
 
 def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str) -> None:
     """Refuse what would break the rules about /proc, what means nothing, and what this kernel cannot do."""
     if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
-        pointer = f"{at}/options/{mount.options.index('tmpcopyup')}"
+        pointer = f"{at}/options/{mountopts.place(mount, 'tmpcopyup')}"
         raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
     if "remount" in options.ours and mountopts.idmapped(mount):
-        pointer = f"{at}/options/{mount.options.index('remount')}"
+        pointer = f"{at}/options/{mountopts.place(mount, 'remount')}"
         raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
-    words = [(word, mount.options.index(word)) for word in options.superblock] + [*options.data]
+    words = [(word, mountopts.place(mount, word)) for word in options.superblock] + [*options.data]
     for option, number in words if options.bind else ():
-        text = f'mount option "{option}" means nothing for a bind mount'
+        text = f'bind mounts cannot have any filesystem-specific options applied: "{option}"'
         raise ConfigError(text, pointer=f"{at}/options/{number}", hint="remove it")
     symfollow = m.MOUNT_ATTR_NOSYMFOLLOW & (options.attr_set | options.attr_clr | options.rec_set | options.rec_clr)
     if symfollow and not facts.has_nosymfollow:
-        number = next(i for i, option in enumerate(mount.options) if option.endswith("symfollow"))
+        word, number = next(found for found in mountopts.split(mount.options) if found[0].endswith("symfollow"))
         pointer, hint = f"{at}/options/{number}", "Linux 5.14 has it"
-        raise UnsupportedError(f"this kernel has no {mount.options[number]}", pointer=pointer, hint=hint)
+        raise UnsupportedError(f"this kernel has no {word}", pointer=pointer, hint=hint)
     _refuse_proc(mount, options, at)
 
 
 def _refuse_proc(mount: Mount, options: mountopts.Options, at: str) -> None:
     """Refuse what would stand on or below /proc and is neither procfs nor a file that may be replaced."""
-    path = "/" + "/".join(part for part in mount.destination.split("/") if part not in ("", "."))
+    path = mount.destination
     if path == "/proc" and mount.type != "proc" and not _binds_proc(mount, options):
         raise ConfigError(
             f"a mount of type {mount.type or 'bind'} on /proc",
@@ -148,46 +145,16 @@ def _bind(
     """Bind a file or directory of the host."""
     at, doing = f"/mounts/{index}", newfs.describe(mount)
     tree, point = Slot(f"mount{index}"), Slot(f"point{index}")
-    if has(config.linux, "user"):
-        options = _without_atime(options)
-    opener = _opener(config, facts, options)
-    if opener == CHILDS:
-        yield Op("open_tree", (m.AT_FDCWD, *_source(request, mount, options)), f"{at}/source", tree, doing)
-    if opener != INSIDE:
+    opener = sources.opener(config, facts, request, index, options)
+    if opener == sources.CHILDS:
+        yield Op("open_tree", (m.AT_FDCWD, *sources.source(request, mount, options)), f"{at}/source", tree, doing)
+    if opener not in sources.BY_HELPER:
         yield from ondemand.idmap(config, mount, options, index, doing)
     yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
-    yield from newfs.attributes(tree, options, index, doing, default=_default_propagation(config))
+    yield from newfs.attributes(tree, options.replace(attr_set=0, attr_clr=0), index, doing)
+    yield from bindflags.replace(config, facts, tree, options, f"{at}/options", doing)
+    yield from newfs.propagation(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
-
-
-def _source(request: Request, mount: Mount, options: mountopts.Options) -> tuple[str, int]:
-    """Return the path whose mount is copied, detached, and the flags for that."""
-    source = mount.source or ""
-    if not source.startswith("/"):
-        source = f"{request.bundle}/{source}"
-    return source, m.OPEN_TREE_CLONE | m.OPEN_TREE_CLOEXEC | (m.AT_RECURSIVE if options.rbind else 0)
-
-
-def _opener(config: Config, facts: HostFacts, options: mountopts.Options) -> str:
-    """Return who opens the source of a bind mount: the child, the host before the fork, or the host inside; "" for no source."""
-    if not options.bind or "remount" in options.ours:
-        return ""
-    if has(config.linux, "user"):
-        return CHILDS if facts.user else INSIDE
-    peers = any(flag in PROPAGATES for flag, _ in options.propagation)
-    spread = (config.linux.rootfsPropagation or "") in ("shared", "rshared")
-    return HOST if peers or spread else CHILDS
-
-
-def _without_atime(options: mountopts.Options) -> mountopts.Options:
-    """Return OPTIONS as far as a user namespace allows: how access times are kept is always the host's there."""
-    own = ~(m.MOUNT_ATTR__ATIME | m.MOUNT_ATTR_NODIRATIME)
-    return options.replace(
-        attr_set=options.attr_set & own,
-        attr_clr=options.attr_clr & own,
-        rec_set=options.rec_set & own,
-        rec_clr=options.rec_clr & own,
-    )
 
 
 def _default_propagation(config: Config) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError
 from pyrunc.linux import process as p
-from pyrunc.plan.op import CHILD, PROC, ROOT, Op, Slot, barrier
+from pyrunc.plan.op import CHILD, OWN_PROC, PROC, ROOT, Op, Slot, barrier, barrier_if
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
@@ -35,8 +35,12 @@ FLAGS = {
 }
 # The names below /proc/PID/ns.
 FILES = {"mount": "mnt", "network": "net"}
+CLOCKS = "/linux/timeOffsets"
 # Made by the child itself, later: cgroup once it sits in its cgroup, time once its offsets are known.
 LATER = ("cgroup", "time")
+# In a user namespace made once the child is root there, and that is mapped: the kernel gives them files, as it makes them, that
+# belong to who that is then (the root of mqueue, devices in sysfs).
+OWNED = ("ipc", "network")
 
 
 def is_new(linux: Linux, kind: str) -> bool:
@@ -74,47 +78,68 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
     later = facts.user and is_new(linux, "user")
     if not later:
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
-    for index, namespace in enumerate(linux.namespaces):
-        if namespace.path and namespace.type != "user":
-            yield _join(namespace.type, index)
-    for index, namespace in enumerate(linux.namespaces):
-        if namespace.path and namespace.type == "user":
-            yield _join(namespace.type, index)
+    # Into other mounts as late as may be: what is the host's is out of reach then.
+    last = "" if has(linux, "user") else "mount"
+    yield from _join_all(linux, lambda kind: kind not in ("user", last))
+    yield from _join_all(linux, lambda kind: kind == "user")
     if _staged(linux):
         yield Op("respawn", (_new_flags(linux),), "/linux/namespaces")
         if not later:
             yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
-    if is_new(linux, "user"):
+    if last and has_own_proc(linux):
+        yield own_proc()
+    yield from _join_all(linux, lambda kind: kind == last)
+    if _host_sets_clocks(linux):
+        yield Op("unshare", (p.CLONE_NEWTIME,), CLOCKS)
+    if is_new(linux, "user") or _host_sets_clocks(linux):
         yield Op("barrier", ("idmap",))
     if has(linux, "user"):
         yield Op("setresgid", (0, 0, 0), "/linux/gidMappings")
         yield Op("setresuid", (0, 0, 0), "/linux/uidMappings")
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+        if owned := _flags(linux, OWNED):
+            yield Op("unshare", (owned,), "/linux/namespaces", doing="error making namespaces")
     yield Op("setsid")
+    if not last and has_own_proc(linux):
+        yield own_proc()
     if is_new(linux, "time"):
         yield from _time(linux)
 
 
+def has_own_proc(linux: Linux) -> bool:
+    """Return whether the new process can keep its own directory in the host's procfs.
+
+    Not where it joins other mounts before it is the last of its forks, for the sake of a user namespace.
+    """
+    return not (has(linux, "user") and has(linux, "mount") and not is_new(linux, "mount"))
+
+
+def own_proc() -> Op:
+    """Return the op that keeps the new process's own directory in the host's procfs, for the program's name."""
+    return Op("open_own_proc", (), into=OWN_PROC)
+
+
 def mappings(linux: Linux, facts: HostFacts) -> list[Op]:
-    """Return the host's side of barrier idmap, if there is a new user namespace.
+    """Return the host's side of barrier idmap, if there is a new user namespace, or one whose clocks are to be set.
 
     The files take one write each, however long (CVE-2021-43784 was a length).
     An ordinary user may map its own id, and its group once nobody inside can
     leave groups; for other ids newuidmap(1) and newgidmap(1) ask /etc/subuid
     and /etc/subgid (user_namespaces(7), "Defining user and group ID mappings").
     """
+    clocks = [Op("write_proc", (CHILD, "timens_offsets", _offsets(linux)), CLOCKS)] if _host_sets_clocks(linux) else []
     if not is_new(linux, "user"):
-        return []
+        return barrier_if("idmap", clocks)
     uids, gids = mapping_lines(linux.uidMappings), mapping_lines(linux.gidMappings)
     uid_at, gid_at = "/linux/uidMappings", "/linux/gidMappings"
     by_uid, by_gid = Op("write_proc", (CHILD, "uid_map", uids), uid_at), Op("write_proc", (CHILD, "gid_map", gids), gid_at)
     if not facts.user:
-        return barrier("idmap", by_uid, by_gid)
+        return barrier("idmap", by_uid, by_gid, *clocks)
     if not _own(linux.uidMappings, facts.uid):
         by_uid = Op("run_mapping_tool", ("newuidmap", CHILD, uids), uid_at)
     if not _own(linux.gidMappings, facts.gid):
-        return barrier("idmap", by_uid, Op("run_mapping_tool", ("newgidmap", CHILD, gids), gid_at))
-    return barrier("idmap", by_uid, Op("write_proc", (CHILD, "setgroups", "deny"), gid_at), by_gid)
+        return barrier("idmap", by_uid, Op("run_mapping_tool", ("newgidmap", CHILD, gids), gid_at), *clocks)
+    return barrier("idmap", by_uid, Op("write_proc", (CHILD, "setgroups", "deny"), gid_at), by_gid, *clocks)
 
 
 def _own(rows: tuple[IDMapping, ...], number: int) -> bool:
@@ -136,10 +161,15 @@ def mapping_lines(rows: tuple[IDMapping, ...]) -> str:
 
 def _new_flags(linux: Linux) -> int:
     """Return the flags of what clone3(2) is to make."""
+    later = (*LATER, *OWNED) if has(linux, "user") else LATER
+    return _flags(linux, [kind for kind in FLAGS if kind not in later])
+
+
+def _flags(linux: Linux, kinds: Iterable[str]) -> int:
+    """Return the flags of those namespaces among KINDS that are new."""
     flags = 0
-    for namespace in linux.namespaces:
-        if not namespace.path and namespace.type not in LATER:
-            flags |= FLAGS[namespace.type]
+    for kind in kinds:
+        flags |= FLAGS[kind] if is_new(linux, kind) else 0
     return flags
 
 
@@ -155,17 +185,33 @@ def _join(kind: str, index: int) -> Op:
     return Op("setns", (Slot(f"ns-{kind}"), FLAGS[kind]), at, doing=f"error joining {kind} namespace")
 
 
+def _host_sets_clocks(linux: Linux) -> bool:
+    """Return whether the host sets the clocks of a new time namespace.
+
+    A process that is not dumpable may not write its own files in /proc unless it is the machine's root.
+    """
+    return bool(linux.timeOffsets) and is_new(linux, "time") and has(linux, "user")
+
+
+def _offsets(linux: Linux) -> str:
+    """Return the offsets of the clocks as time_namespaces(7) wants them written."""
+    return "".join(f"{clock} {offset.secs} {offset.nanosecs}\n" for clock, offset in linux.timeOffsets.items())
+
+
+def _join_all(linux: Linux, chosen: Callable[[str], bool]) -> Iterator[Op]:
+    """Yield the ops that join the namespaces with a path whose types are CHOSEN."""
+    for index, namespace in enumerate(linux.namespaces):
+        if namespace.path and chosen(namespace.type):
+            yield _join(namespace.type, index)
+
+
 def _time(linux: Linux) -> Iterator[Op]:
-    """Make a time namespace, set its clocks, enter it (time_namespaces(7))."""
-    at = "/linux/timeOffsets"
-    yield Op("unshare", (p.CLONE_NEWTIME,), at)
-    lines = "".join(
-        f"{clock} {offset.secs or 0} {offset.nanosecs or 0}\n"
-        for clock, offset in linux.timeOffsets.items()
-    )
-    if lines:
-        yield Op("write_at", (PROC, "self/timens_offsets", lines), at)
-    yield Op("enter_time", (PROC,), at)
+    """Make a time namespace, set its clocks, unless the host has done so, and enter it (time_namespaces(7))."""
+    if not _host_sets_clocks(linux):
+        yield Op("unshare", (p.CLONE_NEWTIME,), CLOCKS)
+        if linux.timeOffsets:
+            yield Op("write_at", (PROC, "self/timens_offsets", _offsets(linux)), CLOCKS)
+    yield Op("enter_time", (PROC,), CLOCKS)
 
 
 def cgroup(config: Config) -> Iterator[Op]:
@@ -195,7 +241,7 @@ def fork(flags: int, birthplace: Slot | None) -> Op:
 def host_exec(joins: tuple[str, ...], facts: HostFacts, birthplace: Slot | None) -> Iterator[Op]:
     """Yield the fork of an exec; into the pid namespace, which only a child enters, by the parent."""
     init = Slot("init")
-    if "pid" in joins and not facts.user:
+    if "pid" in joins and not facts.rootless:
         yield Op("setns", (init, p.CLONE_NEWPID), doing="error joining pid namespace")
     yield fork(0, birthplace)
 
@@ -212,18 +258,21 @@ def open_to_exec(config: Config, facts: HostFacts, request: Request) -> Iterator
 def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
     """Yield the ops by which the new process enters the container of the init behind slot `init`.
 
-    An ordinary user may enter the pid namespace only together with the user
-    namespace that it belongs to: so there the child does, and forks once more.
+    Who is not the machine's root may enter the pid namespace only together with
+    the user namespace that it belongs to, or may not come back from there: so the
+    child does, and forks once more.
     """
     yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
-    flags = 0
-    for kind in joins:
-        flags |= FLAGS[kind]
-    if flags:
-        yield Op("setns", (Slot("init"), flags), doing="error joining the container's namespaces")
-    if "pid" in joins and facts.user:
+    joined = tuple(kind for kind in joins if facts.rootless and kind in ("user", "pid"))
+    yield from _join_init(joined)
+    if "pid" in joined:
         yield Op("respawn", (0,))
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    if facts.rootless and "mount" in joins:
+        # The host's mounts are not ours to take from, but a copy of them is.
+        yield Op("unshare", (p.CLONE_NEWNS,))
+    yield own_proc()
+    yield from _join_init(tuple(kind for kind in joins if kind not in joined))
     if "user" in joins:
         yield Op("setresgid", (0, 0, 0))
         yield Op("setresuid", (0, 0, 0))
@@ -234,3 +283,12 @@ def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
     else:  # then the root is init's chroot, which the caller has opened
         yield Op("fchdir", (ROOT,))
         yield Op("chroot", (".",))
+
+
+def _join_init(kinds: tuple[str, ...]) -> Iterator[Op]:
+    """Yield the op that joins the namespaces of KINDS of the init behind slot `init`."""
+    flags = 0
+    for kind in kinds:
+        flags |= FLAGS[kind]
+    if flags:
+        yield Op("setns", (Slot("init"), flags), doing="error joining the container's namespaces")

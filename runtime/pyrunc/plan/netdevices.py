@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.linux import Linux
 
 AT = "/linux/netDevices"
-NAME_MAX = 15  # IFNAMSIZ without its NUL
+NAME_MAX, ALTERNATIVE_MAX = 15, 127  # IFNAMSIZ and ALTIFNAMSIZ without their NUL
 TEMPLATE = "%d"  # in a name: the first number that is free
 
 
@@ -23,7 +23,7 @@ def host(linux: Linux) -> list[Op]:
     """Return the host's side of barrier network: what has a fixed name is moved first."""
     _check(linux)
     ops = [
-        Op("move_device", (CHILD, name, device.name or name), f"{AT}/{escape(name)}", doing="error moving network device")
+        Op("move_device", (CHILD, name, device.name), f"{AT}/{escape(name)}", doing="error moving network device")
         for name, device in sorted(linux.netDevices.items(), key=lambda item: TEMPLATE in item[1].name)
     ]
     return barrier("network", *ops)
@@ -42,10 +42,10 @@ def _check(linux: Linux) -> None:
     taken: set[str] = set()
     for name, device in linux.netDevices.items():
         at = f"{AT}/{escape(name)}"
-        for each, where in ((name, at), (device.name or name, f"{at}/name")):
-            bad = each in ("", ".", "..") or len(each.encode()) > NAME_MAX or any(c in "/:" or c.isspace() for c in each)
+        for each, where, longest in ((name, at, ALTERNATIVE_MAX), (device.name or "eth", f"{at}/name", NAME_MAX)):
+            bad = each in ("", ".", "..") or len(each.encode()) > longest or any(c in "/:" or c.isspace() for c in each)
             if bad:
-                hint = f"1 to {NAME_MAX} bytes without space, / and :"
+                hint = f"1 to {longest} bytes without space, / and :"
                 raise ConfigError(f'"{each}" is no name of a network device', pointer=where, hint=hint)
         new = device.name or name
         if new in taken and TEMPLATE not in new:

@@ -91,13 +91,13 @@ def memory_policy(linux: Linux) -> Iterable[Op]:
     return memorypolicy.child(linux.memoryPolicy)
 
 
-def scheduling(process: Process, at: str) -> Iterable[Op]:
+def scheduling(process: Process, facts: HostFacts, at: str) -> Iterable[Op]:
     """Return the host's ops for scheduler and I/O priority of PROCESS (plan/scheduling.py)."""
     if process.scheduler is None and process.ioPriority is None:
         return ()
     from pyrunc.plan import scheduling
 
-    return scheduling.host(process, at)
+    return scheduling.host(process, facts, at)
 
 
 def check_idmap(config: Config, facts: HostFacts, mount: Mount, options: Options, at: str) -> None:

@@ -61,4 +61,5 @@ def barriers(ops: tuple[Op, ...]) -> list[str]:
 CHILD = Slot("child")  # pid of the new process
 ROOT = Slot("root")  # the container's root directory
 PROC = Slot("proc")  # the host's procfs
+OWN_PROC = Slot("own-proc")  # the new process's own directory in it
 PTY = Slot("pty")  # the slave of the container's terminal

@@ -10,7 +10,7 @@ from pyrunc.linux import caps
 from pyrunc.linux import process as p
 from pyrunc.oci.process import Capabilities
 from pyrunc.plan import labels, seccomp
-from pyrunc.plan.op import CHILD, PROC, ROOT, Op
+from pyrunc.plan.op import CHILD, OWN_PROC, PROC, ROOT, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.request import Request
 
+NICE = ("SCHED_OTHER", "SCHED_BATCH")  # the policies that a nice value is for (sched(7))
 DEFAULT_UMASK = 0o022
 OOM_SCORE = "error setting oom_score_adj"
 EVERY = (1 << 64) - 1  # every capability
@@ -32,10 +33,11 @@ RLIMITS = {
         "LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME".split()
     )
 }
-# From Linux 6.14 on, a program started by descriptor alone keeps its own name in /proc/PID/comm.
-NAMED_BY_DESCRIPTOR = (6, 14)
-BY_DESCRIPTOR, BY_NAME, BY_PATH = "execveat", "execveat by name", "execve"
-
+# From Linux 6.14 on, a program that is started by descriptor alone has its file's name in /proc/PID/comm.
+NAMED_AFTER_FILE = (6, 14)
+# From Linux 6.15 on, move_mount(2) mounts on what is attached nowhere itself.
+MOUNTS_ON_DETACHED = (6, 15)
+BY_DESCRIPTOR, BY_PATH = "execveat", "execve"
 
 
 def raise_limits(process: Process, at: str) -> list[Op]:
@@ -77,32 +79,40 @@ def child_oom_score(process: Process, facts: HostFacts, at: str) -> list[Op]:
     return [Op("write_at", (PROC, "self/oom_score_adj", str(process.oomScoreAdj)), f"{at}/oomScoreAdj", doing=OOM_SCORE)]
 
 
-def needs_proc(process: Process, facts: HostFacts) -> bool:
-    """Return whether PROCESS writes to its files in procfs."""
-    return labels.needs_proc(process) or bool(child_oom_score(process, facts, ""))
-
-
 def child(
-    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, make_cwd: bool
+    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, named: bool
 ) -> Iterator[Op]:
-    """Yield the ops that turn the new process into PROCESS, up to the point where it could run."""
+    """Yield the ops that turn the new process into PROCESS, up to the point where it could run.
+
+    NAMED says whether the process has kept what gives its program a name.
+    """
     if not request.no_new_keyring:
         yield Op("join_keyring", (f"_ses.{request.id}",), at, doing="error joining session keyring")
     yield from labels.child(process, facts, at)
-    yield Op("enter_cwd", (ROOT, process.cwd, make_cwd), f"{at}/cwd")
+    yield Op("enter_cwd", (ROOT, process.cwd), f"{at}/cwd")
     yield Op("own_stdio", (process.user.uid,), f"{at}/user/uid")
     if process.noNewPrivileges:
         yield Op("prctl", (p.PR_SET_NO_NEW_PRIVS, 1), f"{at}/noNewPrivileges")
-    env = _environment(process.env)
+    env = _environment((*process.env, *_listening(request)))
     home = not any(entry.startswith("HOME=") for entry in env)
-    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1)
+    how = _how(filters)
+    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1, request.listen_fds > 0, how)
     # Before the ids change: a program need not be readable for who may execute it.
     yield Op("open_program", args, f"{at}/args/0")
+    if named and how == BY_DESCRIPTOR:
+        name = process.args[0].rpartition("/")[2]
+        kernel = facts.kernel
+        yield Op("name_program", (OWN_PROC, name, kernel >= NAMED_AFTER_FILE, kernel >= MOUNTS_ON_DETACHED), f"{at}/args/0")
     yield from _credentials(process, facts, at, keep=_before_filter(process, filters))
-    yield Op("choose_program", (_how(facts, filters),), f"{at}/args/0")
+    yield Op("choose_program", (), f"{at}/args/0")
     mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     yield Op("umask", (mask,), f"{at}/user/umask")
-    yield Op("close_others", (3 + request.preserve_fds,))
+    yield Op("close_others", (3 + request.listen_fds + request.preserve_fds,))
+
+
+def make_cwd(process: Process, at: str) -> list[Op]:
+    """Return the op that makes the current directory of a container's process, while its root can be written to."""
+    return [Op("make_cwd", (ROOT, process.cwd), f"{at}/cwd")] if process.cwd != "/" else []
 
 
 def execute(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
@@ -116,19 +126,25 @@ def execute(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: 
         keep = sets or Capabilities()
         final = tuple(_mask(names) & facts.capabilities for names in (keep.effective, keep.permitted, keep.inheritable))
     yield from _limits(process, at)
-    yield Op("exec_program", (_how(facts, filters), final), f"{at}/args/0")
+    yield Op("exec_program", (_how(filters), final), f"{at}/args/0")
 
 
-def _how(facts: HostFacts, filters: Seccomp | None) -> str:
-    """Return how the program is executed: by descriptor, unless the kernel or the filter stands against it."""
-    if not seccomp.lets_through(filters, "execveat"):
-        return BY_PATH
-    return BY_DESCRIPTOR if facts.kernel >= NAMED_BY_DESCRIPTOR else BY_NAME
+def _how(filters: Seccomp | None) -> str:
+    """Return how the program is executed: by descriptor, unless the filter stands against it."""
+    return BY_DESCRIPTOR if seccomp.lets_through(filters, "execveat") else BY_PATH
 
 
 def grantable(facts: HostFacts, joins: Iterable[str]) -> HostFacts:
     """Return FACTS as they hold for a process in namespaces of the types JOINS: in a user namespace it has every capability."""
     return facts.replace(capabilities=EVERY) if "user" in joins else facts
+
+
+def warnings(process: Process, facts: HostFacts, at: str) -> list[str]:
+    """Return what of PROCESS, found AT, has no effect, each with its reason."""
+    found = capability_warnings(process.capabilities, facts)
+    if process.scheduler is not None and process.scheduler.nice and process.scheduler.policy not in NICE:
+        found.append(f"nice means nothing with {process.scheduler.policy} (at {at}/scheduler/nice; remove it)")
+    return found
 
 
 def capability_warnings(sets: Capabilities | None, facts: HostFacts) -> list[str]:
@@ -140,16 +156,17 @@ def capability_warnings(sets: Capabilities | None, facts: HostFacts) -> list[str
     """
     if sets is None:
         return []
+    at = "/process/capabilities"
     names = {*sets.bounding, *sets.effective, *sets.permitted, *sets.inheritable, *sets.ambient}
-    found = [f"ignoring unknown capability {name}" for name in sorted(names - caps.NUMBER.keys())]
+    found = [f"ignoring unknown capability {name} (at {at})" for name in sorted(names - caps.NUMBER.keys())]
     found += [
-        f"ignoring capability {name}: the runtime itself does not have it"
+        f"ignoring capability {name}: the runtime itself does not have it (at {at})"
         for name in sorted(names & caps.NUMBER.keys())
         if not facts.capabilities >> caps.NUMBER[name] & 1
     ]
     lost = set(sets.ambient) - (set(sets.permitted) & set(sets.inheritable))
     found += [
-        f"ignoring ambient capability {name}: not permitted and inheritable"
+        f"can't raise ambient capability {name}: it is not both permitted and inheritable (at {at}/ambient)"
         for name in sorted(lost & caps.NUMBER.keys())
     ]
     return found
@@ -182,7 +199,7 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
     yield Op("drop_bounding", (bounding, facts.last_cap), f"{where}/bounding", doing=doing)
     yield Op("prctl", (p.PR_SET_KEEPCAPS, 1))
     groups = tuple(dict.fromkeys(user.additionalGids))  # Docker names a group of the image's and of --group-add twice
-    yield Op("set_groups", (groups,), f"{at}/user/additionalGids", doing="error setting groups")
+    yield Op("set_groups", (PROC, groups), f"{at}/user/additionalGids", doing="error setting groups")
     yield Op("setresgid", (user.gid,) * 3, f"{at}/user/gid", doing="error setting gid")
     yield Op("setresuid", (user.uid,) * 3, f"{at}/user/uid", doing="error setting uid")
     # Changing ids made the process dumpable or not by its own rules: settle it.
@@ -205,6 +222,16 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
 
 
 def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ENV with the last of two equal names, in the place of the first."""
-    chosen = {entry.partition("=")[0]: entry for entry in env}
-    return tuple(chosen.values())
+    """Return ENV with the last of two equal names alone, and without an empty HOME: that is none."""
+    chosen: dict[str, str] = {}
+    for entry in reversed(env):
+        chosen.setdefault(entry.partition("=")[0], entry)
+    return tuple(entry for entry in reversed(chosen.values()) if entry != "HOME=")
+
+
+def _listening(request: Request) -> tuple[str, ...]:
+    """Return the variables of socket activation (sd_listen_fds(3)), but LISTEN_PID, which the process itself knows."""
+    if not request.listen_fds:
+        return ()
+    names = (f"LISTEN_FDNAMES={request.listen_names}",) if request.listen_names else ()
+    return (f"LISTEN_FDS={request.listen_fds}", *names, "LISTEN_PID=")

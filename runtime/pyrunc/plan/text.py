@@ -35,7 +35,6 @@ def _named(module: ModuleType, *prefixes: str) -> dict[int, str]:
 AT = {**_named(mount, "AT_"), mount.AT_RECURSIVE: "AT_RECURSIVE"}
 MS = _named(mount, "MS_")
 ATTR = _named(mount, "MOUNT_ATTR_")
-ATTR.pop(mount.MOUNT_ATTR__ATIME, None)
 CLONE = _named(process, "CLONE_")
 TREE = {**_named(mount, "OPEN_TREE_"), **AT}
 POLICY = {getattr(sched, name): name for name in POLICIES}
@@ -46,6 +45,7 @@ SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "unshare": {0: CLONE},
     "setns": {1: CLONE},
     "open_namespace": {1: CLONE},
+    "bind_rootfs": {1: MS},
     "mount": {3: MS},
     "mount_on": {3: MS},
     "umount2": {1: _named(mount, "MNT_")},
@@ -53,6 +53,7 @@ SYMBOLS: dict[str, dict[int, dict[int, str]]] = {
     "open_tree_by_helper": {2: TREE},
     "move_mount": {0: {mount.AT_FDCWD: "AT_FDCWD"}, 2: {mount.AT_FDCWD: "AT_FDCWD"}, 4: _named(mount, "MOVE_MOUNT_")},
     "mount_setattr": {2: AT, 3: ATTR, 4: ATTR, 5: MS},
+    "set_bind_flags": {1: ATTR, 2: ATTR, 3: ATTR, 4: MS},
     "fsopen": {1: _named(mount, "FSOPEN_")},
     "fspick": {2: _named(mount, "FSPICK_")},
     "fsmount": {1: _named(mount, "FSMOUNT_"), 2: ATTR},

@@ -14,7 +14,7 @@ from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run.steps import cgroups, files, filters, hooks, identity, program, start, tty
+from pyrunc.run.steps import cgroups, comm, files, filters, hooks, identity, program, propagation, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 FD_MAX = 0xFFFFFFFF
+# What would become of the host's own namespace, by its name below /proc/PID/ns.
+FOREIGN = {
+    "mnt": "its root would become the container's",
+    "": "what linux.sysctl and linux.netDevices ask for would be done to the host",
+}
 
 
 def _write_proc(pid: int, name: str, text: str) -> None:
@@ -58,13 +63,17 @@ def _open_process_namespace(pid: int, name: str) -> int:
 
 
 def _open_foreign_namespace(path: str, name: str) -> int:
-    """Open a namespace file that must not be of the namespace called NAME that we are in ourselves (it will be changed)."""
+    """Open a namespace file that must not be of the namespace called NAME that we, or the machine, are in: it will be changed."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    own, other = posix.stat(f"/proc/self/ns/{name}"), posix.fstat(fd)
-    if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
-        posix.close(fd)
-        text = "and what linux.sysctl and linux.netDevices ask for would be done to the host"
-        raise OpError(f"{path} is the host's own namespace, {text}")
+    other = posix.fstat(fd)
+    for who in ("self", "1") if name == "mnt" else ("self",):
+        try:
+            own = posix.stat(f"/proc/{who}/ns/{name}")
+        except PermissionError:
+            continue  # of process 1, who may not be looked at, nor its namespace be joined by its pid
+        if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
+            posix.close(fd)
+            raise OpError(f"{path} is the host's own namespace, and {FOREIGN.get(name, FOREIGN[''])}")
     return fd
 
 
@@ -85,7 +94,7 @@ def _close_others(context: Context, first: int) -> None:
     if context.sock is not None:
         needed.add(context.sock.fileno())
     if context.program is not None:
-        needed |= {context.program.fd, context.program.parent}
+        needed |= {context.program.fd, context.names}
     for fd in sorted(needed):
         if fd > first:
             fs.close_range(first, fd - 1, 0)
@@ -167,15 +176,18 @@ STEPS: dict[str, Callable[..., Any]] = {
     "hand_over_terminal": _hand_over_terminal,
     "join_keyring": identity.join_keyring,
     "load_filter": filters.load_filter,
+    "make_cwd": identity.make_cwd,
+    "make_holder_private": propagation.make_holder_private,
     "make_node": files.make_node,
     "make_readonly": files.make_readonly,
     "mask": files.mask,
     "mount_on": files.mount_on,
     "mount_point": files.mount_point,
-    "move_to_root": files.move_to_root,
     "open_directory": files.open_directory,
+    "name_program": comm.name_program,
     "open_mount": files.open_mount,
     "open_null": files.open_null,
+    "open_own_proc": comm.open_own_proc,
     "open_program": program.open_program,
     "open_pty": tty.open_pty,
     "own_stdio": identity.own_stdio,
@@ -195,11 +207,15 @@ STEPS: dict[str, Callable[..., Any]] = {
 }
 # Name of a step -> the module of this package that has a function of that name.
 ON_DEMAND = {
+    "bind_rootfs": "bindroot",
     "copy_up": "copyup",
     "end_helper": "mountns",
+    "make_private_beside": "peers",
     "make_user_namespace": "idmap",
     "move_device": "netdevices",
+    "move_to_root": "moveroot",
     "open_tree_by_helper": "mountns",
+    "set_bind_flags": "bindflags",
 }
 
 

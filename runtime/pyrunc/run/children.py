@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import posix
 from _signal import SIGCHLD, SIGPIPE, SIGURG, SIGWINCH
+from time import monotonic, sleep
 
+STEP = 0.0005  # seconds between two looks at a child that ought to end
 # What is about ourselves: children, our own streams, our own terminal.
 OURS = (SIGCHLD, SIGPIPE, SIGURG, SIGWINCH)
 
@@ -16,6 +18,21 @@ def pass_on(pid: int, number: int) -> None:
             posix.kill(pid, number)
         except ProcessLookupError:
             return  # it has just ended: the next wait will say how
+
+
+def await_end(pid: int, seconds: float) -> int | None:
+    """Wait for child PID to end and return its status, as waitpid(2) has it; None if it is still there after SECONDS.
+
+    A process that was killed may hang in the kernel, or be frozen.  Raises ChildProcessError if it is no child of ours.
+    """
+    deadline = monotonic() + seconds
+    while True:
+        found, status = posix.waitpid(pid, posix.WNOHANG)
+        if found:
+            return status
+        if monotonic() > deadline:
+            return None
+        sleep(STEP)
 
 
 def reap(pid: int) -> int | None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from pyrunc.linux.socket import Socket
+    from pyrunc.plan.op import Op, Plan
     from pyrunc.run.steps.executable import Program
 
     # What steps keep in the context, by what others ask of it: so the context knows none of them.
@@ -35,6 +36,24 @@ if TYPE_CHECKING:
 
         def leave(self) -> None:
             """End it."""
+
+    class Trace(Protocol):
+        """What --debug says of a run (trace.py)."""
+
+        def host(self, do: Callable[[Op, Plan, Context], None]) -> Callable[[Op, Plan, Context], None]:
+            """Return what does an op of the host's as DO, and says so."""
+
+        def child(self, do: Callable[[Op, Context], None], plan: Plan, sock: Socket) -> Callable[[Op, Context], None]:
+            """Return what does an op of PLAN as DO, and tells of it through SOCK."""
+
+        def told(self, plan: Plan, index: int, times: tuple[int, int], chosen: str) -> None:
+            """Say what the child of PLAN has told of op INDEX."""
+
+    class BoundRootfs(Protocol):
+        """A rootfs mounted in the caller's own mount namespace (steps/bindroot.py)."""
+
+        def unmount(self) -> None:
+            """Take it away."""
 
     class MovedDevices(Protocol):
         """Network devices on their way (steps/netdevices.py)."""
@@ -65,6 +84,7 @@ class Context:
     without status and pid.  `commit` is called at barrier `ready`, `terminal`
     with the master of the container's terminal.  `private` descriptors are
     closed in the child at once: a lock lives as long as any copy of it.
+    `debug` gets a line for each op; None if nobody wants it.
     """
 
     def __init__(
@@ -74,6 +94,7 @@ class Context:
         commit: Callable[[int], None] = _nothing,
         terminal: Callable[[int], None] = _nothing,
         private: tuple[int, ...] = (),
+        debug: Callable[[str], None] | None = None,
     ) -> None:
         """Begin with the SLOTS that the caller opened."""
         self.slots: dict[str, Any] = dict(slots)
@@ -81,10 +102,14 @@ class Context:
         self.commit = commit
         self.terminal = terminal
         self.private = private
+        self.debug = debug
+        self.trace: Trace | None = None
         self.sock: Socket | None = None
         self.moved = False  # whether the child has forked again, and said so
         self.made: set[int] = set()
         self.empty_attached = False
+        self.masked: set[str] = set()  # places below the root that are hidden, and those that are read-only
+        self.protected: set[str] = set()
         self.owns_cgroups = False
         self.groups: tuple[str, ...] = ()  # of resctrl, that were made for this container
         self.filter: Filter | None = None
@@ -92,6 +117,8 @@ class Context:
         self.root = -1
         self.programs: list[Program] = []
         self.program: Program | None = None
+        self.names, self.name, self.number = -1, "", -1  # a directory, the program's name in it, the descriptor behind that
         self.own_inode = (0, 0)
         self.mount_helper: MountHelper | None = None
         self.devices: MovedDevices | None = None
+        self.rootfs: BoundRootfs | None = None

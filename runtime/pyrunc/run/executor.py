@@ -17,60 +17,100 @@ from _signal import (
     signal,
     valid_signals,
 )
+from errno import EMFILE, ENFILE
 
 from pyrunc import handover
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
+from pyrunc.linux.abi import noted
 from pyrunc.run import wire
 from pyrunc.run.calls import load, perform
+from pyrunc.run.children import await_end
 from pyrunc.run.context import CALLERS
+from pyrunc.run.interrupt import Heeding, await_readable
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from pyrunc.linux.socket import Socket
     from pyrunc.plan.op import Op, Plan
-    from pyrunc.run.context import Context
+    from pyrunc.run.context import Context, Trace
+
+ENDED_SECONDS = 1.0
 
 
 def run(plan: Plan, context: Context) -> int:
     """Carry PLAN out and return the pid of its process, which is waiting or running its program.
 
-    Raises OpError (and what hooks and steps raise) after the child is gone.
+    Raises OpError (and what hooks and steps raise), or KeyboardInterrupt for a signal, after the child is gone.
     """
     context.own_inode = _own_inode()
     load(plan)
     handover.begin()
+    if context.debug is not None:
+        context.trace = _traced(context.debug)
     try:
-        for op in plan.host:
-            try:
-                _host_op(op, plan, context)
-            except OSError as error:
-                from pyrunc.run.failure import describe
-
-                raise describe(plan, op, error.errno or 0, "", child=False) from error
-            except OpError as error:
-                if error.pointer or not op.at:
-                    raise
-                from pyrunc.run.failure import describe
-
-                raise describe(plan, op, 0, str(error), child=False) from error
+        *ops, last = plan.host
+        with Heeding():
+            _host_column(plan, ops, context)
+        _host_column(plan, (last,), context)  # it lets the child go, whose signals they are from here on
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
-        try:
-            if context.devices is not None:
-                context.devices.give_back()
-        finally:
-            _kill(context)
+        _give_up(context)
         raise
     finally:
         _close(context)
 
 
+def _host_column(plan: Plan, ops: Sequence[Op], context: Context) -> None:
+    """Do OPS of the host's column of PLAN, in order."""
+    do = _host_op if context.trace is None else context.trace.host(_host_op)
+    for op in ops:
+        try:
+            do(op, plan, context)
+        except OSError as error:
+            raise _explained(plan, context, op, error.errno or 0, noted(error), child=False) from error
+        except OpError as error:
+            if error.pointer or not op.at:
+                raise
+            raise _explained(plan, context, op, 0, str(error), child=False) from error
+
+
+def _explained(plan: Plan, context: Context, op: Op, errno: int, detail: str, *, child: bool) -> Exception:
+    """Return the error for OP of PLAN, as failure.describe does; what only that needs is loaded here."""
+    pid = context.slots.get("child", 0)
+    if errno in (EMFILE, ENFILE):
+        _give_up(context)  # first, so that there are descriptors to load it by
+        _close(context)
+    from pyrunc.run.failure import describe
+
+    return describe(plan, op, errno, detail, child=child, pid=pid)
+
+
+def _give_up(context: Context) -> None:
+    """Take back what the host's column alone knows of, and end the child; once is enough."""
+    try:
+        if context.devices is not None:
+            context.devices.give_back()
+    finally:
+        _kill(context)
+        rootfs, context.rootfs = context.rootfs, None
+        if rootfs is not None:
+            rootfs.unmount()
+
+
+def _traced(say: Callable[[str], None]) -> Trace:
+    """Return what SAYs what is done, in both columns."""
+    from pyrunc.run.trace import Trace
+
+    return Trace(say)
+
+
 def await_exec(plan: Plan, context: Context) -> None:
-    """Wait until the child's execve has worked; raise OpError if it has not."""
+    """Wait until the child's execve has worked; raise OpError if it has not, KeyboardInterrupt for a signal before."""
     if context.sock is None:
         return
     try:
@@ -137,13 +177,12 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
 
             raise describe_death(plan, context, f"before it reached {name}")
         if frame.kind == wire.FAIL:
-            from pyrunc.run.failure import describe
-
-            raise describe(plan, plan.child[frame.index], frame.errno, frame.text, child=True)
+            raise _explained(plan, context, plan.child[frame.index], frame.errno, frame.text, child=True)
         if frame.name == "exec":
             announced = True
             if context.listener is not None:
-                context.listener.deliver(context.slots["child"])
+                with Heeding():
+                    context.listener.deliver(context.slots["child"])
         elif frame.name == name:
             if frame.fds:
                 context.slots["master"] = frame.fds[0]
@@ -160,8 +199,12 @@ def _next_frame(plan: Plan, context: Context, name: str) -> wire.Frame | None:
     """
     early = None
     while True:
+        if context.sock is not None and name == "exec":
+            await_readable(context.sock.fileno())
         frame = wire.receive(context.sock) if context.sock is not None else None
-        if frame is not None and frame.kind == wire.MOVED:
+        if frame is not None and frame.kind == wire.DID and context.trace is not None:
+            context.trace.told(plan, frame.index, frame.times, frame.text)
+        elif frame is not None and frame.kind == wire.MOVED:
             posix.waitpid(context.slots["child"], 0)
             context.slots["child"] = frame.pid
             context.moved = True
@@ -184,24 +227,27 @@ def _moves(plan: Plan, name: str) -> bool:
 
 
 def _kill(context: Context) -> None:
-    """End the child, if there is one, and wait for it."""
+    """End the child, if there is one, and wait for it; not for long, if it hangs in the kernel or in a frozen cgroup."""
     pid = context.slots.pop("child", 0)
     if pid:
         try:
             posix.kill(pid, SIGKILL)
-            posix.waitpid(pid, 0)
+            await_end(pid, ENDED_SECONDS)
         except (ProcessLookupError, ChildProcessError):
             pass  # it is gone and waited for: failure.py did
 
 
 def _close(context: Context) -> None:
-    """Close what the host's column opened; the socket and the master stay the caller's."""
-    if context.mount_helper is not None:
-        context.mount_helper.leave()
-    if context.devices is not None:
-        context.devices.close()
-    for name, value in context.slots.items():
-        if name not in CALLERS and value >= 0:
+    """Close what the host's column opened, once; the socket and the master stay the caller's."""
+    helper, devices = context.mount_helper, context.devices
+    context.mount_helper = context.devices = None
+    if helper is not None:
+        helper.leave()
+    if devices is not None:
+        devices.close()
+    for name in [each for each in context.slots if each not in CALLERS]:
+        value = context.slots.pop(name)
+        if value >= 0:
             posix.close(value)
 
 
@@ -220,6 +266,7 @@ def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn
         for fd in context.private:
             posix.close(fd)
         context.sock = sock
+        do = perform if context.trace is None else context.trace.child(perform, plan, sock)
         for number in valid_signals():
             if getsignal(number) not in (SIG_DFL, None):
                 signal(number, SIG_DFL)
@@ -234,9 +281,9 @@ def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn
             elif op.call == "respawn":
                 _respawn(op, sock)
             else:
-                perform(op, context)
+                do(op, context)
     except OSError as error:
-        _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context))
+        _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context, error))
     except PyruncError as error:
         _report(context, sock, index - len(plan.child), getattr(error, "errno", 0), _said(error, plan.child[index].at))
     except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
@@ -275,11 +322,11 @@ def _said(error: PyruncError, at: str) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
-def _detail(op: Op, context: Context) -> str:
-    """Return what the kernel says beyond errno: the log of a file system context (fsopen(2))."""
+def _detail(op: Op, context: Context, error: OSError) -> str:
+    """Return what is known beyond errno: the log of a file system context (fsopen(2)), or the system call in OP."""
     if op.call in ("fsconfig", "fsmount"):
         try:
             return str(posix.read(context.slots[op.args[0]], 512), "utf-8", "replace")  # type: ignore[index]
         except OSError:
             return ""  # ENODATA: it logged nothing
-    return ""
+    return noted(error)

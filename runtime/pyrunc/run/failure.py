@@ -9,8 +9,12 @@ import errno as codes
 import posix
 
 from pyrunc.errors import HookError, OpError
+from pyrunc.host import facts
 from pyrunc.linux.mount import AT_RECURSIVE, MOUNT_ATTR_IDMAP
+from pyrunc.linux.process import CLONE_NEWUSER
 from pyrunc.plan import text
+from pyrunc.plan.cgroups import JOINING as INTO_CGROUP
+from pyrunc.run import hints
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,67 +26,70 @@ if TYPE_CHECKING:
 START = "unable to start container process"
 INIT = "error during container init"
 LIMIT = "/linux/resources/memory/limit"
+CPUS = "/linux/resources/cpu/cpus"
+SCHEDULER_AND_CPUS = "process scheduler can't be used together with AllowedCPUs"
+NO_EXECVE = 255
+NOT_EXECUTED = "exec "  # begins what execve(2), or what it would find, has refused; runc ends with 255 then
 SIGKILL = 9
+ENTERS = {"clone3": 0, "unshare": 0, "respawn": 0, "setns": 1}  # calls that change namespaces, and where their flags are
 # Calls whose name says nothing to a person: the message of the step does.
 STEPS_THAT_SPEAK = frozenset(("open_program", "choose_program", "exec_program", "run_hook", "enter_cwd"))
-# What to do, by call and errno; by call alone; by errno alone.
-HINTS = {
-    ("clone3", codes.EPERM): "making namespaces needs root, or user namespaces that this host allows",
-    ("clone3", codes.ENOSPC): "raise /proc/sys/user/max_*_namespaces",
-    ("clone3", codes.EINVAL): "this kernel lacks one of these namespaces",
-    ("setns", codes.EINVAL): "the file is of another type of namespace",
-    ("open_namespace", codes.ENOENT): "the process or file behind this path is gone",
-    ("open_tree_by_helper", codes.ENOENT): "the source does not exist on the host",
-    ("open_tree_by_helper", codes.EINVAL): "a user namespace shows a tree with mounts below it only whole: use rbind",
-    ("idmap", codes.EPERM): "the source is idmapped already, or belongs to a user namespace",
-    ("make_user_namespace", codes.EINVAL): "the mapping is not allowed: it overlaps, or has too many lines",
-    ("make_user_namespace", codes.EPERM): "the mapping is not allowed: it has ids that this process may not map",
-    ("make_user_namespace", codes.ENOSPC): "raise /proc/sys/user/max_user_namespaces",
-    ("copy_up", codes.ENOSPC): "what the image has there does not fit: raise size or nr_inodes of the tmpfs",
-    ("copy_up", codes.EINVAL): "an owner in the image may have no id in the user namespace",
-    ("mount_setattr", codes.EINVAL): "with remount, nothing is mounted there",
-    ("fspick", codes.EINVAL): "with remount, nothing is mounted there",
-    ("mount_setattr", codes.EPERM): "the host's mount forbids it, and a user namespace cannot undo that",
-    ("open_tree", codes.ENOENT): "the source does not exist on the host",
-    ("fsopen", codes.ENODEV): "this kernel does not know the file system",
-    ("fsconfig", codes.EINVAL): "the file system refused an option",
-    ("fsmount", codes.EPERM): "in a user namespace, this needs a namespace of its own (pid for proc, network for sysfs)",
-    ("pivot_root", codes.EINVAL): "on an initramfs, use --no-pivot",
-    ("raise_rlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
-    ("prlimit", codes.EPERM): "raising a hard limit needs CAP_SYS_RESOURCE",
-    ("sched_setaffinity", codes.EINVAL): "none of these processors is in the process's cpuset",
-    ("sched_setaffinity", codes.EBUSY): "a deadline needs all processors",
-    ("ioprio_set", codes.EPERM): "this needs CAP_SYS_NICE",
-    ("sched_setattr", codes.EINVAL): "this kernel does not know that policy or flag, or the numbers are out of its range",
-    ("sched_setattr", codes.EOPNOTSUPP): "this kernel has no utilization clamping",
-    ("sched_setattr", codes.EPERM): "realtime needs CAP_SYS_NICE, and in cgroup version 1 linux.resources.cpu.realtimeRuntime; "
-    "a deadline needs a cpuset of all processors",
-    ("sched_setattr", codes.EBUSY): "the processors have not that much time left for deadlines",
-    ("move_device", codes.EINVAL): "this device may not leave its namespace",
-    ("set_mempolicy", codes.ENOSYS): "this kernel has no NUMA",
-    ("set_mempolicy", codes.EINVAL): "a node does not exist or is not in the cpuset, or this kernel does not know the mode",
-    ("write_proc", codes.EPERM): "the mapping is not allowed: overlaps, ids this process may not map, or too many",
-    ("open_directory", codes.ENOENT): "the path does not exist",
-    ("write_at", codes.ENOENT): "this kernel has no such setting",
-}
 
+def describe(plan: Plan, op: Op, errno: int, detail: str, *, child: bool, pid: int = 0) -> OpError | HookError:
+    """Return the error for OP of PLAN, which failed with ERRNO and DETAIL; PID is the new process's, 0 if there is none yet.
 
-def describe(plan: Plan, op: Op, errno: int, detail: str, *, child: bool) -> OpError | HookError:
-    """Return the error for OP of PLAN, which failed with ERRNO and DETAIL."""
+    DETAIL may be the name of the system call in the step, as in mount_setattr(2).
+    """
     reason = posix.strerror(errno).lower() if errno else ""
-    if detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
+    call, shown = op.call, text.brief(op)
+    if detail.endswith("(2)"):
+        call = detail[:-3]
+        if not shown.startswith(f"{call}("):
+            reason = f"{call}: {reason}"
+    elif detail and (op.call in STEPS_THAT_SPEAK or not errno or reason in detail):
         reason, shown = detail, ""
-    else:
-        shown = text.brief(op)
-        if detail:
-            reason = f"{reason}: {detail.strip()}"
-    parts = [START, INIT if child else "", op.doing, shown, reason]
-    message = ": ".join(part for part in parts if part)
+    elif detail:
+        reason = f"{reason}: {detail.strip()}"
+    if op.call == "barrier":
+        shown = f"what waits at {op.args[0]!s} gets its descriptors"
+    doing = INTO_CGROUP if _into_full_cgroup(op, errno) else op.doing
+    parts = [START, INIT if child else "", doing.format(child=pid or posix.getpid()) if "{child}" in doing else doing]
+    if (op.call, errno) == ("sched_setattr", codes.EPERM) and _has_cpus(plan):
+        parts.append(SCHEDULER_AND_CPUS)
+    message = ": ".join(part for part in (*parts, shown, reason) if part)
     if op.call == "run_hook":
         return HookError(message, pointer=op.at)
-    subject = _subject(op)
-    hint = _no_idmap(plan, op) if (subject, errno) == ("idmap", codes.EINVAL) else HINTS.get((subject, errno), "")
-    return OpError(message, errno=errno, pointer=op.at, hint=hint)
+    subject = call if errno == codes.ENOSYS else _subject(op)
+    hint = _no_idmap(plan, op) if (subject, errno) == ("idmap", codes.EINVAL) else hints.hint(subject, errno, _has_users(plan))
+    made = OpError(message, errno=errno, pointer=op.at, hint=hint or hints.hint(call, errno, _has_users(plan)))
+    if op.call in STEPS_THAT_SPEAK and detail.startswith(NOT_EXECUTED):
+        made.status = NO_EXECVE
+    return made
+
+
+def _into_full_cgroup(op: Op, errno: int) -> bool:
+    """Return whether OP is a fork into a cgroup that takes no process (cgroups(7), "no internal processes")."""
+    return op.call == "clone3" and len(op.args) > 1 and errno in (codes.EBUSY, codes.EOPNOTSUPP, codes.ENOENT, codes.ENODEV)
+
+
+def _has_cpus(plan: Plan) -> bool:
+    """Return whether PLAN limits the processors."""
+    changes: Any = (change for op in plan.host if op.call == "limit_cgroup" for change in op.args[1])  # type: ignore[union-attr]
+    return any(change.pointer == CPUS for change in changes)
+
+
+def _has_users(plan: Plan) -> bool:
+    """Return whether the process of PLAN is in a user namespace: a new one, one that it enters, or one that we are in."""
+    for op in (*plan.host, *plan.child):
+        if op.call in ENTERS and _flags(op, ENTERS[op.call]) & CLONE_NEWUSER:
+            return True
+    return facts.nested()
+
+
+def _flags(op: Op, index: int) -> int:
+    """Return the argument of OP at INDEX if it is a number."""
+    value = op.args[index] if len(op.args) > index else 0
+    return value if isinstance(value, int) else 0
 
 
 def _no_idmap(plan: Plan, op: Op) -> str:

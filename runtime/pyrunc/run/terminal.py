@@ -52,7 +52,7 @@ class Relay:
         """Put our terminal back as it was."""
         try:
             if self.saved is not None:
-                tty.set_settings(STDIN, self.saved, drain=True)
+                tty.set_settings(STDIN, self.saved)
         except OSError:
             pass  # it is gone
         finally:

@@ -1,10 +1,11 @@
-"""What the two sides of a plan say to each other: five kinds of frame over one socket pair.
+"""What the two sides of a plan say to each other: six kinds of frame over one socket pair.
 
     at(barrier)[+fd]     child to host: I wait here
     give(slots)+fds      host to child, before go: descriptors for you
     go                   host to child: go on
     fail(op index, errno, text)   child to host: this op failed; the host knows its story
     moved(pid)           child to host: I forked once more, follow that one
+    did(op index, times, text)    child to host, with --debug: this op is done
 
 A frame is one SOCK_SEQPACKET message, so none is ever half-read.  End of file
 without a frame means that the child is gone, or that its execve worked: the
@@ -22,10 +23,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.linux.socket import Socket
 
-AT, GIVE, GO, FAIL, MOVED = b"A", b"D", b"G", b"F", b"P"
+AT, GIVE, GO, FAIL, MOVED, DID = b"A", b"D", b"G", b"F", b"P", b"T"
 FRAME_MAX = 4096
 SEPARATOR = "\0"  # of the names in a give
 _PLACE = "=ii"
+_TIMES = "=iqq"
 
 
 class Frame(Record):
@@ -38,6 +40,7 @@ class Frame(Record):
     errno: int = 0
     text: str = ""
     pid: int = 0
+    times: tuple[int, int] = (0, 0)
 
 
 def pair() -> tuple[Socket, Socket]:
@@ -73,6 +76,11 @@ def send_moved(sock: Socket, pid: int) -> None:
     sock.send(MOVED + pack("=i", pid))
 
 
+def send_did(sock: Socket, index: int, at: int, took: int, text: str) -> None:
+    """Say that op INDEX is done: begun AT so many nanoseconds, it TOOK so many; TEXT is what it has chosen."""
+    sock.send(DID + pack(_TIMES, index, at, took) + text.encode("utf-8", "replace")[: FRAME_MAX - 64])
+
+
 def receive(sock: Socket) -> Frame | None:
     """Wait for a frame; None at end of file."""
     try:
@@ -92,4 +100,7 @@ def parse(data: bytes, fds: tuple[int, ...] = ()) -> Frame | None:
         return Frame(kind, index=index, errno=errno, text=str(data[1 + calcsize(_PLACE) :], "utf-8", "ignore"))
     if kind == MOVED:
         return Frame(kind, pid=unpack_from("=i", data, 1)[0])
+    if kind == DID:
+        index, *times = unpack_from(_TIMES, data, 1)
+        return Frame(kind, index=index, times=tuple(times), text=str(data[1 + calcsize(_TIMES) :], "utf-8", "ignore"))
     return Frame(kind) if kind == GO else None

@@ -13,6 +13,7 @@ from _struct import pack, unpack_from
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.record import Record
+from pyrunc.seccomp import library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ def compile_filter(seccomp: Seccomp) -> Compiled:
     Raises ConfigError for a rule that libseccomp refuses, UnsupportedError
     for an architecture that it does not know.
     """
-    import pyseccomp as lib
-
+    lib = library.load()
     default = _action(lib, seccomp.defaultAction, seccomp.defaultErrnoRet, f"{AT}/defaultAction")
     made = lib.SyscallFilter(default)
     made.set_attr(lib.Attr.CTL_NNP, 0)

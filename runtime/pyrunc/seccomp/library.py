@@ -1,44 +1,39 @@
-"""Which libseccomp there is: found by its file, and asked only where its name does not say."""
+"""libseccomp, through pyseccomp; and why it cannot be had, where it cannot."""
 
 from __future__ import annotations
 
 import posix
 
-PATHS = (
-    "/usr/lib/x86_64-linux-gnu/libseccomp.so.2",
-    "/usr/lib/aarch64-linux-gnu/libseccomp.so.2",
-    "/usr/lib64/libseccomp.so.2",
-)
-PREFIX = "libseccomp.so."
+from pyrunc.errors import UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+NEEDED = 8
 
 
-def version() -> str:
-    """Return its version, such as 2.5.4: that of the file's name, where it is the usual link; or what it says itself.
-
-    Raises ImportError or OSError if there is none.
-    """
-    for path in PATHS:
-        try:
-            name = posix.readlink(path).rpartition("/")[2]
-        except OSError:
-            continue
-        if name.startswith(PREFIX) and name.count(".") == PREFIX.count(".") + 2:
-            return name.removeprefix(PREFIX)
-    return _asked()
+def load() -> ModuleType:
+    """Return pyseccomp, with the library loaded.  Raises UnsupportedError: dlopen(3) and the search for it fail in many ways."""
+    try:
+        import pyseccomp
+    except (ImportError, OSError, RuntimeError, StopIteration) as error:
+        reason, hint = str(error) or type(error).__name__, "install libseccomp2 and pyseccomp, or remove the profile"
+        if lack := _lack():  # what looks for a library takes that for its absence
+            reason, hint = lack, "raise ulimit -n of this process"
+        raise UnsupportedError(f"cannot load libseccomp: {reason}", pointer="/linux/seccomp", hint=hint) from None
+    return pyseccomp  # type: ignore[no-any-return]
 
 
-def _asked() -> str:
-    """Return what the library says."""
-    import ctypes
-
-    import pyseccomp
-
-    class Version(ctypes.Structure):
-        """struct scmp_version (seccomp_version(3))."""
-
-        _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
-
-    library = ctypes.CDLL(pyseccomp._libseccomp_path)  # the one that pyseccomp has found and uses
-    library.seccomp_version.restype = ctypes.POINTER(Version)
-    found = library.seccomp_version().contents
-    return f"{found.major}.{found.minor}.{found.micro}"
+def _lack() -> str:
+    """Return why this process cannot have as many descriptors as the search for a library takes, "" if it can."""
+    taken: list[int] = []
+    try:
+        while len(taken) < NEEDED:
+            taken.append(posix.dup(0))
+    except OSError as error:
+        return (error.strerror or "").lower()
+    finally:
+        for fd in taken:
+            posix.close(fd)
+    return ""

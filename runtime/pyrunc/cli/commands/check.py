@@ -7,6 +7,7 @@ from pyrunc.cli.output import write
 from pyrunc.container.verbs.check import Finding, Report, check
 from pyrunc.jsonio import dumps
 
+DEPTH_MAX = 50
 VERDICTS = ("runs here", "valid, but does not run here", "invalid")
 
 
@@ -20,7 +21,25 @@ def command(call: Call) -> int:
 def _document(report: Report) -> dict[str, object]:
     """Return REPORT for a program."""
     kinds = {"violations": report.violations, "lacking": report.lacking}
-    return {"status": VERDICTS[report.status]} | {name: [dict(each.items()) for each in found] for name, found in kinds.items()}
+    return {"status": VERDICTS[report.status]} | {name: [_object(each) for each in found] for name, found in kinds.items()}
+
+
+def _object(finding: Finding) -> dict[str, object]:
+    """Return FINDING for a program, "..." for what stands there if that is too deep to be shown."""
+    return {**dict(finding.items()), "found": "..." if _is_deep(finding.found) else finding.found}
+
+
+def _is_deep(value: object) -> bool:
+    """Return whether VALUE is nested deeper than DEPTH_MAX."""
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [inner for item in level for inner in _inside(item)]
+    return bool(level)
+
+
+def _inside(value: object) -> list[object]:
+    """Return what is one level inside VALUE."""
+    return [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def _text(report: Report) -> str:

@@ -10,4 +10,4 @@ from pyrunc.jsonio import dumps
 
 def command(call: Call) -> int:
     """Print the features document."""
-    return write(dumps(features(), 2) + "\n")
+    return write(dumps(features(), 4) + "\n")

@@ -13,7 +13,7 @@ WIDTH, PADDING = 12, 3  # runc's: a column is at least this wide, and leaves thi
 
 def command(call: Call) -> int:
     """Print the containers."""
-    rows = listing(call.root, call.log)
+    rows = listing(call.root, call.log, must_exist="root" in call.general)
     if call.options.get("quiet"):
         return write("".join(f"{row['id']}\n" for row in rows))
     if call.options.get("format") == "json":

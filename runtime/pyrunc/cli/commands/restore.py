@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrunc.cli.interrupts import undo_when_ended
 from pyrunc.cli.main import Call
 from pyrunc.container.verbs.restore import RestoreOptions, restore
 from pyrunc.criu.options import criu
@@ -11,6 +12,7 @@ OWN = ("bundle", "console_socket", "pid_file", "detach", "no_subreaper", "no_piv
 
 def command(call: Call) -> int:
     """Restore the container and return its status."""
+    undo_when_ended()
     asked = RestoreOptions(
         id=call.positional[0],
         root=call.root,

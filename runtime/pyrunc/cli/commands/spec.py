@@ -7,6 +7,7 @@ import posix
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
 from pyrunc.errors import UsageError
+from pyrunc.host import facts
 from pyrunc.jsonio import dumps
 from pyrunc.oci.default import default_config
 
@@ -15,7 +16,7 @@ def command(call: Call) -> int:
     """Write config.json; one that exists is not touched."""
     path = f"{call.options.get('bundle') or '.'}/config.json".removeprefix("./")
     uid = posix.geteuid() if call.options.get("rootless") else -1
-    text = dumps(default_config(uid, posix.getegid()), 4) + "\n"
+    text = dumps(default_config(uid, posix.getegid(), unified=facts.probe().cgroups.unified), 4) + "\n"
     try:
         fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o666)
     except FileExistsError:

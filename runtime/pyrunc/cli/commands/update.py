@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from pyrunc.container.schemata import Schemata
 
 FILE_MAX = 1 << 24
-TEXT, SIZE, COUNT, AMOUNT = "text", "size", "count", "amount"  # AMOUNT may be negative
+# AMOUNT may be negative; NUMBER too, and may be written in any base, as the two options that are no strings to runc
+TEXT, SIZE, COUNT, AMOUNT, NUMBER = "text", "size", "count", "amount", "number"
 # option -> where its value stands in /linux/resources, and what it is
 FIELDS = {
-    "blkio-weight": ("blockIO/weight", COUNT),
+    "blkio-weight": ("blockIO/weight", NUMBER),
     "cpu-period": ("cpu/period", COUNT),
     "cpu-quota": ("cpu/quota", AMOUNT),
     "cpu-burst": ("cpu/burst", COUNT),
@@ -36,7 +37,7 @@ FIELDS = {
     "memory-swap": ("memory/swap", SIZE),
     "kernel-memory": ("memory/kernel", SIZE),
     "kernel-memory-tcp": ("memory/kernelTCP", SIZE),
-    "pids-limit": ("pids/limit", AMOUNT),
+    "pids-limit": ("pids/limit", NUMBER),
 }
 RDT, RDT_AT = ("l3-cache-schema", "mem-bw-schema"), "/linux/intelRdt"
 
@@ -48,12 +49,11 @@ def command(call: Call) -> int:
     if source and given:
         hint = "runc would ignore the option: put it into the document"
         raise UsageError(f"--resources and --{next(iter(given))} cannot go together", hint=hint)
-    if "kernel-memory" in given:
-        call.log.warning("--kernel-memory is ignored: no kernel since 5.16 limits it")
     change = _document(source) if source else _from_options(given)
     schemata = _schemata(call.options)
     try:
-        update(call.root, call.positional[0], change, schemata)
+        for warning in update(call.root, call.positional[0], change, schemata):
+            call.log.warning(warning)
     except PyruncError as error:
         if error.pointer.startswith(RDT_AT):
             error.pointer = " and ".join(f"--{name}" for name in RDT if call.options.get(name.replace("-", "_")))
@@ -91,7 +91,7 @@ def _from_options(given: dict[str, str]) -> dict[str, Any]:
     for name, text in given.items():
         path, kind = FIELDS[name]
         section, _, field = path.partition("/")
-        if not text:
+        if not text and kind != NUMBER:
             continue
         document.setdefault(section, {})[field] = _value(text, kind, f"--{name}")
     return document
@@ -101,6 +101,8 @@ def _value(text: str, kind: str, option: str) -> object:
     """Return TEXT as a value of KIND."""
     if kind == TEXT:
         return text
+    if kind == NUMBER:
+        return units.integer(text, option)
     return units.size(text, option) if kind == SIZE else units.number(text, option, signed=kind == AMOUNT)
 
 

@@ -58,9 +58,14 @@ def check(bundle: str) -> Report:
         document: Any = loads(text)
     except ConfigError as error:
         return Report(violations=(_finding(error, None),))
-    wrong = tuple(Finding(*(value for _, value in each.items())) for each in explain.violations(document))
+    try:
+        wrong = tuple(Finding(*(value for _, value in each.items())) for each in explain.violations(document))
+        invalid = bool(explain.structure(document, "config"))
+    except RecursionError:  # the library writes out whatever it finds, however deep it is; the parser does not
+        wrong = tuple(_finding(each, document) for each in explain.meaning(document, "config"))
+        invalid = bool(wrong)
     rest = _Rest(document)
-    if explain.structure(document, "config") or not all(rest.remove(each.pointer) for each in reversed(wrong)):
+    if invalid or not all(rest.remove(each.pointer) for each in reversed(wrong)):
         return Report(violations=wrong)
     planned = _planned(absolute, document, rest)
     return planned.replace(violations=(*wrong, *planned.violations))
@@ -108,8 +113,8 @@ class _Rest:
     """What is left of a document, of which some has been taken out."""
 
     def __init__(self, document: Any) -> None:
-        """Begin with a copy of the whole DOCUMENT."""
-        self.document = _copy(document)
+        """Begin with the whole DOCUMENT, which is not changed."""
+        self.document = document
         self._gone: dict[str, list[int]] = {}
 
     def original(self, pointer: str) -> str:
@@ -128,8 +133,8 @@ class _Rest:
         """Take out what stands at POINTER, or the smallest thing around it that may be missing; return whether that worked."""
         steps = pointer.split("/")[1:]
         while steps:
-            without = _copy(self.document)
-            if _taken_out(without, steps):
+            without = _without(self.document, steps)
+            if without is not None and _is_configuration(without):
                 self.document = without
                 *around, last = self.original("/" + "/".join(steps)).split("/")
                 self._gone.setdefault("/".join(around), []).extend([int(last)] if last.isdigit() else [])
@@ -140,25 +145,29 @@ class _Rest:
         return False
 
 
-def _taken_out(document: Any, steps: list[str]) -> bool:
-    """Take out of DOCUMENT what STEPS lead to; return whether it was there, and the rest is still a configuration."""
-    place = explain.value(document, "".join(f"/{step}" for step in steps[:-1]))
-    last = steps[-1].replace("~1", "/").replace("~0", "~")
+def _without(document: Any, steps: list[str]) -> Any:
+    """Return a copy of DOCUMENT without what STEPS lead to; None if that is not there."""
+    if not isinstance(document, (dict, list)):
+        return None
+    changed: Any = document.copy()
+    step: Any = steps[0].replace("~1", "/").replace("~0", "~")
     try:
-        if isinstance(place, dict):
-            del place[last]
-        elif isinstance(place, list):
-            del place[int(last)]
+        step = int(step) if isinstance(document, list) else step
+        if len(steps) == 1:
+            del changed[step]
         else:
-            return False
+            changed[step] = _without(document[step], steps[1:])
+            if changed[step] is None:
+                return None
+    except (KeyError, IndexError, ValueError):
+        return None
+    return changed
+
+
+def _is_configuration(document: Any) -> bool:
+    """Return whether DOCUMENT has the structure of a configuration."""
+    try:
         oci.config(document, "")
-    except (KeyError, IndexError, ValueError, ConfigError):
+    except ConfigError:
         return False
     return True
-
-
-def _copy(value: Any) -> Any:
-    """Return a copy of JSON VALUE in which things can be taken out."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value

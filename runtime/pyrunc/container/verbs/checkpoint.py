@@ -13,11 +13,12 @@ from pyrunc.container.status import guard, status_of
 from pyrunc.container.verbs import delete
 from pyrunc.criu import externals, messages, options, report, streams
 from pyrunc.criu.worker import Worker
-from pyrunc.errors import UsageError
+from pyrunc.errors import UnsupportedError, UsageError
 from pyrunc.host import facts, mounted
 from pyrunc.linux.fs import O_PATH
 from pyrunc.oci import parsing
 from pyrunc.plan.namespaces import FILES, has, is_new
+from pyrunc.plan.paths import cleaned
 from pyrunc.run.steps import rootpath
 
 TYPE_CHECKING = False
@@ -48,8 +49,11 @@ def checkpoint(root: str, container: str, asked: DumpOptions, log: Log) -> None:
         saved = load(directory)
         guard("checkpoint", saved, status_of(directory, saved))
         with open(f"{directory}/{store.CONFIG}", "rb") as file:
-            config = parsing.parse(file.read())
+            config = cleaned(parsing.parse(file.read()), saved.rootfs)
         externals.refuse(config)
+        if store.has_notify_socket(directory):
+            hint = "unset NOTIFY_SOCKET when it is created"
+            raise UnsupportedError("cannot checkpoint a container that has a socket to report its readiness", hint=hint)
         request = _options(asked, saved, config)
         _check_status_fd(asked)
         opened.append(options.open_directory(options.images(asked), "--image-path", make=True))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posix
+from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 from time import gmtime, time_ns
 
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import freezer, fs
 from pyrunc.container import callerio, hooks, store
 from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.hooks import for_hooks
@@ -25,12 +26,11 @@ from pyrunc.seccomp import cache as filter_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.container.notify import Listener
     from pyrunc.container.options import CreateOptions
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Plan
-
-SECCOMP_CACHE = ".seccomp"
 
 
 class Made(Record):
@@ -40,6 +40,7 @@ class Made(Record):
     saved: SavedState
     plan: Plan
     context: Context
+    listener: Listener | None = None
 
 
 def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) -> Request:
@@ -52,11 +53,23 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         wait=wait,
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
+        listen_fds=options.listen_fds,
+        listen_names=options.listen_names,
         preserve_fds=options.preserve_fds,
         systemd=options.systemd_cgroup,
         rootless=options.rootless,
-        seccomp_cache=f"{options.root}/{SECCOMP_CACHE}",
+        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
+        own_mounts=any(n.type == "mount" and n.path and _is_own_mounts(n.path) for n in config.linux.namespaces),
     )
+
+
+def _is_own_mounts(path: str) -> bool:
+    """Return whether PATH leads to the mount namespace that we are in."""
+    try:
+        found, own = posix.stat(path), posix.stat("/proc/self/ns/mnt")
+    except OSError:
+        return False  # joining it will say why
+    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
 def create(options: CreateOptions) -> None:
@@ -64,14 +77,19 @@ def create(options: CreateOptions) -> None:
 
     Raises PyruncError; then nothing of the container stays.
     """
-    posix.close(prepare(options, wait=True, console="socket")[1])
+    before = pthread_sigmask(SIG_BLOCK, ())
+    try:
+        posix.close(prepare(options, wait=True, console="socket")[1])
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
 
 
 def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, int]:
     """Create the container; return what was made and the descriptor of its lock.
 
     CONSOLE says who takes the terminal: "socket", "caller" (who finds it in
-    the context's slot `master`).
+    the context's slot `master`).  All signals are blocked afterwards, and where it fails later than by a wrong
+    configuration: they belong to the container, or to what undoes it.
     """
     store.check_id(options.id)
     bundle, text = read_bundle(options.bundle)
@@ -79,33 +97,50 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
+    if options.notify_socket:
+        from pyrunc.container import notify
+
+        config = notify.with_socket(config, store.directory(options.root, options.id))
     asked = request(options, bundle, config, wait=wait)
     filter_cache.ensure_compiler(config.linux.seccomp, asked.seccomp_cache)
     check_rootfs(asked.rootfs)
     callerio.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
-    callerio.check_preserved(options.preserve_fds)
+    callerio.check_preserved(options.listen_fds, options.preserve_fds)
     known = options.facts or facts.probe()
     if asked.systemd and cgroups.rootless(known, asked):
         known = _with_manager(known)
     saved = initial_state(config, known, asked)
-    for warning in process.capability_warnings(user.capabilities, process.grantable(known, saved.joins)):
+    for warning in process.warnings(user, process.grantable(known, saved.joins), "/process"):
+        options.log.warning(warning)
+    for warning in cgroups.warnings(config, known, saved.places):
         options.log.warning(warning)
     plan = build.build(config, known, asked)
+    if options.log.debugging:
+        from pyrunc.container import findings
+
+        findings.machine(options.log, known)
+        findings.made(options.log, config, saved, plan)
     store.refuse_taken(options.root, options.id)
     # Before anything is written down: what a saved state names is what delete --force will kill.
     fs.refuse_used(saved.places)
+    freezer.refuse_frozen(saved.places)
+    # From here on signals wait, unless the executor heeds them: what is begun is to be finished, or to be undone.
+    pthread_sigmask(SIG_BLOCK, valid_signals())
     directory, lock = store.reserve(options.root, options.id)
-    context = None
+    context = listener = None
     try:
         write_file(f"{directory}/{store.CONFIG}", text)
         save(directory, saved)  # last: where there is a state, a delete finds the hooks too
+        if options.notify_socket:
+            notify.make_directory(directory)
+            listener = None if wait else notify.Listener(directory, options.notify_socket)  # before its process begins
         context = _context(options, directory, saved, lock, wait=wait)
         executor.run(plan, context)
     except BaseException as error:
         undo(options, config, directory, saved, error, context)
         posix.close(lock)
         raise
-    return Made(directory, saved, plan, context), lock
+    return Made(directory, saved, plan, context, listener), lock
 
 
 def _with_manager(known: HostFacts) -> HostFacts:
@@ -130,7 +165,7 @@ def initial_state(config: Config, known: HostFacts, asked: Request) -> SavedStat
         places=cgroups.places(config, known, asked),
         unit=cgroups.unit(config, known, asked).name if asked.systemd else "",
         user_unit=asked.systemd and cgroups.rootless(known, asked),
-        joins=tuple(namespace.type for namespace in config.linux.namespaces),
+        joins=tuple(n.type for n in config.linux.namespaces if n.type != "mount" or not asked.own_mounts),
         own_pid_namespace=is_new(config.linux, "pid"),
         hooks=tuple(later),
         resctrl_joins=joins,
@@ -163,7 +198,8 @@ def _context(options: CreateOptions, directory: str, saved: SavedState, lock: in
     slots = store.make_fifos(directory) if wait else {}
     if saved.listener:
         slots[seccomp.LISTENER] = store.make_listener(directory if wait else "")
-    return Context(slots, for_hooks(saved), commit, callerio.console_sender(options.console_socket), private=(lock,))
+    say = options.log.debug if options.log.debugging else None
+    return Context(slots, for_hooks(saved), commit, callerio.console_sender(options.console_socket), (lock,), say)
 
 
 def undo(

@@ -1,4 +1,4 @@
-"""`delete`: remove what is left of a stopped container; by force, of any."""
+"""`delete`: remove what is left of a stopped container, or one that was never started; by force, any."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import alive, guard, status_of
 from pyrunc.container.verbs import kill
-from pyrunc.errors import OpError, StateError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pyrunc.log import Log
+from pyrunc.errors import ConfigError, OpError, StateError
+from pyrunc.log import Log
 
 SIGKILL = 9
-END_SECONDS = 10.0
+END_SECONDS, THAW_SECONDS = 10.0, 0.02
 
 
 def delete(root: str, container: str, *, force: bool, log: Log) -> None:
     """Delete CONTAINER: its cgroups, its directory, then its poststop hooks.
 
-    FORCE kills what still runs, cleans up after a create that was cut off, and
+    One that is created is ended before, as by runc.  FORCE kills what still runs, cleans up after a create that was cut off, and
     is content if there is no such container.  Raises StateError otherwise.
     """
     directory = store.directory(root, container)
@@ -44,7 +41,7 @@ def delete(root: str, container: str, *, force: bool, log: Log) -> None:
 def _by_force(directory: str, log: Log) -> None:
     """Remove whatever is in DIRECTORY, if it is there."""
     try:
-        saved = load(directory)
+        saved = _remembered(directory, log)
         _need_systemd(saved)
         _stop(saved)  # not locked: this is also what makes a hanging create give up
     except StateError:
@@ -54,7 +51,7 @@ def _by_force(directory: str, log: Log) -> None:
         return
     try:
         try:
-            saved = load(directory)
+            saved = _remembered(directory, Log())
         except StateError:
             store.discard(directory)  # reserved, and cut off before anything was remembered
         else:
@@ -67,6 +64,14 @@ def _need_systemd(saved: SavedState) -> None:
     """Go over to the script, which has the library that talks to systemd, if SAVED has a unit of it."""
     if saved.unit:
         handover.need_script()
+def _remembered(directory: str, log: Log) -> SavedState:
+    """Return what DIRECTORY remembers; if that is damaged, what can be said even so, with a warning in LOG."""
+    try:
+        return load(directory)
+    except ConfigError as error:
+        from pyrunc.container import salvage
+
+        return salvage.saved(directory, error, log)
 
 
 def destroy(directory: str, saved: SavedState, log: Log) -> None:
@@ -110,9 +115,14 @@ def _stop(saved: SavedState) -> None:
     # What init left behind without a pid namespace, and what a cut-off create never wrote down.
     if saved.pid == 0 or not saved.own_pid_namespace:
         fs.signal_all(saved.places, SIGKILL)
-    deadline = monotonic() + END_SECONDS
+    began = monotonic()
+    thaw = began + THAW_SECONDS
     while alive(saved):
-        if monotonic() > deadline:
+        now = monotonic()
+        if now > thaw:
+            kill.thaw(saved)  # a pause came in between, and on version 1 nobody frozen can die
+            thaw = now + THAW_SECONDS
+        if now > began + END_SECONDS:
             text = f"init (pid {saved.pid}) has not ended {END_SECONDS:g} s after SIGKILL"
             raise OpError(text, hint="it may hang in the kernel: see /proc/PID/stack")
         sleep(0.0005)

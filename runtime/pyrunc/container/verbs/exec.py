@@ -12,16 +12,16 @@ from pyrunc.container import callerio, store
 from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
 from pyrunc.container.statefile import SavedState, load
-from pyrunc.container.status import PAUSED, alive, guard, status_of
+from pyrunc.container.status import PAUSED, alive, guard, refuse_frozen, status_of
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
 from pyrunc.linux import fs, process
 from pyrunc.oci import check, parsing
 from pyrunc.oci.process import Capabilities, Process
-from pyrunc.plan import build, seccomp
+from pyrunc.plan import build, cgroups, seccomp
 from pyrunc.plan.op import ROOT
-from pyrunc.plan.process import capability_warnings, grantable
+from pyrunc.plan.process import grantable, warnings
 from pyrunc.plan.request import Request
 from pyrunc.run import executor
 from pyrunc.run.context import Context
@@ -63,15 +63,17 @@ def exec_(options: ExecOptions) -> int:
         handover.need_script()  # its library talks to systemd
     added = _process(options, config.process, saved)
     known = facts.probe()
-    for warning in capability_warnings(added.capabilities, grantable(known, saved.joins)):
+    for warning in warnings(added, grantable(known, saved.joins), ""):
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
-    callerio.check_preserved(options.preserve_fds)
+    callerio.check_preserved(options.listen_fds, options.preserve_fds)
     request = Request(
         id=options.id,
         bundle=saved.bundle,
+        listen_fds=options.listen_fds,
+        listen_names=options.listen_names,
         preserve_fds=options.preserve_fds,
-        seccomp_cache=f"{options.root}/.seccomp",
+        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
     )
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
@@ -81,8 +83,15 @@ def exec_(options: ExecOptions) -> int:
         if alive(saved):
             raise
         raise StateError(STOPPED) from None  # its cgroups have been removed since we looked
+    if not options.ignore_paused:
+        refuse_frozen("exec", places)
     unit = saved.unit if saved.user_unit and not options.cgroup else ""
     plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
+    if options.log.debugging:
+        from pyrunc.container import findings
+
+        findings.machine(options.log, known)
+        findings.planned(options.log, plan)
     return _carry_out(options, saved, plan, slots)
 
 
@@ -91,18 +100,22 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
     enters = any(op.call == "setns" for op in plan.host)
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
-    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    # Signals wait, unless the executor heeds them: they belong to the process once it runs.
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())
     own = posix.pidfd_open(posix.getpid())
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
-        context = Context(slots, state, _committer(options), callerio.console_sender(options.console_socket))
+        sender, say = callerio.console_sender(options.console_socket), options.log.debug if options.log.debugging else None
+        context = Context(slots, state, _committer(options), sender, debug=say)
         try:
             executor.run(plan, context)
             executor.await_exec(plan, context)
         except OpError as error:
-            if _is_running(saved, slots["init"], error):
-                raise
-            raise StateError(STOPPED) from error
+            if not _is_running(saved, slots["init"], error):
+                raise StateError(STOPPED) from error
+            if options.cgroup and error.pointer == cgroups.AT:
+                error.pointer, error.hint = "--cgroup", error.hint or "make the cgroup first"
+            raise
         if options.detach:
             return 0
         from pyrunc.run import supervise
@@ -182,7 +195,10 @@ def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> P
 
 
 def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabilities | None:
-    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162)."""
+    """Return BASE with the capabilities ADDED, other than to the inheritable set (CVE-2022-29162).
+
+    What is inheritable already becomes ambient too: so who is not root has it after the execve.
+    """
     if not added:
         return base
     sets = base or Capabilities()
@@ -190,6 +206,7 @@ def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabili
         bounding=(*sets.bounding, *added),
         effective=(*sets.effective, *added),
         permitted=(*sets.permitted, *added),
+        ambient=(*sets.ambient, *(name for name in added if name in sets.inheritable)),
     )
 
 
@@ -227,7 +244,7 @@ def _places(saved: SavedState, asked: tuple[str, ...]) -> tuple[Place, ...]:
     for controller in wanted:
         if controller and controller not in known:
             hint = "a path alone, on version 2" if known == {""} else f"one of {', '.join(sorted(filter(None, known)))}"
-            raise UsageError(f'--cgroup: the container has no cgroup of "{controller}"', hint=hint)
+            raise UsageError(f"unknown controller {controller} in --cgroup", hint=hint)
     return tuple(_below(place, wanted) for place in saved.places)
 
 
@@ -245,17 +262,11 @@ def _wanted(asked: tuple[str, ...]) -> dict[str, str]:
                 raise UsageError(f"invalid --cgroup argument(s): controller {name} specified multiple times")
             wanted[name] = path
         if {"..", "."} & set(path.split("/")):
-            raise UsageError(f'--cgroup "{word}" leads out of the container\'s cgroup', hint="name one below it")
+            raise UsageError(f"bad sub cgroup path: {path}", hint="--cgroup names a cgroup below the container's own")
     return wanted
 
 
 def _below(place: Place, wanted: dict[str, str]) -> Place:
     """Return PLACE, or the cgroup below it that is WANTED for one of its controllers."""
     path = next((wanted[name] for name in ("", *place.controllers) if name in wanted), "")
-    directory = "/".join((place.directory, *filter(None, path.split("/"))))
-    try:
-        posix.stat(f"{directory}/cgroup.procs")
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise UsageError(f"--cgroup {path}: {directory}: {reason}", hint="make the cgroup first") from None
-    return place.replace(directory=directory)
+    return place.replace(directory="/".join((place.directory, *filter(None, path.split("/")))))

@@ -8,7 +8,7 @@ from pyrunc.host.files import read
 from pyrunc.linux import caps
 from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
 from pyrunc.plan import memorypolicy, mountopts
-from pyrunc.seccomp import library
+from pyrunc.seccomp import version
 
 
 def mount_options() -> list[str]:
@@ -48,11 +48,12 @@ def features() -> dict[str, object]:
             "mountExtensions": {"idmap": {"enabled": "idmap" in mountopts.OURS}},
             "netDevices": {"enabled": True},
         },
-        # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json").
-        "potentiallyUnsafeConfigAnnotations": ["org.criu.config", annotated.PREFIX],
         "annotations": {
-            "io.github.seccomp.libseccomp.version": library.version(),
+            "io.github.seccomp.libseccomp.version": version.version(),
             "org.opencontainers.runc.checkpoint.enabled": "true",  # runc's name: whoever asks, asks for that
             "org.pyrunc.version": __version__,
         },
+        # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json");
+        # "bundle" is runc's, whose hooks and tools read it.
+        "potentiallyUnsafeConfigAnnotations": ["bundle", annotated.PREFIX, "org.criu.config"],
     }

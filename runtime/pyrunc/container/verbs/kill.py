@@ -10,7 +10,7 @@ from pyrunc import handover
 from pyrunc.cgroup import freezer
 from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
-from pyrunc.container.status import alive, guard, need_cgroup, status_of
+from pyrunc.container.status import STOPPED, alive, guard, need_cgroup, status_of
 from pyrunc.errors import OpError, StateError
 
 SIGKILL = 9
@@ -20,15 +20,28 @@ STOP_SIGNAL = "org.opencontainers.image.stopSignal"
 def kill(root: str, container: str, number: int, *, everything: bool) -> None:
     """Send signal NUMBER to CONTAINER; to EVERYTHING in it, even if its init has ended.
 
-    Raises StateError if there is nothing to signal.
+    SIGKILL reaches what the init of a container without a pid namespace has
+    left behind, as with runc.  Raises StateError if there is nothing to signal.
     """
     directory = store.directory(root, container)
     saved = load(directory)
-    if not everything:
-        guard("kill", saved, status_of(directory, saved))
+    if everything:
+        if number != SIGKILL or not saved.own_pid_namespace:
+            need_cgroup(saved, "kill --all")
     else:
-        need_cgroup(saved, "kill --all")
+        status = status_of(directory, saved)
+        if not (status == STOPPED and _outlives_init(saved, number)):
+            guard("kill", saved, status)
     send(saved, number, everything=everything)
+
+
+def _outlives_init(saved: SavedState, number: int) -> bool:
+    """Return whether there may be processes without an init that signal NUMBER is for: their cgroup is there."""
+    if number != SIGKILL or saved.own_pid_namespace:
+        return False
+    from pyrunc.cgroup import fs
+
+    return fs.is_there(saved.places)
 
 
 def stop_signal(root: str, container: str) -> str:
@@ -50,15 +63,22 @@ def send(saved: SavedState, number: int, *, everything: bool) -> None:
         from pyrunc.cgroup import fs
 
         fs.signal_all(saved.places, number)
-        if not everything and alive(saved):
+        if not (everything and saved.places) and alive(saved):
             _one(saved, number)
     else:
         _one(saved, number)
-    if number == SIGKILL and freezer.is_frozen(saved.places):
-        try:
-            freezer.set_frozen(saved.places, frozen=False)  # on version 1 a frozen process cannot even die
-        except FileNotFoundError:
-            return  # its cgroup is gone: somebody else has deleted it meanwhile
+    if number == SIGKILL:
+        thaw(saved)
+
+
+def thaw(saved: SavedState) -> None:
+    """Let a frozen container go on: on version 1 a frozen process cannot even die."""
+    try:
+        if freezer.is_frozen(saved.places):
+            freezer.set_frozen(saved.places, frozen=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise  # else its cgroup is gone: somebody else has deleted it meanwhile
 
 
 def _one(saved: SavedState, number: int) -> None:

@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from pyrunc.log import Log
 
 
-def listing(root: str, log: Log) -> list[dict[str, object]]:
+def listing(root: str, log: Log, *, must_exist: bool = True) -> list[dict[str, object]]:
     """Return the state of each container, sorted by id, with its owner's name.
 
     One that cannot be read is warned of and left out.  Raises StateError if
-    ROOT does not exist; it is not made.
+    ROOT does not exist and MUST_EXIST; it is not made.
     """
     try:
         names = store.ids(root)
     except FileNotFoundError:
+        if not must_exist:
+            return []  # nothing has been made yet
         raise StateError(f"stat {root}: no such file or directory", hint="no container was created there yet") from None
     rows = []
     for name in names:
@@ -29,7 +31,7 @@ def listing(root: str, log: Log) -> list[dict[str, object]]:
             saved = load(directory)
             rows.append({**document(directory, saved), "owner": _owner(saved.owner)})
         except (PyruncError, OSError, KeyError, TypeError) as error:
-            log.warning(f"skipping {name}: {error}")
+            log.warning(f"cannot read container {name}, which is left out: {error}")
     return rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, SIGKILL, pthread_sigmask, signal, valid_signals
 
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import freezer, fs
 from pyrunc.container import callerio, store
 from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.hooks import for_hooks
@@ -23,11 +23,13 @@ from pyrunc.errors import ConfigError, OpError
 from pyrunc.host import facts, mounted
 from pyrunc.linux import net, process
 from pyrunc.oci import parsing
-from pyrunc.plan import cgroups, hooks, ondemand
+from pyrunc.plan import cgroups, hooks, masks, ondemand
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import Plan
+from pyrunc.plan.paths import cleaned
 from pyrunc.run.calls import load, perform
 from pyrunc.run.context import Context
+from pyrunc.run.interrupt import Heeding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,10 +58,11 @@ def restore(asked: RestoreOptions) -> int:
         signal(SIGCHLD, SIG_DFL)
         if not asked.no_subreaper:
             process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
-    # From here on signals wait: they belong to the container once it runs.
-    before = pthread_sigmask(SIG_BLOCK, () if asked.detach else valid_signals())
+    restoring = _Restoring(asked)
+    # From here on signals wait, unless it is CRIU that we wait for: they belong to the container once it runs.
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())
     try:
-        pid, master = _Restoring(asked).run()
+        pid, master = restoring.run()
         if asked.detach:
             return 0
         from pyrunc.run import supervise
@@ -87,6 +90,7 @@ class _Restoring:
         callerio.check_console(terminal=user.terminal, socket=asked.console_socket, detached=asked.detach)
         externals.refuse(self.config)
         self.request = create.request(asked, bundle, self.config, wait=False)
+        self.config = cleaned(self.config, self.request.rootfs)
         check_rootfs(self.request.rootfs)
         self.facts = asked.facts or facts.probe()
         self.saved = create.initial_state(self.config, self.facts, self.request)
@@ -109,12 +113,14 @@ class _Restoring:
             self.inherited.streams(streams.inherited(names))
             store.refuse_taken(self.asked.root, self.asked.id)
             fs.refuse_used(self.saved.places)
+            freezer.refuse_frozen(self.saved.places)
             self.inherited.namespaces(self.config.linux.namespaces)
             self.directory, lock = store.reserve(self.asked.root, self.asked.id)
             try:
                 write_file(f"{self.directory}/{store.CONFIG}", self.text)
                 save(self.directory, self.saved)
-                self._work(tuple(opened))
+                with Heeding():
+                    self._work(tuple(opened))
             except BaseException as error:
                 _end_children()
                 create.undo(self.asked, self.config, self.directory, self.saved, error, self.context)
@@ -222,7 +228,8 @@ class _Restoring:
     def _look(self, found: list[External]) -> None:
         """Note what of the host's files the container may see: its root, and the external mounts FOUND."""
         root = self.config.root
-        paths = {self.request.rootfs: verify.ATTRIBUTES["ro"] if root is not None and root.readonly else 0}
+        readonly = (root is not None and root.readonly) or masks.protects_root(self.config)
+        paths = {self.request.rootfs: verify.ATTRIBUTES["ro"] if readonly else 0}
         paths |= {f"{self.request.rootfs.rstrip('/')}{path}": 0 for path in mounted.below(self.request.rootfs)}
         self.shown = tuple(
             verify.Shown(*mounted.shown(path), attributes)

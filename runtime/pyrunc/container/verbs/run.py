@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import posix
-from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
+from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal
 
 from pyrunc.container import hooks
 from pyrunc.container.statefile import load
 from pyrunc.container.verbs import create, delete
 from pyrunc.linux import process
 from pyrunc.run import executor
+from pyrunc.run.interrupt import Heeding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.container.notify import Listener
     from pyrunc.container.options import RunOptions
 
 
@@ -26,8 +28,7 @@ def run(options: RunOptions) -> int:
         signal(SIGCHLD, SIG_DFL)
         if not options.no_subreaper:
             process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
-    # From here on signals wait: they belong to the container once it runs.
-    before = pthread_sigmask(SIG_BLOCK, () if options.detach else valid_signals())
+    before = pthread_sigmask(SIG_BLOCK, ())
     try:
         made, lock = create.prepare(options, wait=False, console="socket" if options.detach else "caller")
         try:
@@ -39,6 +40,8 @@ def run(options: RunOptions) -> int:
             raise
         finally:
             posix.close(lock)
+        if made.listener is not None:
+            _pass_readiness_on(made.listener, made.context.slots["child"], options)
         if options.detach:
             return 0
         from pyrunc.run import supervise
@@ -50,3 +53,15 @@ def run(options: RunOptions) -> int:
                 delete.delete(options.root, options.id, force=True, log=options.log)
     finally:
         pthread_sigmask(SIG_SETMASK, before)
+
+
+def _pass_readiness_on(listener: Listener, init: int, options: RunOptions) -> None:
+    """See to it that the service manager learns when the container, whose process is INIT, is ready; if detached, wait."""
+    from pyrunc.container import notify
+
+    listener.watch(init)
+    if options.detach:
+        with Heeding():
+            listener.pass_on(init, options.log)
+    else:
+        notify.stay_beside(listener, options.log)

@@ -8,20 +8,23 @@ import posix
 from pyrunc import handover
 from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
-from pyrunc.container.status import guard, status_of
+from pyrunc.container.status import guard, refuse_frozen, status_of
 from pyrunc.errors import HookError, StateError
 from pyrunc.run.steps.fifos import FIFO, GO, RESULT, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.container.notify import Listener
     from pyrunc.log import Log
 
 NOT_WAITING = "cannot start a container that is no longer waiting for it"
 FRAME_MAX = 8192
 
 
-def start(root: str, container: str, log: Log) -> None:
+def start(root: str, container: str, log: Log, notify_socket: str = "") -> None:
     """Start CONTAINER: run startContainer hooks and the program, then poststart hooks.
+
+    If NOTIFY_SOCKET is the address of one, and create was told so too, stays until the container is ready or has ended.
 
     Raises StateError unless it is created; OpError if its program could not be
     started, after which it is stopped; HookError if a hook failed, after which
@@ -29,9 +32,13 @@ def start(root: str, container: str, log: Log) -> None:
     """
     directory = store.directory(root, container)
     lock = store.lock(directory)
+    listener = None
     try:
         saved = load(directory)
         guard("start", saved, status_of(directory, saved))
+        refuse_frozen("start", saved.places)
+        if notify_socket and store.has_notify_socket(directory):
+            listener = _listen(directory, saved, notify_socket)
         try:
             said = _go(directory, saved)
             if said != STARTED:
@@ -45,6 +52,17 @@ def start(root: str, container: str, log: Log) -> None:
             raise
     finally:
         posix.close(lock)
+    if listener is not None:
+        listener.pass_on(saved.pid, log)
+
+
+def _listen(directory: str, saved: SavedState, address: str) -> Listener:
+    """Return what listens for the readiness of SAVED, which its service manager at ADDRESS wants to know."""
+    from pyrunc.container import notify
+
+    listener = notify.Listener(directory, address)
+    listener.watch(saved.pid)
+    return listener
 
 
 def _go(directory: str, saved: SavedState) -> bytes:

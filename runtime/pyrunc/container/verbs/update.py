@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 PENDING = "update.json"  # what is being changed: there after an update only if that was killed
 
 
-def update(root: str, container: str, change: object, schemata: Schemata | None = None) -> None:
+def update(root: str, container: str, change: object, schemata: Schemata | None = None) -> list[str]:
     """Set the limits of CONTAINER that CHANGE names, a document like /linux/resources, and SCHEMATA; the rest stays.
 
-    Zero means unchanged, -1 unlimited.  Either all is changed, and remembered
-    in the container's configuration, or nothing; what a killed update has left
-    half done, the next one completes.  Device rules that deny everything are
-    what engines send along, and mean nothing here.  Raises StateError unless
-    the container is created, running or paused.
+    Zero means unchanged, but for what has a zero of its own (knobs.py); -1 is
+    unlimited.  Either all is changed, and remembered in the container's
+    configuration, or nothing; what a killed update has left half done, the next
+    one completes.  Device rules that deny everything are what engines send
+    along, and mean nothing here.  Returns what to warn of.  Raises StateError
+    unless the container is created, running or paused.
     """
+    change = {} if change is None else change
     directory = store.directory(root, container)
     resources(change, knobs.ROOT)  # what is none is told before anything else
     lock = store.lock(directory)
@@ -57,6 +59,7 @@ def update(root: str, container: str, change: object, schemata: Schemata | None 
             posix.unlink(f"{directory}/{PENDING}")
     finally:
         posix.close(lock)
+    return knobs.warnings(asked)
 
 
 def _pending(path: str, change: Any) -> Any:
@@ -108,6 +111,8 @@ def _config(path: str) -> Any:
 def _merged(old: dict[str, Any], change: Any, asked: Resources) -> dict[str, Any]:
     """Return resources OLD with CHANGE, which ASKED is the record of."""
     made = merged(old, change)
+    if asked.pids is not None and asked.pids.limit == 0:
+        made["pids"]["limit"] = 1  # what the kernel has now; in an old configuration a restore would take 0 for none
     if devices.rules(asked.devices) == devices.DEFAULTS:
         made["devices"] = old.get("devices") or []
     swap = knobs.with_swap(asked).memory

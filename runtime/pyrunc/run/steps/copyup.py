@@ -34,7 +34,8 @@ CHUNK = 1 << 20
 DEPTH_MAX = 128  # four descriptors each
 # How many files with several names are remembered at a time, and how long a name.  What is more is copied once for each name.
 LINKS_MAX, LINK_LENGTH_MAX = 1 << 14, 1024
-ATTRIBUTES = ("user.", "trusted.", "security.capability", "system.posix_acl_")
+ACCESS_LIST = "system.posix_acl_"
+ATTRIBUTES = ("user.", "trusted.", "security.capability", ACCESS_LIST)
 CAPABILITY = "security.capability"
 
 
@@ -195,9 +196,13 @@ def _copy_data(source: int, made: int, size: int) -> None:
 
 
 def _copy_attribute(source: int, made: int, name: str) -> None:
-    """Copy extended attribute NAME, if a tmpfs of this kernel keeps such (user.* came with Linux 6.6)."""
+    """Copy extended attribute NAME, if a tmpfs of this kernel keeps such (user.* came with Linux 6.6).
+
+    An access list is never left out: the mode without it gives the group what the list gives others (acl(5)).
+    """
     try:
         posix.setxattr(made, name, posix.getxattr(source, name))
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.ENODATA):
-            raise
+        if error.errno == errno.ENODATA or (error.errno == errno.EOPNOTSUPP and not name.startswith(ACCESS_LIST)):
+            return
+        raise

@@ -13,10 +13,9 @@ class Program:
 
     `fd` is what execveat(2) gets, `path` its name from the root, `checked` all
     files that the user must be allowed to execute: scripts, then the program,
-    which begins with `head`.
-    `parent` and `name` are its directory and its name there, for kernels that
-    execute by these.  A program that cannot work has the `error` to raise when
-    it is chosen.
+    which begins with `head`; `seen` is what tells whether these, and what they name
+    as ELF interpreters, are still the same.  A program that cannot work has the
+    `error` to raise when it is chosen.
     """
 
     def __init__(self, path: str) -> None:
@@ -24,7 +23,7 @@ class Program:
         self.fd = -1
         self.path = path
         self.checked = [path]
+        self.seen: list[tuple[str, tuple[int, int, int]]] = []
         self.head = b""
         self.image: p.Image | None = None
-        self.parent, self.name = -1, ""
         self.error: OpError | None = None

@@ -31,13 +31,18 @@ def open_directory(_: Context, path: str) -> int:
 def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
     """Resolve, or make, what will be mounted on."""
     fd = rootpath.mount_point(root, path, like, context.made)
-    real = posix.readlink(f"/proc/self/fd/{fd}")[len(posix.readlink(f"/proc/self/fd/{root}").rstrip("/")) :]
-    if real in ("", "/"):
+    real = _place(root, fd)
+    if real == "/":
         raise OpError(f'cannot mount on "{path}": it leads to the root, which is mounted already', errno=errno.EBUSY)
     inside = real.startswith("/proc/") and real[6:] not in PROC_FILES
     if inside or (real == "/proc" and like != "directory!" and path.strip("/") != "proc"):
         raise OpError(f'cannot mount on "{path}": it leads to {real}, inside /proc', errno=errno.EPERM)
     return fd
+
+
+def _place(root: int, fd: int) -> str:
+    """Return where FD is in ROOT, as the kernel names it: without links and `..`."""
+    return posix.readlink(f"/proc/self/fd/{fd}")[len(posix.readlink(f"/proc/self/fd/{root}").rstrip("/")) :] or "/"
 
 
 def close(context: Context, *fds: int) -> None:
@@ -82,7 +87,7 @@ def mount_on(context: Context, point: int, source: str, fstype: str, flags: int,
 def make_node(
     _: Context, root: int, path: str, kind: str, mode: int, major: int, minor: int, uid: int, gid: int
 ) -> None:
-    """Make device node PATH below ROOT; one that stands there already must be the same device.
+    """Make device node PATH below ROOT; one that stands there already must be the same device, and is left as it is.
 
     Where that is forbidden, as by the device rules of a parent cgroup, the host's is bound, as by runc.
     """
@@ -94,7 +99,9 @@ def make_node(
             posix.mknod(tail, KINDS[kind] | mode, device, dir_fd=parent)
         except FileExistsError:
             if not is_device(posix.stat(tail, dir_fd=parent, follow_symlinks=False), kind, device):
-                raise
+                wanted = "no fifo" if kind == "p" else f"not the device {kind} {major}:{minor}"
+                raise OpError(f"file exists: the image has something at {path} that is {wanted}", errno=errno.EEXIST) from None
+            return
         except PermissionError:
             if kind == "p" or not _bind_node(root, path, kind, device):
                 raise
@@ -159,11 +166,20 @@ def _open_present(root: int, path: str) -> int:
 
 
 def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
-    """Hide PATH: a directory below one shared, empty, read-only tmpfs, a file below /dev/null."""
+    """Hide PATH: a directory below one shared, empty, read-only tmpfs, a file below /dev/null.
+
+    What another path has hidden already is left as it is.  Raises OpError if PATH leads to the root.
+    """
     point = _open_present(root, path)
     if point < 0:
         return
     try:
+        place = _place(root, point)
+        if place == "/":
+            raise OpError(f'cannot mask "{path}": it leads to the root, which holds the program', errno=errno.EINVAL)
+        if place in context.masked:
+            return
+        context.masked.add(place)
         if not rootpath.is_directory(point):
             cover = m.open_tree(null, "", COPY)
             # It is the host's file: a container's chmod or chown must not reach it.
@@ -180,25 +196,28 @@ def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
         posix.close(point)
 
 
-def make_readonly(_: Context, root: int, path: str) -> None:
-    """Put a read-only view of PATH over it; a path that is missing is none to protect."""
+def make_readonly(context: Context, root: int, path: str) -> None:
+    """Put a read-only view of PATH over it, if there is none yet; a path that is missing is none to protect.
+
+    Nothing can be put over the root: that is made read-only itself.
+    """
     point = _open_present(root, path)
     if point < 0:
         return
     try:
+        place = _place(root, point)
+        if place == "/":
+            m.mount_setattr(root, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
+            return
+        if place in context.protected:
+            return
+        context.protected.add(place)
         view = m.open_tree(point, "", COPY | m.AT_RECURSIVE)
         m.mount_setattr(view, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
         m.move_mount(view, "", point, "", ON_ROOT)
         posix.close(view)
     finally:
         posix.close(point)
-
-
-def move_to_root(_: Context, root: int) -> None:
-    """Make ROOT the root directory without pivot_root(2), which an initramfs does not allow."""
-    posix.fchdir(root)
-    m.move_mount(root, "", m.AT_FDCWD, "/", m.MOVE_MOUNT_F_EMPTY_PATH)
-    posix.chroot(".")
 
 
 def write_at(_: Context, directory: int, path: str, text: str) -> None:

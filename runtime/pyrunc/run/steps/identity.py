@@ -8,6 +8,7 @@ import posix
 from pyrunc.errors import OpError
 from pyrunc.linux import caps
 from pyrunc.linux import process as p
+from pyrunc.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_XDEV, openat2
 from pyrunc.run.steps import rootpath
 from pyrunc.run.steps.files import NULL_DEVICE, is_device
 
@@ -32,15 +33,25 @@ def join_keyring(_: Context, name: str) -> None:
     p.keyctl_setperm(serial, KEY_POSSESSOR_ALL | KEY_USER_SEARCH)
 
 
-def enter_cwd(_: Context, root: int, path: str, make: bool) -> None:
-    """Change to PATH inside ROOT; links into /proc/PID/fd are not followed (CVE-2024-21626)."""
+def make_cwd(_: Context, root: int, path: str) -> None:
+    """Make directory PATH inside ROOT, if it is missing."""
+    posix.close(_cwd(root, path, make=True))
+
+
+def enter_cwd(_: Context, root: int, path: str) -> None:
+    """Change to PATH inside ROOT."""
+    fd = _cwd(root, path, make=False)
+    posix.fchdir(fd)
+    posix.close(fd)
+
+
+def _cwd(root: int, path: str, *, make: bool) -> int:
+    """Open PATH inside ROOT; links into /proc/PID/fd are not followed (CVE-2024-21626)."""
     try:
-        fd = rootpath.directory(root, path) if make else rootpath.open_path(root, path, posix.O_DIRECTORY)
+        return rootpath.directory(root, path) if make else rootpath.open_path(root, path, posix.O_DIRECTORY)
     except OSError as error:
         text = f'chdir to cwd ("{path}") set in config.json failed: {(error.strerror or "").lower()}'
         raise OpError(text, errno=error.errno or 0) from None
-    posix.fchdir(fd)
-    posix.close(fd)
 
 
 def own_stdio(_: Context, uid: int) -> None:
@@ -86,13 +97,32 @@ def drop_bounding(_: Context, keep: int, last_cap: int) -> None:
     p.prctl(p.PR_CAP_AMBIENT, p.PR_CAP_AMBIENT_CLEAR_ALL)
 
 
-def set_groups(_: Context, groups: tuple[int, ...]) -> None:
-    """Set the supplementary groups; a user namespace that forbids it must not be asked to change them."""
+def set_groups(_: Context, proc: int, groups: tuple[int, ...]) -> None:
+    """Set the supplementary groups to GROUPS, so that the container has none of the caller's.
+
+    A user namespace may deny this to everybody in it (user_namespaces(7), "setgroups"), which
+    procfs PROC says: then no GROUPS can be given, and to ask for none changes nothing.  Raises OpError.
+    """
     try:
         posix.setgroups(groups)
     except PermissionError:
+        if not _denies_groups(proc):
+            text = "setgroups: operation not permitted: the caller's groups would stay: the runtime lacks CAP_SETGID"
+            raise OpError(text, errno=errno.EPERM) from None
         if groups:
             raise OpError("setgroups is denied in this user namespace", errno=errno.EPERM) from None
+
+
+def _denies_groups(proc: int) -> bool:
+    """Return whether this process's user namespace denies setgroups(2), by procfs PROC of the host's."""
+    try:
+        fd = openat2(proc, "self/setgroups", posix.O_RDONLY | posix.O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV)
+    except FileNotFoundError:
+        return False  # a kernel without user namespaces
+    try:
+        return posix.read(fd, 16).strip() == b"deny"
+    finally:
+        posix.close(fd)
 
 
 def capset(_: Context, effective: int, permitted: int, inheritable: int) -> None:

@@ -91,11 +91,13 @@ class Listener:
         data = dumps(document).encode()
         sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
         try:
+            what = "failed to connect with seccomp agent specified in the seccomp profile"
             sock.connect(self.path)
+            what = "failed to send the seccomp notification descriptor to the seccomp agent"
             sent = sock.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, pack("i", fd))])
             sock.sendall(data[sent:])
         except OSError as error:
-            text = f"cannot send the seccomp notification descriptor to {self.path}: {(error.strerror or '').lower()}"
+            text = f"{what}: {self.path}: {(error.strerror or '').lower()}"
             raise OpError(text, errno=error.errno or 0, pointer=AT, hint="start the agent that listens there") from None
         finally:
             sock.close()

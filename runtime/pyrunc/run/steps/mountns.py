@@ -19,6 +19,7 @@ from pyrunc.errors import OpError
 from pyrunc.linux import mount, process
 from pyrunc.linux.abi import failure
 from pyrunc.run import wire
+from pyrunc.run.children import await_end
 from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from pyrunc.linux.socket import Socket
     from pyrunc.run.context import Context
+
+ENDED_SECONDS = 1.0
 
 
 class MountNamespaceHelper:
@@ -65,10 +68,10 @@ class MountNamespaceHelper:
         return frame.fds[0]
 
     def leave(self) -> None:
-        """End it, whatever it is at, and wait for that."""
+        """End it, whatever it is at, and wait for that; not for long, if it hangs in the kernel."""
         self.sock.close()
         posix.kill(self.pid, SIGKILL)
-        posix.waitpid(self.pid, 0)
+        await_end(self.pid, ENDED_SECONDS)
 
 
 def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:

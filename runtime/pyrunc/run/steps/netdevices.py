@@ -36,13 +36,18 @@ class Moved:
         self.names: list[tuple[str, str]] = []
 
     def move(self, name: str, new: str) -> None:
-        """Move device NAME, to be called NEW (or its first free number), with its lasting global addresses, and bring it up.
+        """Move device NAME, to be called NEW (its first free number; if empty, as it is), with its lasting global addresses.
 
-        Raises OpError if there is none, or if NEW is taken there.
+        Bring it up.  Raises OpError if there is none, or if NEW is taken there.
         """
         link = _find(self.here, name)
         if link is None:
             raise OpError(f"there is no network device {name} in the runtime's network namespace", errno=errno.ENODEV)
+        new = new or link.name
+        same = _find(self.here, new) if new != link.name else None
+        if same is not None and same.index == link.index:
+            text = f"{new} is an alternative name of network device {link.name}, which cannot have it twice"
+            raise OpError(f"{text}: it keeps both names where none is given", errno=errno.EEXIST)
         if TEMPLATE in new:
             new = next(found for number in count() if _find(self.there, found := new.replace(TEMPLATE, str(number), 1)) is None)
         elif _find(self.there, new) is not None:
@@ -52,15 +57,17 @@ class Moved:
             for address in rt.get_addresses(self.here, link.index)
             if address.flags & rt.IFA_F_PERMANENT and address.scope == rt.RT_SCOPE_UNIVERSE
         ]
+        self.names.append((link.name, new))  # first: the kernel may have moved it, and then refuse the name
         rt.move_link(self.here, link.index, self.namespace, new)
-        self.names.append((name, new))
         _restore_addresses(self.there, new, addresses)
 
     def give_back(self) -> None:
         """Move every device back, with its name and its addresses, the last one first; one that is gone is left out."""
         while self.names:
             name, new = self.names.pop()
-            link = _find(self.there, new)
+            if _find(self.here, name) is not None:
+                continue
+            link = _find(self.there, new) or _find(self.there, name)
             if link is not None:
                 addresses = rt.get_addresses(self.there, link.index)
                 rt.move_link(self.there, link.index, self.own, name)
@@ -74,7 +81,7 @@ class Moved:
 
 
 def move_device(context: Context, pid: int, name: str, new: str) -> None:
-    """Move network device NAME into the network namespace of process PID, as NEW."""
+    """Move network device NAME into the network namespace of process PID, as NEW, or by its own name if that is empty."""
     if context.devices is None:
         slots = context.slots
         for slot, who in (("own-net", "thread-self"), ("net", str(pid))):

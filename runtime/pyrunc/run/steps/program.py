@@ -17,7 +17,7 @@ from _struct import unpack_from
 from pyrunc.errors import OpError
 from pyrunc.linux import fs
 from pyrunc.linux import process as p
-from pyrunc.plan.process import BY_DESCRIPTOR, BY_NAME, BY_PATH
+from pyrunc.plan.process import BY_PATH
 from pyrunc.run.steps import execfailure, rootpath, users
 from pyrunc.run.steps.executable import Program
 
@@ -32,29 +32,37 @@ SCRIPTS_MAX = 5  # as deep as execve(2) goes
 PT_INTERP, EHDR_SIZE = 3, 64
 # Elf64 and Elf32: format of an offset, where e_phoff and e_phentsize are, sizeof(Phdr), where p_offset is.
 LAYOUTS = (("=Q", 32, 54, 56, 8), ("=I", 28, 42, 32, 4))
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG)  # so the next is looked at
 ANY_EXECUTE = execfailure.ANY_EXECUTE
 # What an errno of execve(2) means beyond its name.
 WHY = {
-    errno.ENOENT: ": the program, or the interpreter that it names, is gone",
+    errno.ENOENT: ": the program is gone, or the interpreter that it names or that binfmt_misc has for it cannot be reached",
 }
 
 
-def open_program(context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int) -> None:
+def open_program(
+    context: Context, root: int, cwd: str, args: tuple[str, ...], env: tuple[str, ...], uid: int, listens: bool, how: str
+) -> None:
     """Find ARGS[0] as execvp(3) would in ENV's PATH, inside ROOT; lay out the new image.
 
     Where PATH leads to several, all are opened: which one runs depends on what
     the user may execute, which `choose_program` asks once the ids are set.
-    UID is that of the user whose HOME is to be looked up, -1 for none.  Raises
-    OpError in the words that engines turn into exit codes 126 and 127.
+    UID is that of the user whose HOME is to be looked up, -1 for none.  LISTENS says that LISTEN_PID, which ENV has
+    then, is to be the pid that this process has for itself.  HOW is that of `exec_program`.  Raises OpError in the
+    words that engines turn into exit codes 126 and 127.
     """
     if uid >= 0:
         env = (*env, "HOME=" + users.home_of(users.read_table(root, "etc/passwd"), uid))
+    if listens:
+        env = tuple(f"{entry}{posix.getpid()}" if entry == "LISTEN_PID=" else entry for entry in env)
     context.root = root
     paths = _search(root, cwd, args[0], env)
     for path in paths:
         found = Program(_absolute(cwd, path))
         try:
             _prepare(context, found, cwd, args, env, path)
+            if how == BY_PATH:
+                found.path, found.image = found.checked[0], p.Image(args, env)
         except OpError as error:
             found.error = error
         context.programs.append(found)
@@ -66,6 +74,9 @@ def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], 
     """Open the program at PATH, or the interpreter that it names, check it, and lay out its image in FOUND."""
     root = context.root
     fd = _open(root, cwd, path, args[0])
+    if not posix.fstat(fd).st_mode & ANY_EXECUTE:  # before anything else is found wrong with it: engines go by that
+        raise OpError(f'exec: "{args[0]}": permission denied: nobody may execute it: chmod +x', errno=errno.EACCES)
+    found.seen.append((found.path, _identity(fd)))
     for _ in range(SCRIPTS_MAX):
         head = posix.pread(fd, HEAD, 0)
         if not head.startswith(b"#!"):
@@ -75,6 +86,7 @@ def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], 
         posix.close(fd)
         fd, path = _open_interpreter(root, cwd, interpreter, path), interpreter
         found.checked.append(_absolute(cwd, path))
+        found.seen.append((found.checked[-1], _identity(fd)))
     else:
         raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
     found.fd, found.path, found.head = fd, found.checked[-1], head
@@ -82,8 +94,15 @@ def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], 
     for interpreter in _elf_interpreters(fd, head):
         loader = _open_interpreter(root, cwd, interpreter, path)
         _refuse_ourselves(context, loader, path)
+        found.seen.append((_absolute(cwd, interpreter), _identity(loader)))
         posix.close(loader)
     found.image = p.Image(args, env)
+
+
+def _identity(file: int | str) -> tuple[int, int, int]:
+    """Return what is another for another FILE (a descriptor or a path), or for other contents."""
+    found = posix.stat(file)
+    return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> list[str]:
@@ -97,8 +116,10 @@ def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> list[str]:
         candidate = f"{directory or '.'}/{name}"
         try:
             fd = rootpath.open_path(root, _absolute(cwd, candidate))
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                continue
+            raise
         mode = posix.fstat(fd).st_mode
         posix.close(fd)
         if mode & rootpath.S_IFMT == rootpath.S_IFREG:
@@ -190,14 +211,14 @@ def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
         raise OpError(text, errno=errno.EACCES)
 
 
-def choose_program(context: Context, how: str) -> None:
-    """Choose the first program that the user, who this process is by now, may execute; HOW is that of `exec_program`."""
+def choose_program(context: Context) -> None:
+    """Choose the first program that the user, who this process is by now, may execute."""
     for found in context.programs:
         if all(map(_may_execute, found.checked)):
             if found.error is not None:
                 raise found.error
-            if how == BY_NAME:
-                found.parent, found.name = _parent(context.root, found.path)
+            if context.names >= 0 and found.fd != context.number:
+                found.fd = posix.dup2(found.fd, context.number, inheritable=False)
             context.program = found
             return
     first = context.programs[0].checked
@@ -218,14 +239,15 @@ def _may_execute(path: str) -> bool:
 def exec_program(context: Context, how: str, final: tuple[int, int, int] | None) -> None:
     """Load the filter, drop what only that needed, and become the program.
 
-    HOW is BY_DESCRIPTOR, BY_NAME (its directory and its name, for kernels that
-    name a process after the path), or BY_PATH (for filters that know no other).  Returns only by raising OpError.
+    HOW is BY_DESCRIPTOR, or BY_PATH for filters that know no other.  A descriptor is close-on-exec, so
+    the kernel takes no script by it: a file that has become one since it was checked is refused.
+    Returns only by raising OpError.
     """
     program = context.program
     if program is None or program.image is None:
         raise OpError("nothing to execute: the plan opened no program")
-    if how == BY_NAME:
-        _check_same(program)
+    if how == BY_PATH:
+        _refuse_others(program)
     pthread_sigmask(SIG_SETMASK, ())
     if context.filter is not None:
         fd = p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
@@ -234,12 +256,12 @@ def exec_program(context: Context, how: str, final: tuple[int, int, int] | None)
     if final is not None:
         p.capset(*final)
     try:
-        if how == BY_DESCRIPTOR:
-            p.execveat(program.fd, "", program.image, p.AT_EMPTY_PATH)
-        elif how == BY_PATH:
+        if how == BY_PATH:
             p.execve(program.path, program.image)
+        elif context.names >= 0:
+            p.execveat(context.names, context.name, program.image, 0)
         else:
-            p.execveat(program.parent, program.name, program.image, p.AT_SYMLINK_NOFOLLOW)
+            p.execveat(program.fd, "", program.image, p.AT_EMPTY_PATH)
     except OSError as error:
         reason = (error.strerror or "").lower() + WHY.get(error.errno or 0, "")
         if error.errno == errno.ENOEXEC:
@@ -247,23 +269,12 @@ def exec_program(context: Context, how: str, final: tuple[int, int, int] | None)
         raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
 
 
-def _check_same(program: Program) -> None:
-    """Refuse a file that has taken the place of the one that was checked."""
-    found = posix.stat(program.name, dir_fd=program.parent, follow_symlinks=False)
-    ours = posix.fstat(program.fd)
-    if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
-        raise OpError(f"exec {program.path}: replaced while it was being started", errno=errno.EACCES)
-
-
-def _parent(root: int, path: str) -> tuple[int, str]:
-    """Return the directory inside ROOT that really holds PATH, and the name there."""
-    for _ in range(rootpath.LINKS_MAX):
-        head, tail = rootpath.split(path)
-        parent = rootpath.open_path(root, head, posix.O_DIRECTORY)
-        found = posix.stat(tail, dir_fd=parent, follow_symlinks=False)
-        if found.st_mode & rootpath.S_IFMT != rootpath.S_IFLNK:
-            return parent, tail
-        target = posix.readlink(tail, dir_fd=parent)
-        path = target if target.startswith("/") else f"{head}/{target}"
-        posix.close(parent)
-    raise OSError(errno.ELOOP, posix.strerror(errno.ELOOP))
+def _refuse_others(program: Program) -> None:
+    """Refuse what has taken the place of a file of PROGRAM's since that was checked."""
+    for path, before in program.seen:
+        try:
+            now = _identity(path)
+        except OSError:
+            now = (0, 0, 0)
+        if now != before:
+            raise OpError(f"exec {path}: replaced while it was being started", errno=errno.EACCES)

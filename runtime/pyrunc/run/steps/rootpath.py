@@ -15,7 +15,7 @@ from pyrunc.linux.fs import O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO
 
 O_CLOEXEC, O_DIRECTORY = posix.O_CLOEXEC, posix.O_DIRECTORY
 S_IFMT, S_IFDIR, S_IFREG, S_IFCHR, S_IFLNK = 0o170000, 0o040000, 0o100000, 0o020000, 0o120000
-DIRECTORY_MODE, FILE_MODE = 0o755, 0o755  # runc's
+DIRECTORY_MODE, FILE_MODE = 0o755, 0o644  # runc's
 LINKS_MAX = 40  # as many as the kernel follows
 
 
@@ -86,10 +86,12 @@ def mount_point(root: int, path: str, like: int | str, made: set[int]) -> int:
         made.add(fd)
     except OSError as error:
         if strict and error.errno == errno.ELOOP:
-            text = f"{path} is a symbolic link in the image, and it must be a real directory"
+            text = f"{path} must be mounted on ordinary directory: it is a symbolic link in the image"
             raise OpError(text, errno=errno.ELOOP) from None
         raise
     if wants_directory != is_directory(fd):
+        if strict:
+            raise OpError(f"{path} must be mounted on ordinary directory: it is a file in the image")
         found, wanted = ("a file", "a directory") if wants_directory else ("a directory", "a file")
         raise OpError(f"{path} is {found} in the image, and {wanted} is to be mounted there: not a directory")
     return fd

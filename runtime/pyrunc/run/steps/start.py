@@ -9,16 +9,15 @@ the second: end of file after b"x" means that the program runs.
 from __future__ import annotations
 
 import posix
-from _signal import SIG_DFL, SIG_SETMASK, SIGHUP, SIGINT, SIGQUIT, SIGTERM, pthread_sigmask, signal
+from _signal import SIG_DFL, SIG_SETMASK, pthread_sigmask, signal
 
+from pyrunc.run.interrupt import ENDING
 from pyrunc.run.steps.fifos import STARTED
 from pyrunc.run.wire import send_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.run.context import Context
-
-ENDING = (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
 
 
 def _leave(number: int, _: object) -> None:
