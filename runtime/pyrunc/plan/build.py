@@ -86,9 +86,10 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
             *ondemand.join_resctrl(ondemand.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
             *ondemand.scheduling(user, facts, "/process"),
-            Op("commit"),
+            *(() if early and request.wait else (Op("commit"),)),
         ),
         *(seccomp.deliver(process.limits(user, "/process", CHILD)) if early else ()),
+        *((Op("commit"),) if early and request.wait else ()),  # it is `created` once its agent has heard
     ]
     child = [
         Op("umask", (0,)),
