@@ -89,6 +89,12 @@ class Agent:
         with contextlib.suppress(FileNotFoundError):
             fcntl.ioctl(fd, SEND, struct.pack("=QqiI", number, value, 0, CONTINUE if let else 0))
 
+    def heard(self, number):
+        """Return the messages once there are NUMBER of them: what was sent may not have been read yet."""
+        wait_for(lambda: len(self.messages) >= number, f"the agent to hear {number} times")
+        assert len(self.messages) == number
+        return self.messages
+
     def close(self):
         os.close(self.stopper)
         self.thread.join(10)
@@ -145,7 +151,7 @@ def test_create_start_and_exec(runtime, bundle, agent, new_privileges):
     b = with_probe(notifying(bundle(), handler, "getpgrp"))
     b.process["noNewPrivileges"] = not new_privileges
     name = runtime.create(b)
-    ((message, _),) = handler.messages  # the agent has heard by the time that `create` returns
+    ((message, _),) = handler.heard(1)  # it has been sent by the time that `create` returns
     assert message["state"]["status"] == "creating"
     assert message["pid"] == runtime.pid(name)
     runtime("start", name)
@@ -337,7 +343,7 @@ def test_as_the_default_action_from_create_on(runtime, bundle, agent, new_privil
     b = profile(bundle("sh", "-c", "echo ran >/data/ran; exec sleep 1000"), "SCMP_ACT_NOTIFY", listenerPath=handler.path)
     b.process["noNewPrivileges"] = not new_privileges
     name = runtime.create(b)
-    assert len(handler.messages) == 1
+    handler.heard(1)
     assert runtime.status(name) == "created"
     assert fields(Path(f"/proc/{runtime.pid(name)}/status").read_text())["Seccomp"] == "2"
     assert not handler.asked
@@ -366,7 +372,7 @@ def test_startcontainer_hooks_share_the_agent(runtime, bundle, agent):
     assert runtime.output(b) == f"{1000 + GETPGRP}\n"
     assert handler.asked.count(GETPGRP) == 2
     name = runtime.create(b)
-    assert len(handler.messages) == 2
+    handler.heard(2)
     runtime("start", name)
     runtime.wait(name, "stopped")
     assert handler.asked.count(GETPGRP) == 4
