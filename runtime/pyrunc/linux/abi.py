@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import _ctypes
 import posix
+from _struct import calcsize
+
+from pyrunc.errors import UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "signalfd4": (289, 74),
     "prlimit64": (302, 261),
     "setns": (308, 268),
+    "rt_sigaction": (13, 134),
+    "futex": (202, 98),
     "seccomp": (317, 277),
     "bpf": (321, 280),
     "execve": (59, 221),
@@ -61,8 +66,22 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "mount_setattr": (442, 442),
 }
 MACHINE = posix.uname().machine
-_COLUMN = 0 if MACHINE in ("x86_64", "i686") else 1  # i686: so personality(2) calls it to who has chosen LINUX32
-NR = {name: numbers[_COLUMN] for name, numbers in NUMBERS.items()}
+# By what uname(2) calls the machine, also to who has chosen LINUX32 by personality(2): which column of the table.
+COLUMNS = {"x86_64": 0, "i686": 0, "aarch64": 1, "armv8l": 1, "riscv64": 1, "loongarch64": 1}
+
+
+def numbers(machine: str, bits: int) -> dict[str, int]:
+    """Return the numbers of system calls, by name, for an interpreter of so many BITS on MACHINE.
+
+    Raises UnsupportedError where the numbers are not known: wrong ones would do anything.
+    """
+    if machine not in COLUMNS or bits != 64:
+        text = f"the system calls of a program of {bits} bits on {machine} are not known"
+        raise UnsupportedError(text, hint="pyrunc runs on x86-64 and arm64, in a Python of 64 bits")
+    return {name: row[COLUMNS[machine]] for name, row in NUMBERS.items()}
+
+
+NR = numbers(MACHINE, 8 * calcsize("P"))
 
 _USE_ERRNO = 0x8
 _HOLD_GIL = 0x4  # the C API calls it PYTHONAPI
@@ -188,6 +207,11 @@ class Buffer:
     def __bytes__(self) -> bytes:
         """Return what it holds now."""
         return bytes(self._array)
+
+
+def address_of(memory: Any) -> int:
+    """Return the address of MEMORY, a writable buffer that stays where it is: an mmap."""
+    return _ctypes.addressof((_Byte * len(memory)).from_buffer(memory))
 
 
 class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
