@@ -209,7 +209,7 @@ def test_delete_by_force_while_somebody_pauses(runtime, bundle):
     for _ in range(30):
         try:
             while state.read_text() != "THAWED\n":
-                assert deleting.poll() is None, "it has given up"
+                assert deleting.poll() in (None, 0), "it has given up"
             state.write_text("FROZEN")
         except OSError:
             break  # the cgroup has been removed

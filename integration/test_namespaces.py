@@ -110,7 +110,8 @@ def test_without_a_mount_namespace_the_propagation_of_others_stays(runtime, bund
     name = runtime.prepare(b)
     command = shlex.join(runtime.argv("run", "--bundle", str(b.path), name))
     look = "grep ' / / ' /proc/self/mountinfo; cat /proc/$other/mountinfo"
-    script = f"unshare -m --propagation unchanged sleep 100 & other=$!; {command}; {look}; kill $other"
+    there = 'until [ "$(readlink /proc/$other/ns/mnt)" != "$(readlink /proc/$$/ns/mnt)" ]; do sleep 0.01; done'
+    script = f"unshare -m --propagation unchanged sleep 100 & other=$!; {there}; {command}; {look}; kill $other; wait"
     done = run(["unshare", "-m", "--propagation", "shared", "sh", "-c", script], script, check=True)
     own, *others = done.stdout.splitlines()
     assert runtime.name != "pyrunc" or " shared:" in own  # runc takes this from the caller

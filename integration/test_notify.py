@@ -15,11 +15,13 @@ import struct
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from integration.harness.failures import fails
-from integration.looking import mapped, refused, with_probe
+from integration.harness.runtime import wait_for
+from integration.looking import fields, mapped, refused, with_probe
 from integration.test_seccomp import call, forbidding, profile, rule
 
 pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are x86-64's")
@@ -87,6 +89,12 @@ class Agent:
         with contextlib.suppress(FileNotFoundError):
             fcntl.ioctl(fd, SEND, struct.pack("=QqiI", number, value, 0, CONTINUE if let else 0))
 
+    def heard(self, number):
+        """Return the messages once there are NUMBER of them: what was sent may not have been read yet."""
+        wait_for(lambda: len(self.messages) >= number, f"the agent to hear {number} times")
+        assert len(self.messages) == number
+        return self.messages
+
     def close(self):
         os.close(self.stopper)
         self.thread.join(10)
@@ -143,7 +151,9 @@ def test_create_start_and_exec(runtime, bundle, agent, new_privileges):
     b = with_probe(notifying(bundle(), handler, "getpgrp"))
     b.process["noNewPrivileges"] = not new_privileges
     name = runtime.create(b)
-    assert not handler.messages or runtime.name != "pyrunc"
+    ((message, _),) = handler.heard(1)  # it has been sent by the time that `create` returns
+    assert message["state"]["status"] == "creating"
+    assert message["pid"] == runtime.pid(name)
     runtime("start", name)
     assert runtime.exec(name, "probe", "call", "111").stdout == "1111\n"
     first, second = (message for message, _ in handler.messages)
@@ -178,7 +188,7 @@ def test_even_the_calls_by_which_it_starts(runtime, bundle, agent, new_privilege
     handler.letting = (*handler.letting, 0, 1, 3, 72, 157, 202, 228)
     assert runtime("run", "--bundle", str(b.path), name).stdout == "1\n"
     assert {EXECVE, 1} <= set(handler.asked)
-    assert (CAPSET in handler.asked) == new_privileges
+    assert CAPSET not in handler.asked
 
 
 @pytest.mark.pyrunc_only("refuses it")
@@ -206,9 +216,7 @@ def test_no_agent(runtime, bundle, tmp_path):
     if runtime.name == "pyrunc":
         said = fails(runtime, b, verb="run")
         assert "no such file or directory (at /linux/seccomp/listenerPath; start the agent" in said
-        name = runtime.create(b)
-        assert "/linux/seccomp/listenerPath" in runtime.refuses("start", name)
-        runtime.wait(name, "stopped")
+        assert "/linux/seccomp/listenerPath" in fails(runtime, b, verb="create")
     else:
         refused(runtime, b)
 
@@ -313,3 +321,92 @@ def test_flags(runtime, bundle, agent, names, notify, expected):
     if notify:
         b = notifying(b, agent(), "getpgrp", flags=b.linux["seccomp"]["flags"])
     assert flags_of_the_call(runtime, b) == expected
+
+
+# From `create` to `start`
+
+
+EXECVEAT = 322
+
+
+@pytest.mark.pyrunc_only("refuses it")
+@pytest.mark.parametrize("new_privileges", [True, False])
+def test_as_the_default_action_from_create_on(runtime, bundle, agent, new_privileges):
+    """The agent is asked for nothing before the program's own execve: waiting for `start` is let through."""
+
+    class All:
+        def __contains__(self, number):
+            return True
+
+    handler = agent()
+    handler.letting = All()
+    b = profile(bundle("sh", "-c", "echo ran >/data/ran; exec sleep 1000"), "SCMP_ACT_NOTIFY", listenerPath=handler.path)
+    b.process["noNewPrivileges"] = not new_privileges
+    name = runtime.create(b)
+    handler.heard(1)
+    assert runtime.status(name) == "created"
+    assert fields(Path(f"/proc/{runtime.pid(name)}/status").read_text())["Seccomp"] == "2"
+    assert not handler.asked
+    runtime("start", name)
+    wait_for((b.rootfs / "data/ran").exists, "the program to run")
+    assert handler.asked[0] in (EXECVE, EXECVEAT)
+    assert runtime("start", name, check=False).returncode == 1
+
+
+@pytest.mark.parametrize("ending", ["TERM", "KILL", "delete"])
+def test_a_created_container_with_an_agent_can_be_ended(runtime, bundle, agent, ending):
+    name = runtime.create(notifying(bundle(), agent(), "getpgrp"))
+    if ending == "delete":
+        runtime("delete", "--force", name)
+        return
+    runtime("kill", name, ending)
+    runtime.wait(name, "stopped")
+    assert runtime("start", name, check=False).returncode == 1
+
+
+def test_startcontainer_hooks_share_the_agent(runtime, bundle, agent):
+    """One filter, one descriptor, for the hook and the program, from `create` and from `run`."""
+    handler = agent()
+    b = with_probe(notifying(bundle(), handler, "getpgrp"), "call", str(GETPGRP))
+    b.config["hooks"] = {"startContainer": [{"path": "/bin/probe", "args": ["probe", "call", str(GETPGRP)]}]}
+    assert runtime.output(b) == f"{1000 + GETPGRP}\n"
+    assert handler.asked.count(GETPGRP) == 2
+    name = runtime.create(b)
+    handler.heard(2)
+    runtime("start", name)
+    runtime.wait(name, "stopped")
+    assert handler.asked.count(GETPGRP) == 4
+    assert len(handler.messages) == 2
+
+
+@pytest.mark.parametrize("hook", [True, False])
+@pytest.mark.parametrize("files", [3, 64])
+def test_the_limits_are_set_even_so(runtime, bundle, agent, files, hook):
+    """Also one that leaves no room for the descriptor which the filter makes."""
+    if runtime.name != "pyrunc" and files == 3:
+        pytest.skip("runc: too many open files")
+    b = notifying(bundle("sh", "-c", "sleep 1000"), agent(), "getpgrp")
+    b.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": files, "hard": files + 1}]
+    if hook and files > 3:
+        b.config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", f"test $(ulimit -n) = {files}"]}]}
+    name = runtime.create(b)
+    if runtime.name == "pyrunc":
+        assert f"Max open files            {files} " in Path(f"/proc/{runtime.pid(name)}/limits").read_text()
+    runtime("start", name)
+    assert f"Max open files            {files} " in Path(f"/proc/{runtime.pid(name)}/limits").read_text()
+
+
+@pytest.mark.parametrize("verb", ["run", "create"])
+def test_an_agent_that_lets_nothing_be_executed(runtime, bundle, agent, verb):
+    """It answers with a number of its own: the execve has not worked, and the program has not run."""
+    handler = agent(CAPSET)
+    b = notifying(bundle("echo", "ran"), handler, "execve", "execveat")
+    if runtime.name != "pyrunc":
+        pytest.skip("runc 1.5 goes on as if it had")
+    name = runtime.prepare(b)
+    done = runtime(verb, "--bundle", str(b.path), name, check=False, **({} if verb == "run" else {"stdout": -3, "stderr": -3}))
+    if verb == "create":
+        done = runtime("start", name, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip()
+    assert "ran" not in str(done.stdout)

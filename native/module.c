@@ -102,26 +102,31 @@ static PyObject *module_fork_syscall(PyObject *module, PyObject *const *args, Py
     return result_of(result, w[0]);
 }
 
-static PyObject *module_address(PyObject *module, PyObject *buffer)
+static PyObject *module_address(PyObject *module, PyObject *memory)
 {
+    PyObject *address;
+    Py_buffer view;
+
     (void)module;
-    if (!PyByteArray_Check(buffer)) {
-        PyErr_SetString(PyExc_TypeError, "a bytearray, which must not change its size");
+    if (PyObject_GetBuffer(memory, &view, PyBUF_WRITABLE) < 0)
         return NULL;
-    }
-    return PyLong_FromVoidPtr(PyByteArray_AS_STRING(buffer));
+    address = PyLong_FromVoidPtr(view.buf);
+    PyBuffer_Release(&view);
+    return address;
 }
 
 static PyObject *module_shared_memory(PyObject *module, PyObject *args)
 {
     Py_ssize_t size;
     void *memory;
-    int fd;
+    int fd, flags = MAP_SHARED;
 
     (void)module;
     if (!PyArg_ParseTuple(args, "in", &fd, &size))
         return NULL;
-    memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd < 0)
+        flags |= MAP_ANONYMOUS;
+    memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, flags, fd, 0);
     if (memory == MAP_FAILED)
         return PyErr_SetFromErrno(PyExc_OSError);
     return PyMemoryView_FromMemory(memory, size, PyBUF_WRITE); /* never unmapped: there is one for each filter */
@@ -132,8 +137,8 @@ static PyMethodDef methods[] = {
      "Make a system call by its number, with ints, bytes (their address) and None (NULL); raise OSError."},
     {"fork_syscall", (PyCFunction)(void (*)(void))module_fork_syscall, METH_FASTCALL,
      "Make a system call that returns twice, as os.fork() does."},
-    {"address", module_address, METH_O, "Return the address of a bytearray's bytes."},
-    {"shared_memory", module_shared_memory, METH_VARARGS, "Map bytes of a file, shared, and return them as a memoryview."},
+    {"address", module_address, METH_O, "Return the address of the bytes of a bytearray, which must not change its size, or of shared memory."},
+    {"shared_memory", module_shared_memory, METH_VARARGS, "Map bytes of a file, or of none (-1), shared, and return them as a memoryview."},
     {"scan", json_scan, METH_O, "Return the value of a JSON document; raise ValueError, RecursionError."},
     {"start_script", start_script, METH_NOARGS, "Become the interpreted program, with the same arguments."},
     {NULL, NULL, 0, NULL},

@@ -134,3 +134,18 @@ def test_for_a_person_and_for_a_program(bundle, capfd):
     assert document["lacking"] == []
     assert main(["check", bundle(GOOD)]) == FINE
     assert capfd.readouterr().out == "runs here\n"
+
+
+def test_unknown_system_calls_are_told_and_fail_nothing(bundle, capfd):
+    """Each at its place; those that libseccomp is too old to know are no news."""
+    pytest.importorskip("pyseccomp", reason="it knows calls")
+    rules = [{"names": ["read", "mseal"], "action": "SCMP_ACT_ERRNO"}, {"names": ["acct", "msael"], "action": "SCMP_ACT_ERRNO"}]
+    linux = {**GOOD["linux"], "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}}
+    path = bundle(GOOD, linux=linux)
+    report = check(path)
+    assert report.status == FINE
+    assert [(each.pointer, each.found) for each in report.warnings] == [("/linux/seccomp/syscalls/1/names/1", "msael")]
+    assert main(["check", path]) == FINE
+    assert "warning: /linux/seccomp/syscalls/1/names/1: no such system call is known: msael" in capfd.readouterr().out
+    assert main(["check", "--json", path]) == FINE
+    assert [each["pointer"] for each in json.loads(capfd.readouterr().out)["warnings"]] == ["/linux/seccomp/syscalls/1/names/1"]

@@ -24,6 +24,7 @@ OTHER_WAITS = {
     "cgroup.fs.signal_all",
     "container.verbs.start._go",
     "run.steps.listener.Listener.offer",
+    "run.steps.listener.Listener.wait",
     "run.steps.start.wait_for_start",
 }
 GO_ON = {"return", "continue", "break", "fall"}

@@ -20,9 +20,9 @@ from tests.machines import MACHINES
 from tests.planned import CASES, EVERY, JOINS, Case, case_id, plan
 from tests.samples import CONFIGS, each, name
 
-PROTOCOL = {"barrier", "give", "go", "clone3", "respawn"}  # run/executor.py does these itself
+PROTOCOL = {"barrier", "deliver_listener", "give", "go", "clone3", "respawn"}  # run/executor.py does these itself
 AT_THE_BARRIER = {"console": "master"}  # what the child passes to the host
-CALLERS = {"init"}  # container/verbs/exec.py opens it
+CALLERS = {"init", "listener"}  # container/verbs/exec.py opens the first, it and create.py the second
 CONTEXT = object()
 
 # The samples that this version refuses.  Supporting a field makes its row here wrong.

@@ -6,7 +6,6 @@ from pyrunc.errors import HookError
 from pyrunc.jsonio import dumps
 from pyrunc.oci import OCI_VERSION, parsing
 from pyrunc.run.interrupt import Heeding
-from pyrunc.run.steps.hooks import run_hook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,19 +36,23 @@ def poststart(hooks: Hooks, saved: SavedState) -> None:
     Raises HookError for the first that fails: 1.3.0 makes that an error of
     `start`, after which the container is stopped (runtime.md, "Lifecycle").
     """
+    from pyrunc.run.steps.hooks import run_with_state
+
     state = _state(saved, "running", saved.pid)
     with Heeding():
         for index, hook in enumerate(hooks.poststart):
-            run_hook(hook, state, "poststart", index)
+            run_with_state(hook, state, "poststart", index, saved.bundle)
 
 
 def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
     """Run every poststop hook; a failure is a warning, and the next one runs."""
+    from pyrunc.run.steps.hooks import run_with_state
+
     state = _state(saved, "stopped", 0)
     for index, hook in enumerate(hooks.poststop):
         try:
             with Heeding():
-                run_hook(hook, state, "poststop", index)
+                run_with_state(hook, state, "poststop", index, saved.bundle)
         except (HookError, OSError) as error:
             words = f"error running poststop hook #{index}: {hook.path}: "
             log.warning(words + (error.strerror or "").lower() if isinstance(error, OSError) else str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.errors import UnsupportedError
+from pyrunc.errors import PyruncError, UnsupportedError
 from pyrunc.host.files import read
 from pyrunc.plan.namespaces import FILES
 
@@ -30,6 +30,23 @@ def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[Unsupported
     for op in plan.child:
         if op.call == "fsopen" and op.at:
             yield from _filesystem(op)
+
+
+def unknown_calls(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the place of each system call in CONFIG's filter that neither libseccomp nor this runtime knows, and what to say."""
+    filters = config.linux.seccomp
+    if filters is None:
+        return
+    from pyrunc.seccomp.compile import compile_filter
+
+    try:
+        unknown = frozenset(compile_filter(filters).unknown)
+    except (PyruncError, ImportError):
+        return  # which is no warning: `create` will refuse it
+    for index, rule in enumerate(filters.syscalls):
+        for place, name in enumerate(rule.names):
+            if name in unknown:
+                yield f"/linux/seccomp/syscalls/{index}/names/{place}", f"no such system call is known: {name}"
 
 
 def _controllers(op: Op, facts: HostFacts) -> Iterator[UnsupportedError]:

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import posix
 import sys
+from _struct import calcsize
+
+from pyrunc.errors import UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "signalfd4": (289, 74),
     "prlimit64": (302, 261),
     "setns": (308, 268),
+    "rt_sigaction": (13, 134),
+    "futex": (202, 98),
     "seccomp": (317, 277),
     "bpf": (321, 280),
     "execve": (59, 221),
@@ -57,17 +62,31 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "mount_setattr": (442, 442),
 }
 MACHINE = posix.uname().machine
-_COLUMN = 0 if MACHINE in ("x86_64", "i686") else 1  # i686: so personality(2) calls it to who has chosen LINUX32
-NR = {name: numbers[_COLUMN] for name, numbers in NUMBERS.items()}
+# By what uname(2) calls the machine, also to who has chosen LINUX32 by personality(2): which column of the table.
+COLUMNS = {"x86_64": 0, "i686": 0, "aarch64": 1, "armv8l": 1, "riscv64": 1, "loongarch64": 1}
+
+
+def numbers(machine: str, bits: int) -> dict[str, int]:
+    """Return the numbers of system calls, by name, for an interpreter of so many BITS on MACHINE.
+
+    Raises UnsupportedError where the numbers are not known: wrong ones would do anything.
+    """
+    if machine not in COLUMNS or bits != 64:
+        text = f"the system calls of a program of {bits} bits on {machine} are not known"
+        raise UnsupportedError(text, hint="pyrunc runs on x86-64 and arm64, in a Python of 64 bits")
+    return {name: row[COLUMNS[machine]] for name, row in NUMBERS.items()}
+
+
+NR = numbers(MACHINE, 8 * calcsize("P"))
 
 if "_pyrunc" in sys.builtin_module_names:
-    from _pyrunc import address as _address
+    from _pyrunc import address as address_of
     from _pyrunc import fork_syscall, shared_memory, syscall
 else:
-    from pyrunc.linux.foreign import address as _address
+    from pyrunc.linux.foreign import address as address_of
     from pyrunc.linux.foreign import fork_syscall, shared_memory, syscall
-__all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "failure", "fork_syscall", "noted", "path_bytes"]
-__all__ += ["shared_memory", "syscall"]
+__all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "address_of", "failure", "fork_syscall", "noted"]
+__all__ += ["path_bytes", "shared_memory", "syscall"]
 
 
 def path_bytes(path: str) -> bytes:
@@ -94,7 +113,7 @@ class Buffer:
     def __init__(self, data: bytes | int) -> None:
         """Hold a copy of DATA, or that many zero bytes."""
         self._memory = bytearray(data)
-        self.address: int = _address(self._memory)
+        self.address: int = address_of(self._memory)
 
     def __bytes__(self) -> bytes:
         """Return what it holds now."""

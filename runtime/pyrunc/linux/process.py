@@ -34,6 +34,8 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 KEYCTL_SETPERM = 5
 
 SFD_CLOEXEC = 0o2000000
+SIGACTION_DEFAULT, SIGSET_SIZE = bytes(32), 8  # struct sigaction with SIG_DFL, sizeof(sigset_t) in the kernel
+FUTEX_WAIT, FUTEX_WAKE = 0, 1
 AT_EMPTY_PATH = 0x1000
 AT_SYMLINK_NOFOLLOW = 0x100
 SIGCHLD = 17
@@ -94,6 +96,11 @@ def capget() -> int:
     return int(words[1] | words[4] << 32)
 
 
+def default_action(number: int) -> None:
+    """rt_sigaction(2): give signal NUMBER its default action; also 32 and 33, which the C library keeps for itself."""
+    syscall(NR["rt_sigaction"], number, SIGACTION_DEFAULT, None, SIGSET_SIZE)
+
+
 def get_prlimit(pid: int, resource: int) -> tuple[int, int]:
     """prlimit(2), asking: the soft and the hard limit."""
     limits = Buffer(16)
@@ -138,6 +145,20 @@ def seccomp_set_mode_filter(address: int, flags: int) -> int:
     Returns a descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER.
     """
     return syscall(NR["seccomp"], 1, flags, address)
+
+
+def futex_wait(address: int, value: int, extra: int) -> None:
+    """futex(2), FUTEX_WAIT: sleep until somebody wakes who waits for ADDRESS, if that holds VALUE.
+
+    EXTRA is the last argument, which this operation does not use.  Raises
+    OSError: EAGAIN if it holds another value, EINTR after a signal.
+    """
+    syscall(NR["futex"], address, FUTEX_WAIT, value, None, None, extra)
+
+
+def futex_wake(address: int) -> None:
+    """futex(2), FUTEX_WAKE: wake all that wait for ADDRESS."""
+    syscall(NR["futex"], address, FUTEX_WAKE, 0x7FFFFFFF, None, None, 0)
 
 
 class Image:

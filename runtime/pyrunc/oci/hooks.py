@@ -9,11 +9,11 @@ KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "post
 
 
 class Hook(Record):
-    """A program to run; `timeout` is in seconds, None for no limit."""
+    """A program to run; `timeout` is in seconds, None for no limit, and `env` is None where the kind of hook decides."""
 
     path: str
     args: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
+    env: tuple[str, ...] | None = None
     timeout: int | None = None
 
 

@@ -22,10 +22,12 @@ from pyrunc.plan import (
     sysctl,
     terminal,
 )
-from pyrunc.plan.op import PROC, Op, Plan, barrier, barrier_if
+from pyrunc.plan.op import CHILD, PROC, Op, Plan, barrier, barrier_if
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyrunc.cgroup.paths import Place
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
@@ -53,12 +55,13 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     late = cgroups.limits_runtime(config.linux.resources)
     split = mounts.first_after_cgroup(config)
     opened = sources.by_helper(config, facts, request)
+    early = seccomp.notifies(filters) and bool(request.wait or config.hooks.startContainer)
     host = [
         *([] if request.systemd else cgroups.make(config, facts, where)),
         *delegate.host(config, facts, where),
         *ondemand.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
-        *seccomp.host(filters, request),
+        *seccomp.host(filters, request, wait=request.wait),
         *rootfs.host(config, request),
         *labels.mounts(config.linux.mountLabel, facts, sources.host(config, facts, request)),
         *cgroups.open_birthplace(where, late=late),
@@ -77,14 +80,16 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *barrier_if("cgroup", at_cgroup_barrier),
         *(op for before, ops in opened if before >= split for op in ops),
         *terminal.host(user, "/process"),
-        *hooks.host(config.hooks),
+        *hooks.host(config.hooks, request.bundle),
         *barrier(
             "ready",
             *ondemand.join_resctrl(ondemand.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
             *ondemand.scheduling(user, facts, "/process"),
-            Op("commit"),
+            *(() if early and request.wait else (Op("commit"),)),
         ),
+        *(seccomp.deliver(process.limits(user, "/process", CHILD)) if early else ()),
+        *((Op("commit"),) if early and request.wait else ()),  # it is `created` once its agent has heard
     ]
     child = [
         Op("umask", (0,)),
@@ -98,7 +103,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *_mounts_and_cgroup(config, facts, request, [*into_cgroup, *cgroups.enter(where)]),
         *devices.child(config, facts),
         *terminal.child(user, "/process", console=True),
-        *hooks.create_container(config.hooks),
+        *hooks.create_container(config),
         *sysctl.child(config, facts),
         *process.make_cwd(user, "/process"),
         *mounts.read_only(config, facts),
@@ -108,15 +113,36 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *affinity.child(),
         *ondemand.personality(config.linux),
         *ondemand.memory_policy(config.linux),
-        *process.child(user, facts, request, filters, at="/process", named=namespaces.has_own_proc(config.linux)),
+        *process.child(
+            user,
+            facts,
+            request,
+            filters,
+            at="/process",
+            named=namespaces.has_own_proc(config.linux),
+            filtered=early,
+        ),
         *namespaces.open_to_exec(config, facts, request),
         Op("barrier", ("ready",)),
-        *([Op("wait_for_start")] if request.wait else []),
-        *hooks.start_container(config.hooks),
-        Op("announce_exec"),
-        *process.execute(user, facts, filters, at="/process"),
+        *(_start_filtered(config, request) if early else _start(config, user, facts, request)),
     ]
     return Plan(host=tuple(host), child=tuple(child))
+
+
+def _start(config: Config, user: Process, facts: HostFacts, request: Request) -> Iterator[Op]:
+    """Yield what the ready process does: wait for `start`, run hooks, and become the program, under its filter only then."""
+    if request.wait:
+        yield Op("wait_for_start")
+    yield from hooks.start_container(config, filtered=False)
+    yield Op("announce_exec")
+    yield from process.execute(user, facts, config.linux.seccomp, at="/process")
+
+
+def _start_filtered(config: Config, request: Request) -> Iterator[Op]:
+    """Yield the same for a filter that hooks share, and that has an agent to be told of it at `create`."""
+    yield from seccomp.apply(request)
+    yield from hooks.start_container(config, filtered=True)
+    yield from process.execute_filtered(config.linux.seccomp, at="/process")
 
 
 def build_exec(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.process import Process
     from pyrunc.oci.seccomp import Seccomp
+    from pyrunc.plan.op import Slot
     from pyrunc.plan.request import Request
 
 NICE = ("SCHED_OTHER", "SCHED_BATCH")  # the policies that a nice value is for (sched(7))
@@ -57,11 +58,19 @@ def raise_limits(process: Process, at: str) -> list[Op]:
     ]
 
 
-def _limits(process: Process, at: str) -> Iterator[Op]:
-    """Yield the ops that set the limits."""
+def limits(process: Process, at: str, whose: Slot | int = 0) -> Iterator[Op]:
+    """Yield the ops that set the limits of the process behind slot WHOSE, or the own ones."""
     for index, limit in enumerate(process.rlimits):
-        args = (0, RLIMITS[limit.type], limit.soft, limit.hard)
+        args = (whose, RLIMITS[limit.type], limit.soft, limit.hard)
         yield Op("prlimit", args, f"{at}/rlimits/{index}", doing=f"error setting rlimit {limit.type}")
+
+
+def confinement(
+    process: Process, filters: Seccomp | None, *, filtered: bool
+) -> tuple[str, tuple[tuple[int, int, int], ...]]:
+    """Return what a hook that is a program of the image shares with the process: how it is executed, and its limits."""
+    limits = tuple((RLIMITS[each.type], each.soft, each.hard) for each in process.rlimits)
+    return _how(filters, filtered=filtered), limits
 
 
 def host(process: Process, facts: HostFacts, at: str) -> list[Op]:
@@ -80,11 +89,19 @@ def child_oom_score(process: Process, facts: HostFacts, at: str) -> list[Op]:
 
 
 def child(
-    process: Process, facts: HostFacts, request: Request, filters: Seccomp | None, *, at: str, named: bool
+    process: Process,
+    facts: HostFacts,
+    request: Request,
+    filters: Seccomp | None,
+    *,
+    at: str,
+    named: bool,
+    filtered: bool = False,
 ) -> Iterator[Op]:
     """Yield the ops that turn the new process into PROCESS, up to the point where it could run.
 
-    NAMED says whether the process has kept what gives its program a name.
+    NAMED says whether the process has kept what gives its program a name, FILTERED
+    whether it will be under its filter long before it executes that.
     """
     if not request.no_new_keyring:
         yield Op("join_keyring", (f"_ses.{request.id}",), at, doing="error joining session keyring")
@@ -93,10 +110,9 @@ def child(
     yield Op("own_stdio", (process.user.uid,), f"{at}/user/uid")
     if process.noNewPrivileges:
         yield Op("prctl", (p.PR_SET_NO_NEW_PRIVS, 1), f"{at}/noNewPrivileges")
-    env = _environment((*process.env, *_listening(request)))
-    home = not any(entry.startswith("HOME=") for entry in env)
-    how = _how(filters)
-    args = (ROOT, process.cwd, process.args, env, process.user.uid if home else -1, request.listen_fds > 0, how)
+    env, home = environment(process, *_listening(request))
+    how = _how(filters, filtered=filtered)
+    args = (ROOT, process.cwd, process.args, env, home, request.listen_fds > 0, how)
     # Before the ids change: a program need not be readable for who may execute it.
     yield Op("open_program", args, f"{at}/args/0")
     if named and how == BY_DESCRIPTOR:
@@ -116,22 +132,29 @@ def make_cwd(process: Process, at: str) -> list[Op]:
 
 
 def execute(process: Process, facts: HostFacts, filters: Seccomp | None, *, at: str) -> Iterator[Op]:
-    """Yield the last ops: the filter, the capabilities that loading it needed, the program.
+    """Yield the last ops: the limits, and then the filter and the program, with nothing between them.
 
-    Nothing but capset(2) and the execve follows the filter.
+    CAP_SYS_ADMIN, which loading the filter may need, goes by itself: what a
+    program is permitted depends on the inheritable, ambient and bounding sets
+    of whoever executes it, not on the permitted one (capabilities(7)).
     """
-    final = None
-    if _before_filter(process, filters):
-        sets = process.capabilities
-        keep = sets or Capabilities()
-        final = tuple(_mask(names) & facts.capabilities for names in (keep.effective, keep.permitted, keep.inheritable))
-    yield from _limits(process, at)
-    yield Op("exec_program", (_how(filters), final), f"{at}/args/0")
+    yield from limits(process, at)
+    yield Op("exec_program", (_how(filters),), f"{at}/args/0")
 
 
-def _how(filters: Seccomp | None) -> str:
-    """Return how the program is executed: by descriptor, unless the filter stands against it."""
-    return BY_DESCRIPTOR if seccomp.lets_through(filters, "execveat") else BY_PATH
+def execute_filtered(filters: Seccomp | None, *, at: str) -> Iterator[Op]:
+    """Yield the last op of a process that is under its filter already, with the limits that the host has set."""
+    yield Op("exec_program", (_how(filters, filtered=True),), f"{at}/args/0")
+
+
+def _how(filters: Seccomp | None, *, filtered: bool = False) -> str:
+    """Return how the program is executed: by descriptor, unless the filter stands against it.
+
+    A process that is FILTERED long before can look at nothing any more, and so has the agent asked about execveat(2).
+    """
+    if seccomp.lets_through(filters, "execveat") or (filtered and seccomp.asks_about(filters, "execveat")):
+        return BY_DESCRIPTOR
+    return BY_PATH
 
 
 def grantable(facts: HostFacts, joins: Iterable[str]) -> HostFacts:
@@ -221,12 +244,17 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
         yield Op("raise_ambient", (ambient,), f"{where}/ambient", doing=doing)
 
 
-def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ENV with the last of two equal names alone, and without an empty HOME: that is none."""
+def environment(process: Process, *more: str) -> tuple[tuple[str, ...], int]:
+    """Return the environment of PROCESS with MORE, and the user whose HOME is to be looked up for it (-1: it has one).
+
+    The last of two equal names counts, and an empty HOME is none.
+    """
     chosen: dict[str, str] = {}
-    for entry in reversed(env):
+    for entry in reversed((*process.env, *more)):
         chosen.setdefault(entry.partition("=")[0], entry)
-    return tuple(entry for entry in reversed(chosen.values()) if entry != "HOME=")
+    env = tuple(entry for entry in reversed(chosen.values()) if entry != "HOME=")
+    home = not any(entry.startswith("HOME=") for entry in env)
+    return env, process.user.uid if home else -1
 
 
 def _listening(request: Request) -> tuple[str, ...]:

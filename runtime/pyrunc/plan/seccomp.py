@@ -1,4 +1,10 @@
-"""/linux/seccomp, as far as the plan is concerned: load before the fork, apply last."""
+"""/linux/seccomp, as far as the plan is concerned: lay out before the fork, load last.
+
+With SCMP_ACT_NOTIFY a filter is loaded by `create`, as its agent has to hear
+then (runtime.md, "Lifecycle": all but `process` is applied), and before
+startContainer hooks, which share it.  From then on the process makes no system
+call but one to wait for `start`, which the filter is made to let through.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from pyrunc.plan.op import Op, Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pyrunc.oci.seccomp import Seccomp
     from pyrunc.plan.op import Argument
@@ -15,18 +21,23 @@ if TYPE_CHECKING:
 
 LISTENER = Slot("listener")  # memory that both sides share, which the caller opens
 NOTIFY = "SCMP_ACT_NOTIFY"
-WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+ERRNO = "SCMP_ACT_ERRNO"
+# What an action can return: libseccomp takes errnos below the kernel's own bound, and a tracer gets 16 bits.
+ERRNO_MAX = {ERRNO: 4094, "SCMP_ACT_TRACE": 0xFFFF}
 LETTING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 
-def host(filters: Seccomp | None, request: Request) -> Iterator[Op]:
-    """Yield the op that finds or compiles the filter, while the host's libraries are in sight."""
+def host(filters: Seccomp | None, request: Request, *, wait: bool = False) -> Iterator[Op]:
+    """Yield the op that finds or compiles the filter, while the host's libraries are in sight.
+
+    WAIT says whether the process waits for `start` under a filter with an agent.
+    """
     if filters is not None:
-        _check(filters)
+        check(filters)
         if notifies(filters):
             args: tuple[Argument, ...] = (LISTENER, filters.listenerPath, filters.listenerMetadata)
             yield Op("share_listener", args, "/linux/seccomp/listenerPath")
-        args = (filters, request.seccomp_cache)
+        args = (filters, request.seccomp_cache, wait and notifies(filters))
         yield Op("load_filter", args, "/linux/seccomp", doing="error compiling the seccomp profile")
 
 
@@ -35,7 +46,19 @@ def notifies(filters: Seccomp | None) -> bool:
     return filters is not None and NOTIFY in (filters.defaultAction, *(rule.action for rule in filters.syscalls))
 
 
-def _check(filters: Seccomp) -> None:
+def deliver(limits: Iterable[Op]) -> list[Op]:
+    """Return what the host does while the process waits under its filter: give the agent its descriptor, and set LIMITS."""
+    at = "/linux/seccomp/listenerPath"
+    return [Op("deliver_listener", (), at), *limits, Op("release_listener", (), at)]
+
+
+def apply(request: Request) -> Iterator[Op]:
+    """Yield how the process itself loads its filter long before its program, and waits for `start` if it has to."""
+    yield Op("announce_exec")
+    yield Op("wait_filtered" if request.wait else "apply_filter", (), "/linux/seccomp")
+
+
+def check(filters: Seccomp) -> None:
     """Refuse notifications that nobody gets, metadata for nobody, and errnos that nobody sees (config-linux.md, "Seccomp")."""
     at = "/linux/seccomp"
     if notifies(filters) and not filters.listenerPath:
@@ -53,9 +76,29 @@ def _check(filters: Seccomp) -> None:
 
 
 def _check_errno(action: str, number: int | None, at: str) -> None:
-    """Refuse a NUMBER to return with an action that returns none."""
-    if number is not None and action not in WITH_ERRNO:
+    """Refuse a NUMBER to return with an action that returns none, or not that."""
+    if number is None:
+        return
+    if action not in ERRNO_MAX:
         raise ConfigError(f"{action} returns no errno", pointer=at, hint="remove it, or use SCMP_ACT_ERRNO")
+    if number > ERRNO_MAX[action]:
+        hint = "use an errno" if action == ERRNO else "use a number that the tracer knows"
+        raise ConfigError(f"{action} returns at most {ERRNO_MAX[action]}, and not {number}", pointer=at, hint=hint)
+
+
+def answer(filters: Seccomp, name: str) -> tuple[str, str]:
+    """Return the action that FILTERS surely have for system call NAME, "" if it depends on arguments, and what says so."""
+    at = "/linux/seccomp"
+    found = [(index, rule) for index, rule in enumerate(filters.syscalls) if name in rule.names]
+    for index, rule in found:
+        if not rule.args:
+            return rule.action, f"{at}/syscalls/{index}"
+    return ("", f"{at}/syscalls/{found[0][0]}") if found else (filters.defaultAction, f"{at}/defaultAction")
+
+
+def asks_about(filters: Seccomp | None, name: str) -> bool:
+    """Return whether an agent is surely asked about system call NAME."""
+    return filters is not None and answer(filters, name)[0] == NOTIFY
 
 
 def lets_through(filters: Seccomp | None, name: str) -> bool:

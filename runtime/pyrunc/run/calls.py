@@ -11,17 +11,15 @@ import posix
 import sys
 
 from pyrunc.errors import OpError
-from pyrunc.jsonio import dumps
 from pyrunc.linux import fs, mount, net, process, sched
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run.steps import cgroups, comm, files, filters, hooks, identity, program, propagation, start, tty
+from pyrunc.run.steps import cgroups, comm, files, filters, identity, program, propagation, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pyrunc.oci.hooks import Hook
     from pyrunc.plan.op import Plan
     from pyrunc.run.context import Context
 
@@ -102,13 +100,6 @@ def _close_others(context: Context, first: int) -> None:
     fs.close_range(first, FD_MAX, 0)
 
 
-def _run_hook(context: Context, hook: Hook, kind: str, index: int, status: str) -> None:
-    """Run one hook, with the state of the container on its standard input."""
-    pid = context.slots.get("child") or posix.getpid()
-    document = {**context.state, "status": status, "pid": pid}
-    hooks.run_hook(hook, dumps(document).encode(), kind, index)
-
-
 def _run_mapping_tool(context: Context, *args: Any) -> None:
     """Let newuidmap(1) or newgidmap(1) set a mapping."""
     from pyrunc.run.steps import mapping
@@ -165,6 +156,7 @@ KERNEL: dict[str, Callable[..., Any]] = {
 }
 STEPS: dict[str, Callable[..., Any]] = {
     "announce_exec": start.announce_exec,
+    "apply_filter": filters.apply_filter,
     "capset": identity.capset,
     "choose_program": program.choose_program,
     "close": files.close,
@@ -193,11 +185,10 @@ STEPS: dict[str, Callable[..., Any]] = {
     "own_stdio": identity.own_stdio,
     "pty_slave": tty.pty_slave,
     "raise_ambient": identity.raise_ambient,
-    "run_hook": _run_hook,
     "run_mapping_tool": _run_mapping_tool,
     "set_groups": identity.set_groups,
     "set_window_size": tty.set_window_size,
-    "share_listener": filters.share_listener,
+    "release_listener": filters.release_listener,
     "symlink": files.symlink,
     "take_terminal": tty.take_terminal,
     "tmpfs_mode": files.tmpfs_mode,
@@ -215,7 +206,10 @@ ON_DEMAND = {
     "move_device": "netdevices",
     "move_to_root": "moveroot",
     "open_tree_by_helper": "mountns",
+    "run_hook": "hooks",
     "set_bind_flags": "bindflags",
+    "share_listener": "listener",
+    "wait_filtered": "listener",
 }
 
 

@@ -7,8 +7,28 @@ from _signal import SIGCHLD, SIGPIPE, SIGURG, SIGWINCH
 from time import monotonic, sleep
 
 STEP = 0.0005  # seconds between two looks at a child that ought to end
+FORKED_ONLY = 0x40  # PF_FORKNOEXEC of the kernel's include/linux/sched.h: it has forked, and executed nothing since
 # What is about ourselves: children, our own streams, our own terminal.
 OURS = (SIGCHLD, SIGPIPE, SIGURG, SIGWINCH)
+
+
+def has_executed(pid: int) -> bool | None:
+    """Return whether process PID has executed a program since it was forked (proc(5), stat); None if it is gone.
+
+    The kernel clears the mark before it closes what is close-on-exec: whoever
+    has seen the end of that can tell an execve from a death.
+    """
+    try:
+        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = posix.read(fd, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        posix.close(fd)
+    return not int(text[text.rindex(b")") + 2 :].split()[6]) & FORKED_ONLY
 
 
 def pass_on(pid: int, number: int) -> None:

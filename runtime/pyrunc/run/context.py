@@ -25,8 +25,14 @@ if TYPE_CHECKING:
         def offer(self, fd: int) -> None:
             """Hand FD over."""
 
-        def deliver(self, pid: int) -> None:
-            """Send what process PID has handed over."""
+        def deliver(self, pid: int) -> bool:
+            """Send what process PID has handed over; return whether it has."""
+
+        def release(self) -> None:
+            """Let the process go on."""
+
+        def note_failure(self) -> None:
+            """Say that the program has not been executed."""
 
     class MountHelper(Protocol):
         """A process in the container's mount namespace (steps/mountns.py)."""
@@ -85,6 +91,7 @@ class Context:
     with the master of the container's terminal.  `private` descriptors are
     closed in the child at once: a lock lives as long as any copy of it.
     `debug` gets a line for each op; None if nobody wants it.
+    `warn` tells a person what is no error.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class Context:
         terminal: Callable[[int], None] = _nothing,
         private: tuple[int, ...] = (),
         debug: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] = _nothing,
     ) -> None:
         """Begin with the SLOTS that the caller opened."""
         self.slots: dict[str, Any] = dict(slots)
@@ -104,6 +112,7 @@ class Context:
         self.private = private
         self.debug = debug
         self.trace: Trace | None = None
+        self.warn = warn
         self.sock: Socket | None = None
         self.moved = False  # whether the child has forked again, and said so
         self.made: set[int] = set()
@@ -114,6 +123,8 @@ class Context:
         self.groups: tuple[str, ...] = ()  # of resctrl, that were made for this container
         self.filter: Filter | None = None
         self.listener: Listener | None = None
+        self.filtered = False  # whether the filter is on, in the new process
+        self.home: str | None = None  # of the container's user, once it has been looked up
         self.root = -1
         self.programs: list[Program] = []
         self.program: Program | None = None

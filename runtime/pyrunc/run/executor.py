@@ -25,7 +25,7 @@ from pyrunc.linux import process
 from pyrunc.linux.abi import noted
 from pyrunc.run import wire
 from pyrunc.run.calls import load, perform
-from pyrunc.run.children import await_end
+from pyrunc.run.children import await_end, has_executed
 from pyrunc.run.context import CALLERS
 from pyrunc.run.interrupt import Heeding, await_readable
 from pyrunc.run.seal import seal
@@ -115,6 +115,10 @@ def await_exec(plan: Plan, context: Context) -> None:
         return
     try:
         _expect(plan, context, "exec")
+        if has_executed(context.slots["child"]) is False:
+            from pyrunc.run.failure import describe_unexecuted
+
+            raise describe_unexecuted(plan, context)
     except BaseException:
         _kill(context)
         raise
@@ -130,6 +134,8 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
         _expect(plan, context, str(op.args[0]))
     elif op.call == "go":
         _go(plan, context, str(op.args[0]))
+    elif op.call == "deliver_listener":
+        _deliver(plan, context)
     elif op.call == "give":
         if context.sock is not None:
             wire.send_give(context.sock, {str(slot): context.slots[slot] for slot in op.args})  # type: ignore[index]
@@ -182,13 +188,20 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
             announced = True
             if context.listener is not None:
                 with Heeding():
-                    context.listener.deliver(context.slots["child"])
+                    if context.listener.deliver(context.slots["child"]):
+                        context.listener.release()
         elif frame.name == name:
             if frame.fds:
                 context.slots["master"] = frame.fds[0]
             return
         else:
             raise PyruncError(f"the new process waits at barrier {frame.name}, and not at {name}")
+
+
+def _deliver(plan: Plan, context: Context) -> None:
+    """Wait until the child is under its filter, and give the agent the descriptor for it; raise what the child says instead."""
+    if context.listener is not None and not context.listener.deliver(context.slots["child"]):
+        _expect(plan, context, "its filter")
 
 
 def _next_frame(plan: Plan, context: Context, name: str) -> wire.Frame | None:

@@ -12,8 +12,9 @@ from pyrunc.errors import HookError, OpError
 from pyrunc.host import facts
 from pyrunc.linux.mount import AT_RECURSIVE, MOUNT_ATTR_IDMAP
 from pyrunc.linux.process import CLONE_NEWUSER
-from pyrunc.plan import text
+from pyrunc.plan import seccomp, text
 from pyrunc.plan.cgroups import JOINING as INTO_CGROUP
+from pyrunc.plan.process import BY_PATH
 from pyrunc.run import hints
 
 TYPE_CHECKING = False
@@ -59,6 +60,8 @@ def describe(plan: Plan, op: Op, errno: int, detail: str, *, child: bool, pid: i
     message = ": ".join(part for part in (*parts, shown, reason) if part)
     if op.call == "run_hook":
         return HookError(message, pointer=op.at)
+    if op.call == "exec_program" and (forbidden := denial(plan, reason)):
+        return forbidden
     subject = call if errno == codes.ENOSYS else _subject(op)
     hint = _no_idmap(plan, op) if (subject, errno) == ("idmap", codes.EINVAL) else hints.hint(subject, errno, _has_users(plan))
     made = OpError(message, errno=errno, pointer=op.at, hint=hint or hints.hint(call, errno, _has_users(plan)))
@@ -129,6 +132,28 @@ def describe_death(plan: Plan, context: Context, when: str) -> OpError:
         return error
     message = f"{START}: {INIT}: the container's init was {how} {when}"
     return OpError(message.replace("was exited", "exited"), hint="see the kernel's log" if code == -SIGKILL else "")
+
+
+def denial(plan: Plan, reason: str) -> OpError | None:
+    """Return the error for a program of PLAN that its filter has surely not let be executed, for REASON; else None."""
+    filters: Any = next((op.args[0] for op in plan.host if op.call == "load_filter"), None)
+    if filters is None:
+        return None
+    name = "execve" if plan.child[-1].args[0] == BY_PATH else "execveat"
+    action, pointer = seccomp.answer(filters, name)
+    if action in (*seccomp.LETTING, seccomp.NOTIFY, ""):
+        return None
+    text = f"{START}: the seccomp filter lets no program be executed: {action} for {name}(2)"
+    hint = "allow execve and execveat"
+    return OpError(f"{text}: {reason}" if reason else text, errno=codes.EPERM, pointer=pointer, hint=hint)
+
+
+def describe_unexecuted(plan: Plan, context: Context) -> OpError | HookError:
+    """Return the error for a child of PLAN that has loaded its filter, and then ended without becoming its program."""
+    error = describe_death(plan, context, "before its program could run")
+    if error.pointer == LIMIT:
+        return error
+    return denial(plan, "") or error
 
 
 def out_of_memory(plan: Plan) -> OpError | None:

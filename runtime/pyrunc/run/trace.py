@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pyrunc.run.context import Context
 
 LAST = ("wait_for_start", "announce_exec")
-SECRETIVE = "open_program"  # its environment is nobody's business
-ENV = 3
+SECRETIVE = {"open_program": 3, "run_hook": 5}  # their environments, at this place, are nobody's business
 
 
 class Trace:
@@ -81,8 +80,10 @@ class Trace:
 
     def line(self, side: str, op: Op, at: int, took: int, chosen: str = "") -> None:
         """Say that SIDE has done OP: AT so many nanoseconds after the beginning, which TOOK so many, and what was CHOSEN."""
-        if op.call == SECRETIVE:
-            op = op.replace(args=(*op.args[:ENV], f"{len(op.args[ENV])} variables", *op.args[ENV + 1 :]))  # type: ignore[arg-type]
+        place = SECRETIVE.get(op.call, len(op.args))
+        env = op.args[place] if place < len(op.args) else None
+        if isinstance(env, tuple):
+            op = op.replace(args=(*op.args[:place], f"{len(env)} variables", *op.args[place + 1 :]))
         shown = f"-- {op.call} {op.args[0]!s}" if op.call in ("barrier", "go") else text.brief(op)
         parts = (f"chose {chosen}" if chosen else "", f"at {op.at}" if op.at else "")
         notes = "; ".join(part for part in parts if part)

@@ -3,20 +3,22 @@
 System calls that are newer than anything the profile names are answered with
 ENOSYS, as runc alone does: a program then takes its old way, where EPERM would
 make it fail.  libseccomp cannot say that, so a few instructions are put before
-its own.
+its own; and so are those for calls that it is too old to know (added.py).
 """
 
 from __future__ import annotations
 
 import posix
-from _struct import pack, unpack_from
+from _struct import pack
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.record import Record
-from pyrunc.seccomp import library
+from pyrunc.seccomp import added, library
+from pyrunc.seccomp.bpf import ERRNO, INSTRUCTION, JEQ, JGE, JGT, LOAD, OFFSET_ARCH, OFFSET_NR, RET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import ModuleType
     from typing import Any
 
@@ -35,15 +37,10 @@ FLAGS = {
 NEW_LISTENER = 8
 TSYNC_ESRCH = 16  # what TSYNC needs beside a listener: both would return something
 NOTIFY = "SCMP_ACT_NOTIFY"
-SECCOMP_RET_ERRNO = 0x00050000
-X32_BIT = 0x40000000
-LOAD, JEQ, JGT, JGE, RET = 0x20, 0x15, 0x25, 0x35, 0x06
-OFFSET_NR, OFFSET_ARCH = 0, 4
-INSTRUCTION = 8
 
 
 class Compiled(Record):
-    """A BPF program (struct sock_filter[]), and the system calls that libseccomp did not know."""
+    """A BPF program (struct sock_filter[]), and the system calls that nobody knows."""
 
     bpf: bytes
     unknown: tuple[str, ...] = ()
@@ -73,16 +70,18 @@ def compile_filter(seccomp: Seccomp) -> Compiled:
     made.set_attr(lib.Attr.CTL_NNP, 0)
     for index, name in enumerate(seccomp.architectures):
         _add_arch(lib, made, name, f"{AT}/architectures/{index}")
-    unknown: list[str] = []
     for index, rule in enumerate(seccomp.syscalls):
         at = f"{AT}/syscalls/{index}"
         action = _action(lib, rule.action, rule.errnoRet, f"{at}/action")
         if action != default:  # libseccomp refuses what changes nothing
-            unknown += _add_rule(lib, made, rule, action, at)
-    bpf = _export(made)
+            _add_rule(lib, made, rule, action, at)
+    names = dict.fromkeys(name for rule in seccomp.syscalls for name in rule.names)
+    strange = [name for name in names if lib.resolve_syscall(lib.Arch.NATIVE, name) == UNKNOWN]
+    architectures = _architectures(lib, seccomp)
+    bpf = added.rules(seccomp, frozenset(strange), architectures) + _export(made)
     if _answers_enosys(seccomp):
-        bpf = _newest(lib, seccomp) + bpf
-    return Compiled(bpf, tuple(unknown))
+        bpf = _newest(lib, names, architectures) + bpf
+    return Compiled(bpf, tuple(name for name in strange if not added.known(name)))
 
 
 def _action(lib: ModuleType, name: str, errno: int | None, at: str) -> Any:
@@ -118,8 +117,8 @@ def _add_arch(lib: ModuleType, made: Any, name: str, at: str) -> None:
         raise UnsupportedError(text, pointer=at, hint="their byte orders differ: remove it") from None
 
 
-def _add_rule(lib: ModuleType, made: Any, rule: Syscall, action: Any, at: str) -> list[str]:
-    """Add RULE, that is ACTION for each of its system calls; return the names that libseccomp does not know."""
+def _add_rule(lib: ModuleType, made: Any, rule: Syscall, action: Any, at: str) -> None:
+    """Add RULE, that is ACTION for each of its system calls that libseccomp knows."""
     compare = {
         "SCMP_CMP_NE": lib.NE, "SCMP_CMP_LT": lib.LT, "SCMP_CMP_LE": lib.LE, "SCMP_CMP_EQ": lib.EQ,
         "SCMP_CMP_GE": lib.GE, "SCMP_CMP_GT": lib.GT, "SCMP_CMP_MASKED_EQ": lib.MASKED_EQ,
@@ -131,10 +130,8 @@ def _add_rule(lib: ModuleType, made: Any, rule: Syscall, action: Any, at: str) -
     indexes = [arg.index for arg in rule.args]
     # One rule takes each argument once; of several conditions on one, any may hold (as runc reads it).
     groups = [conditions] if len(set(indexes)) == len(indexes) else [[condition] for condition in conditions]
-    unknown = []
     for index, name in enumerate(rule.names):
         if lib.resolve_syscall(lib.Arch.NATIVE, name) == UNKNOWN:
-            unknown.append(name)
             continue
         try:
             for group in groups:
@@ -142,7 +139,6 @@ def _add_rule(lib: ModuleType, made: Any, rule: Syscall, action: Any, at: str) -
         except (OSError, ValueError, RuntimeError) as error:
             at_name = f"{at}/names/{index}"
             raise ConfigError(f"libseccomp refuses the rule for {name}: {error}", pointer=at_name) from None
-    return unknown
 
 
 def _export(made: Any) -> bytes:
@@ -160,23 +156,28 @@ def _answers_enosys(seccomp: Seccomp) -> bool:
     return seccomp.defaultAction not in ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE")
 
 
-def _newest(lib: ModuleType, seccomp: Seccomp) -> bytes:
-    """Return instructions that answer ENOSYS to numbers above the newest that SECCOMP names.
+def _number(lib: ModuleType, arch: int, name: str) -> int:
+    """Return the number of system call NAME on ARCH; negative if it has none there."""
+    number = int(lib.resolve_syscall(arch, name))
+    return added.number(arch, name) if number == UNKNOWN else number
 
-    For each architecture: if this is it, and nr > newest, return ERRNO(ENOSYS).
+
+def _newest(lib: ModuleType, names: Iterable[str], architectures: list[int]) -> bytes:
+    """Return instructions that answer ENOSYS to numbers above the newest of system calls NAMES.
+
+    For each of ARCHITECTURES: if this is it, and nr > newest, return ERRNO(ENOSYS).
     """
-    names = {name for rule in seccomp.syscalls for name in rule.names}
     out = pack("=HBBI", LOAD, 0, 0, OFFSET_ARCH)
-    for arch in _architectures(lib, seccomp):
-        numbers = [number for name in names if (number := lib.resolve_syscall(arch, name)) >= 0]
+    for arch in architectures:
+        numbers = [number for name in names if (number := _number(lib, arch, name)) >= 0]
         # x32 shares x86_64's audit number and sets bit 30: its numbers are left to libseccomp.
         if not numbers or arch == lib.Arch.X32:
             continue
         block = pack("=HBBI", LOAD, 0, 0, OFFSET_NR)
         if arch == lib.Arch.X86_64:
-            block += pack("=HBBI", JGE, 2, 0, X32_BIT)
+            block += pack("=HBBI", JGE, 2, 0, added.X32_BIT)
         block += pack("=HBBI", JGT, 0, 1, max(numbers))
-        block += pack("=HBBI", RET, 0, 0, SECCOMP_RET_ERRNO | ENOSYS)
+        block += pack("=HBBI", RET, 0, 0, ERRNO | ENOSYS)
         block += pack("=HBBI", LOAD, 0, 0, OFFSET_ARCH)
         # libseccomp's token of an architecture is its audit number.
         out += pack("=HBBI", JEQ, 0, len(block) // INSTRUCTION, arch & 0xFFFFFFFF) + block
@@ -191,29 +192,3 @@ def _architectures(lib: ModuleType, seccomp: Seccomp) -> list[int]:
         if arch not in found:
             found.append(arch)
     return found
-
-
-def decide(bpf: bytes, arch: int, number: int, args: tuple[int, ...] = ()) -> int:
-    """Return what program BPF answers to system call NUMBER on ARCH (seccomp(2)): run it.
-
-    Raises ValueError for a program that is not one.
-    """
-    data = pack("=iIQ6Q", number, arch, 0, *(*args, 0, 0, 0, 0, 0, 0)[:6])
-    place = accumulator = 0
-    while place * INSTRUCTION < len(bpf):
-        code, yes, no, value = unpack_from("=HBBI", bpf, place * INSTRUCTION)
-        place += 1
-        if code == LOAD:
-            accumulator = unpack_from("=I", data, value)[0]
-        elif code == RET:
-            return int(value)
-        elif code == 0x05:
-            place += value
-        elif code == 0x54:
-            accumulator &= value
-        elif code in (JEQ, JGT, JGE, 0x45):
-            tests = {JEQ: accumulator == value, JGT: accumulator > value, JGE: accumulator >= value}
-            place += yes if tests.get(code, bool(accumulator & value)) else no
-        else:
-            raise ValueError(f"instruction {code:#x}")
-    raise ValueError("the program does not return")

@@ -37,3 +37,13 @@ def _lack() -> str:
         for fd in taken:
             posix.close(fd)
     return ""
+
+
+def loaded_file() -> str:
+    """Return the file that libseccomp has been loaded from, by this process (proc(5), maps)."""
+    with open("/proc/self/maps", "rb") as file:
+        for line in file:
+            path = line.split(None, 5)[-1].strip()
+            if path.rpartition(b"/")[2].startswith(b"libseccomp.so"):
+                return str(path, "utf-8", "surrogateescape")
+    return ""

@@ -20,7 +20,7 @@ def command(call: Call) -> int:
 
 def _document(report: Report) -> dict[str, object]:
     """Return REPORT for a program."""
-    kinds = {"violations": report.violations, "lacking": report.lacking}
+    kinds = {"violations": report.violations, "lacking": report.lacking, "warnings": report.warnings}
     return {"status": VERDICTS[report.status]} | {name: [_object(each) for each in found] for name, found in kinds.items()}
 
 
@@ -45,6 +45,7 @@ def _inside(value: object) -> list[object]:
 def _text(report: Report) -> str:
     """Return REPORT for a person: a line each, and the verdict."""
     lines = [f"{_line(each)}\n" for each in (*report.violations, *report.lacking)]
+    lines += [f"warning: {_line(each)}\n" for each in report.warnings]
     return "".join(lines) + f"{VERDICTS[report.status]}\n"
 
 

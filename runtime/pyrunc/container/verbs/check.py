@@ -40,10 +40,11 @@ class Finding(Record):
 
 
 class Report(Record):
-    """What is wrong with the bundle itself, and what this host lacks for it."""
+    """What is wrong with the bundle itself, what this host lacks for it, and what will be ignored."""
 
     violations: tuple[Finding, ...] = ()
     lacking: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def status(self) -> int:
@@ -81,6 +82,7 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
     probed = facts.probe()
     violations: list[Finding] = []
     missing: list[Finding] = []
+    ignored: list[Finding] = []
 
     def note(error: PyruncError) -> None:
         """Keep ERROR, with its place in the whole document."""
@@ -101,12 +103,15 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
         else:
             for lack in hostsupport.errors(config, plan, known):
                 note(lack)
+            for pointer, text in hostsupport.unknown_calls(config):
+                at = rest.original(pointer)
+                ignored.append(Finding(at, text, "it is ignored: correct the name, or remove it", explain.value(document, at)))
             break
     try:
         check_rootfs(create.request(OPTIONS, bundle, oci.config(document, ""), wait=True).rootfs)
     except ConfigError as error:
         violations.append(_finding(error, document))
-    return Report(tuple(violations), tuple(missing))
+    return Report(tuple(violations), tuple(missing), tuple(ignored))
 
 
 class _Rest:

@@ -199,7 +199,8 @@ def _context(options: CreateOptions, directory: str, saved: SavedState, lock: in
     if saved.listener:
         slots[seccomp.LISTENER] = store.make_listener(directory if wait else "")
     say = options.log.debug if options.log.debugging else None
-    return Context(slots, for_hooks(saved), commit, callerio.console_sender(options.console_socket), (lock,), say)
+    terminal = callerio.console_sender(options.console_socket)
+    return Context(slots, for_hooks(saved), commit, terminal, private=(lock,), debug=say, warn=options.log.warning)
 
 
 def undo(

@@ -106,7 +106,7 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
     try:
         state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
         sender, say = callerio.console_sender(options.console_socket), options.log.debug if options.log.debugging else None
-        context = Context(slots, state, _committer(options), sender, debug=say)
+        context = Context(slots, state, _committer(options), sender, debug=say, warn=options.log.warning)
         try:
             executor.run(plan, context)
             executor.await_exec(plan, context)

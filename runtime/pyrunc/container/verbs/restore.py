@@ -204,7 +204,7 @@ class _Restoring:
             self.context.slots["child"] = pid
             if is_new(self.config.linux, "network"):
                 _bring_loopback_up(pid)
-            self._perform(hooks.runtime(self.config.hooks))
+            self._perform(hooks.runtime(self.config.hooks, self.saved.bundle))
         elif step == "pre-resume":
             try:
                 self._commit(criu, self.context.slots["child"])

@@ -10,6 +10,7 @@ from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import guard, refuse_frozen, status_of
 from pyrunc.errors import HookError, StateError
+from pyrunc.run.children import has_executed
 from pyrunc.run.steps.fifos import FIFO, GO, RESULT, STARTED
 
 TYPE_CHECKING = False
@@ -43,6 +44,7 @@ def start(root: str, container: str, log: Log, notify_socket: str = "") -> None:
             said = _go(directory, saved)
             if said != STARTED:
                 raise _failure(directory, saved, said)
+            _check_executed(directory, saved)
             if "poststart" in saved.hooks:
                 _poststart(directory, saved)
         except HookError:
@@ -81,30 +83,24 @@ def _go(directory: str, saved: SavedState) -> bytes:
         posix.write(fifo, GO)
     except BrokenPipeError:
         raise StateError(NOT_WAITING) from None
+    if saved.listener:
+        _by_listener(directory, "wake")
     posix.unlink(f"{directory}/{FIFO}")
     posix.unlink(f"{directory}/{RESULT}")
     posix.set_blocking(result, True)
     said = b""
     while part := posix.read(result, FRAME_MAX):
         said += part
-        if saved.listener and said == STARTED:
-            _deliver(directory, saved)
     return said
 
 
-def _deliver(directory: str, saved: SavedState) -> None:
-    """Hand the init's seccomp notifications over to their agent; if that fails, stop the container."""
-    from pyrunc.container.hooks import for_hooks
-    from pyrunc.container.verbs import kill
-    from pyrunc.run.steps.listener import Listener
+def _by_listener(directory: str, what: str) -> object:
+    """Do WHAT (`wake`, `has_failed`) by the memory of an init under its filter: it reads no fifo, and may not write one."""
+    from pyrunc.run.steps import listener
 
-    path, metadata = saved.listener
     memory = posix.open(f"{directory}/{store.LISTENER}", posix.O_RDWR | posix.O_CLOEXEC)
     try:
-        Listener(memory, path, metadata, {**for_hooks(saved), "status": "created"}).deliver(saved.pid)
-    except BaseException:
-        kill.send(saved, 9, everything=False)
-        raise
+        return getattr(listener, what)(memory)
     finally:
         posix.close(memory)
 
@@ -114,6 +110,22 @@ def _failure(directory: str, saved: SavedState, said: bytes) -> Exception:
     from pyrunc.container import initfailure
 
     return initfailure.error_of(directory, saved, said.removeprefix(STARTED))
+
+
+def _check_executed(directory: str, saved: SavedState) -> None:
+    """Raise OpError if the init has ended under its filter, without becoming its program."""
+    executed = has_executed(saved.pid)
+    if executed:
+        return
+    from pyrunc.container import initfailure
+
+    # It may have ended, and been waited for: then the filter says whether that can have been the program's end.
+    if executed is None and not (saved.listener and _by_listener(directory, "has_failed")):
+        error = initfailure.forbidden(directory, saved)
+        if error is None:
+            return
+        raise error
+    raise initfailure.error_of(directory, saved, b"")
 
 
 def _poststart(directory: str, saved: SavedState) -> None:

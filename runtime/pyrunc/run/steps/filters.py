@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _struct import pack
 
+from pyrunc.linux import process
 from pyrunc.linux.abi import Buffer
 from pyrunc.seccomp import cache
 
@@ -26,14 +27,32 @@ class Filter:
         self.flags = flags
 
 
-def load_filter(context: Context, seccomp: Seccomp, directory: str) -> None:
-    """Take the compiled filter from the cache in DIRECTORY, or compile it and keep it there."""
-    program = cache.load(seccomp, directory)
-    context.filter = Filter(program.bpf, program.flags)
+def load_filter(context: Context, seccomp: Seccomp, directory: str, wait: bool) -> None:
+    """Take the compiled filter from the cache in DIRECTORY, or compile it and keep it there.
+
+    WAIT says that the process will wait for `start` under it.
+    """
+    program = cache.load(seccomp, directory, context.warn)
+    bpf = program.bpf
+    if wait:
+        from pyrunc.seccomp import waiting
+
+        bpf = waiting.allowed() + bpf
+    context.filter = Filter(bpf, program.flags)
 
 
-def share_listener(context: Context, memory: int, path: str, metadata: str) -> None:
-    """Prepare to hand the notification descriptor over, through file MEMORY."""
-    from pyrunc.run.steps.listener import Listener
+def apply_filter(context: Context) -> None:
+    """Load the filter, if there is one and it is not on yet, and hand its notification descriptor over."""
+    if context.filter is None or context.filtered:
+        return
+    fd = process.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
+    context.filtered = True
+    if context.listener is not None:
+        context.listener.offer(fd)
 
-    context.listener = Listener(memory, path, metadata, {"status": "creating", **context.state})
+
+def release_listener(context: Context) -> None:
+    """Let the process go on that has offered its descriptor."""
+    if context.listener is not None:
+        context.listener.release()
+        context.listener = None

@@ -1,78 +1,171 @@
 """Run one hook: state on standard input, a time limit, and what it said if it failed (config.md, "POSIX-platform Hooks").
 
 Used by the host side and by the sealed child alike, so nothing here imports,
-looks up a codec, or reads a file of the container.
+looks up a codec, or reads a file of the container.  Loaded only for a plan, or
+by a command, that has hooks to run.
 """
 
 from __future__ import annotations
 
 import posix
-from _signal import SIGKILL, valid_signals
+from _signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSYS, SIGTERM
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
-from pyrunc.errors import HookError
+from pyrunc.errors import HookError, OpError
+from pyrunc.jsonio import dumps
+from pyrunc.linux import process
+from pyrunc.plan.process import BY_PATH
+from pyrunc.run.steps import hookprocess, program, users
+from pyrunc.run.steps.executable import Program
+from pyrunc.run.steps.hookprocess import Around, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.oci.hooks import Hook
+    from pyrunc.run.context import Context
+
+    Limits = tuple[tuple[int, int, int], ...]
 
 OUTPUT_MAX = 4096  # bytes of each stream that are kept for the message
 # A hook's own children may hold its pipes open for ever: after its end, wait this long for the rest.
 AFTERWARDS = 0.1
-SIGNALS = tuple(valid_signals() - {SIGKILL, 19})  # 19, SIGSTOP, has no action to reset either
+POLL_MAX = 3_600_000  # milliseconds of one poll(2), which takes no more than 31 bits of them
+ENDING = (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
+SIGINFO_SIZE = 128  # struct signalfd_siginfo begins with the signal's number
 
 
-def run_hook(hook: Hook, state: bytes, kind: str, index: int) -> None:
-    """Run HOOK with STATE on its standard input.
+def run_hook(
+    context: Context,
+    hook: Hook,
+    kind: str,
+    index: int,
+    status: str,
+    directory: int | str,
+    env: tuple[str, ...] | None,
+    home: int,
+    confined: tuple[str, Limits] | None,
+) -> None:
+    """Run HOOK of KIND, number INDEX, with the container's state in STATUS on its standard input.
+
+    It starts in DIRECTORY.  Where it names no environment it gets ENV, with
+    HOME for user HOME if that is not -1; without an ENV, that of the runtime.
+    CONFINED is how the container's program is executed, and its limits: for a
+    hook that is a program of the image.  Raises HookError.
+    """
+    pid = context.slots.get("child") or posix.getpid()
+    state = dumps({**context.state, "status": status, "pid": pid}).encode()
+    if hook.env is None and env is not None and home >= 0:
+        env = (*env, f"HOME={_home(context, home)}")
+    argv, env = hook.args or (hook.path,), environment(hook, env)
+    if confined is None:
+        attend(hook, state, kind, index, process.Image(argv, env), Around(hook.path, directory))
+        return
+    how, limits = confined
+    root = posix.open("/", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    found = Program(hook.path)
+    try:
+        context.root = root
+        program.prepare(context, found, str(directory), argv, env, hook.path)
+        filters = None if context.filtered else context.filter
+        # We are in DIRECTORY, which we may not be allowed to enter any more.
+        around = Around(found.path, None, limits, filters, -1 if how == BY_PATH else found.fd)
+        attend(hook, state, kind, index, found.image or process.Image(argv, env), around)
+    except OpError as error:
+        text = f"error running {kind} hook #{index}: {error.message}"
+        raise HookError(text, pointer=f"/hooks/{kind}/{index}/path", hint=error.hint) from None
+    finally:
+        for each in (root, found.fd):
+            if each >= 0:
+                posix.close(each)
+
+
+def run_with_state(hook: Hook, state: bytes, kind: str, index: int, bundle: str) -> None:
+    """Run HOOK of KIND in the runtime's own surroundings, from BUNDLE, with STATE on its standard input.  Raises HookError."""
+    image = process.Image(hook.args or (hook.path,), environment(hook, None))
+    attend(hook, state, kind, index, image, Around(hook.path, bundle))
+
+
+def environment(hook: Hook, env: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the environment of HOOK: its own, else ENV, else that of the runtime."""
+    if hook.env is not None:
+        return tuple({entry.partition("=")[0]: entry for entry in hook.env}.values())
+    if env is not None:
+        return env
+    return tuple(str(name + b"=" + value, "utf-8", "surrogateescape") for name, value in posix.environ.items())
+
+
+def _home(context: Context, uid: int) -> str:
+    """Return the home of user UID by the container's files, which are looked at once."""
+    if context.home is None:
+        context.home = users.home_of(users.read_table(context.slots["root"], "etc/passwd"), uid)
+    return context.home
+
+
+def attend(hook: Hook, state: bytes, kind: str, index: int, image: process.Image, around: Around) -> None:
+    """Run HOOK as IMAGE, with what is AROUND it and STATE on its standard input.
 
     Raises HookError: it cannot be started, its status is not 0, or it takes
-    longer than its timeout and is killed.  That it does not read STATE is no error.
+    longer than its timeout and is killed, with its process group.  That it
+    does not read STATE is no error.
     """
     name = f"error running {kind} hook #{index}: {hook.path}"
     at = f"/hooks/{kind}/{index}"
-    stdin, stdout, stderr = posix.pipe(), posix.pipe(), posix.pipe()
+    pipes = (posix.pipe(), posix.pipe(), posix.pipe())
+    (stdin, to_hook), (from_hook, stdout), (errors, stderr) = pipes
+    outcome = Outcome()
     try:
-        pid = _spawn(hook, stdin[0], stdout[1], stderr[1])
+        pid = hookprocess.start(image, around, (stdin, stdout, stderr), outcome)
     except OSError as error:
-        for fd in (*stdin, *stdout, *stderr):
-            posix.close(fd)
-        raise HookError(f"{name}: {(error.strerror or '').lower()}", pointer=f"{at}/path") from None
-    for fd in (stdin[0], stdout[1], stderr[1]):
+        for pair in pipes:
+            for fd in pair:
+                posix.close(fd)
+        raise HookError(f"{name}: {(error.strerror or '').lower()}", pointer=at) from None
+    for fd in (stdin, stdout, stderr):
         posix.close(fd)
-    kept = _attend(pid, stdin[1], (stdout[0], stderr[0]), state, hook.timeout)
+    try:
+        out, err, late = _watch(pid, to_hook, (from_hook, errors), state, hook.timeout)
+    except BaseException:
+        _kill(pid)
+        posix.waitpid(pid, 0)
+        raise
     status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
-    said = f", stdout: {kept[0]}, stderr: {kept[1]}"
-    if kept[2]:
-        raise HookError(f"{name}: killed after its timeout of {hook.timeout} s{said}", pointer=f"{at}/timeout")
+    said = f", stdout: {out}, stderr: {err}"
+    if failed := outcome.said():
+        raise HookError(f"{name}: {failed}", pointer=f"{at}/path")
+    if late:
+        text = f"{name}: hook ran past specified timeout of {hook.timeout:.1f}s, and was killed{said}"
+        raise HookError(text, pointer=f"{at}/timeout")
     if status:
         how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
-        raise HookError(f"{name}: {how}{said}", pointer=at)
+        forbidden = status == -SIGSYS and around.filter is not None
+        raise HookError(f"{name}: {how}{' (by the seccomp filter)' if forbidden else ''}{said}", pointer=at)
 
 
-def _spawn(hook: Hook, stdin: int, stdout: int, stderr: int) -> int:
-    """Start HOOK with exactly its own environment, and the signals as a fresh process has them."""
-    env = {}
-    for entry in hook.env:
-        key, _, value = entry.partition("=")
-        env[key] = value
-    actions = [(posix.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin, stdout, stderr))]
-    argv = hook.args or (hook.path,)
-    return posix.posix_spawn(hook.path, argv, env, file_actions=actions, setsigmask=(), setsigdef=SIGNALS)
+def _kill(pid: int) -> None:
+    """Kill hook PID and its process group: what it has started must not outlive its time limit."""
+    for kill in (posix.killpg, posix.kill):
+        try:
+            kill(pid, SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 class _Pipes:
-    """The three pipes of a running hook, watched together with its end."""
+    """The three pipes of a running hook, watched together with its end, and with signals that wait for us."""
 
     def __init__(self, pid: int, stdin: int, outputs: tuple[int, int], state: bytes) -> None:
         """Watch process PID, feed STATE to STDIN, keep what comes out of OUTPUTS."""
         self.pid, self.stdin, self.state = pid, stdin, state
-        self.pidfd = posix.pidfd_open(pid)
         self.said = dict.fromkeys(outputs, b"")
-        self.open = {self.pidfd, stdin, *outputs}
+        self.open = {stdin, *outputs}
+        self.pidfd = posix.pidfd_open(pid)
+        self.open.add(self.pidfd)
+        self.signals = process.signalfd(sum(1 << number - 1 for number in ENDING))
+        self.open.add(self.signals)
         self.watch = poll()
         posix.set_blocking(stdin, False)
-        for fd in (self.pidfd, *outputs):
+        for fd in (self.pidfd, self.signals, *outputs):
             self.watch.register(fd, POLLIN)
         self.watch.register(stdin, POLLOUT)
 
@@ -82,7 +175,7 @@ class _Pipes:
         self.open.discard(fd)
         posix.close(fd)
 
-    def step(self, milliseconds: int | None) -> bool:
+    def step(self, milliseconds: int) -> bool:
         """Wait for something to happen and deal with it; return whether anything did."""
         events = self.watch.poll(milliseconds)
         for fd, _ in events:
@@ -93,6 +186,8 @@ class _Pipes:
                 self.said[fd] = (self.said[fd] + data)[-OUTPUT_MAX:]
                 if not data:
                     self.close(fd)
+            elif fd == self.signals:
+                self._pass_on()
             else:
                 self.close(fd)
         return bool(events)
@@ -106,23 +201,31 @@ class _Pipes:
         if not self.state:
             self.close(self.stdin)
 
+    def _pass_on(self) -> None:
+        """Give the hook's group the signal that waits for us, as a terminal would: it is what ends us now."""
+        number = posix.read(self.signals, SIGINFO_SIZE)[0]
+        try:
+            posix.killpg(self.pid, number)
+        except ProcessLookupError:
+            pass  # it has just ended
 
-def _attend(
-    pid: int, stdin: int, outputs: tuple[int, int], state: bytes, timeout: int | None
-) -> tuple[str, str, bool]:
+
+def _watch(pid: int, stdin: int, outputs: tuple[int, int], state: bytes, timeout: int | None) -> tuple[str, str, bool]:
     """Feed and read the hook until it ends; return what it said, and whether it took too long."""
     pipes = _Pipes(pid, stdin, outputs, state)
-    deadline = None if timeout is None else monotonic() + timeout
-    late = False
-    while pipes.pidfd in pipes.open:
-        left = None if deadline is None else max(0, int((deadline - monotonic()) * 1000) + 1)
-        if not pipes.step(left) and deadline is not None and monotonic() >= deadline:
-            late, deadline = True, None
-            posix.kill(pid, SIGKILL)
-    end = monotonic() + AFTERWARDS
-    while pipes.open & set(outputs) and monotonic() < end:
-        pipes.step(10)
-    for fd in tuple(pipes.open):
-        pipes.close(fd)
+    try:
+        deadline = None if timeout is None else monotonic() + timeout
+        late = False
+        while pipes.pidfd in pipes.open:
+            left = POLL_MAX if deadline is None else max(0, int((deadline - monotonic()) * 1000) + 1)
+            if not pipes.step(min(left, POLL_MAX)) and deadline is not None and monotonic() >= deadline:
+                late, deadline = True, None
+                _kill(pid)
+        end = monotonic() + AFTERWARDS
+        while pipes.open & set(outputs) and monotonic() < end:
+            pipes.step(10)
+    finally:
+        for fd in tuple(pipes.open):
+            pipes.close(fd)
     out, err = (str(pipes.said[fd], "utf-8", "replace").strip() for fd in outputs)
     return out, err, late

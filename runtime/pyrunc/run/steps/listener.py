@@ -1,11 +1,12 @@
 """Hand the descriptor of SCMP_ACT_NOTIFY from the filtered process to an agent (config-linux.md, "Seccomp").
 
-The filter is the last thing before the execve, and from then on no system call
-is sure to work: any may be forbidden, or wait for the agent, which has nothing
-yet.  So the new process makes none.  It writes the number of the descriptor to
-memory that it shares with the host side, which takes a copy by pidfd_getfd(2),
-sends it, and says so in the same memory; meanwhile the process goes round in a
-loop.  Loaded only for profiles with SCMP_ACT_NOTIFY.
+Under the filter no system call is sure to work: any may be forbidden, or wait
+for the agent, which has nothing yet.  So the new process makes none.  It writes
+the number of the descriptor to memory that it shares with the host side, which
+takes a copy by pidfd_getfd(2), sends it, and says so in the same memory;
+meanwhile the process goes round in a loop.  One that then waits for `start`
+sleeps in the one call that is let through for that (seccomp/waiting.py), until
+`start` wakes it by the same memory.  Loaded only for profiles with SCMP_ACT_NOTIFY.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ from time import monotonic, sleep
 
 from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
-from pyrunc.linux.abi import shared_memory
-from pyrunc.linux.process import pidfd_getfd
+from pyrunc.linux.abi import address_of, shared_memory
+from pyrunc.linux.process import futex_wait, futex_wake, pidfd_getfd
+from pyrunc.run.steps import filters, start
+from pyrunc.seccomp.waiting import COOKIE
 
-SIZE = 8
-NUMBER, OFFERED, TAKEN = slice(0, 4), 4, 5
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.run.context import Context
+
+SIZE = 12
+NUMBER, OFFERED, TAKEN, FAILED, GO = slice(0, 4), 4, 5, 6, 8  # GO is the first byte of a futex, of 32 bits
 SECONDS, STEP = 10.0, 0.0002
 AT = "/linux/seccomp/listenerPath"
 
@@ -48,25 +55,43 @@ class Listener:
             if monotonic() > end:
                 raise OpError("nobody has taken the seccomp notification descriptor")
 
-    def deliver(self, pid: int) -> None:
-        """On the host side: take the descriptor that process PID offers, and send it; nothing if PID ends before.
+    def deliver(self, pid: int) -> bool:
+        """On the host side: take the descriptor that process PID offers, and send it; False if PID ends before.
 
         Raises OpError if nobody listens.
         """
         try:
             pidfd = posix.pidfd_open(pid)
         except ProcessLookupError:
-            return
+            return False
         try:
-            if self._await(pidfd):
-                fd = pidfd_getfd(pidfd, int.from_bytes(self.memory[NUMBER], "little"))
-                try:
-                    self._send(fd, pid)
-                finally:
-                    posix.close(fd)
-                self.memory[TAKEN] = 1
+            if not self._await(pidfd):
+                return False
+            fd = pidfd_getfd(pidfd, int.from_bytes(self.memory[NUMBER], "little"))
+            try:
+                self._send(fd, pid)
+            finally:
+                posix.close(fd)
+            return True
         finally:
             posix.close(pidfd)
+
+    def release(self) -> None:
+        """On the host side: let the process go on."""
+        self.memory[TAKEN] = 1
+
+    def note_failure(self) -> None:
+        """In the new process: say that the program has not been executed."""
+        self.memory[FAILED] = 1
+
+    def wait(self) -> None:
+        """In the new process: wait for `start`, by nothing but the one call that the filter lets through."""
+        word = address_of(self.memory) + GO
+        while not self.memory[GO]:
+            try:
+                futex_wait(word, 0, COOKIE)
+            except OSError:
+                continue  # woken by a signal, or it has begun meanwhile
 
     def _await(self, pidfd: int) -> bool:
         """Wait for an offer; return whether one came before the process behind PIDFD ended."""
@@ -101,3 +126,29 @@ class Listener:
             raise OpError(text, errno=error.errno or 0, pointer=AT, hint="start the agent that listens there") from None
         finally:
             sock.close()
+
+
+def share_listener(context: Context, memory: int, path: str, metadata: str) -> None:
+    """Prepare to hand the notification descriptor over, through file MEMORY."""
+    context.listener = Listener(memory, path, metadata, {"status": "creating", **context.state})
+
+
+def wait_filtered(context: Context) -> None:
+    """Load the filter, hand its descriptor over, and wait for `start` under it."""
+    start.await_signals()
+    listener = context.listener
+    filters.apply_filter(context)
+    if isinstance(listener, Listener):
+        listener.wait()
+
+
+def wake(memory: int) -> None:
+    """Let the process go on that waits for `start` by file MEMORY."""
+    mapped = shared_memory(memory, SIZE)
+    mapped[GO] = 1
+    futex_wake(address_of(mapped) + GO)
+
+
+def has_failed(memory: int) -> bool:
+    """Return whether the process that shares file MEMORY has said that it has not become its program."""
+    return shared_memory(memory, SIZE)[FAILED] == 1

@@ -18,7 +18,7 @@ from pyrunc.errors import OpError
 from pyrunc.linux import fs
 from pyrunc.linux import process as p
 from pyrunc.plan.process import BY_PATH
-from pyrunc.run.steps import execfailure, rootpath, users
+from pyrunc.run.steps import execfailure, filters, rootpath, users
 from pyrunc.run.steps.executable import Program
 
 TYPE_CHECKING = False
@@ -52,7 +52,8 @@ def open_program(
     words that engines turn into exit codes 126 and 127.
     """
     if uid >= 0:
-        env = (*env, "HOME=" + users.home_of(users.read_table(root, "etc/passwd"), uid))
+        context.home = users.home_of(users.read_table(root, "etc/passwd"), uid)
+        env = (*env, f"HOME={context.home}")
     if listens:
         env = tuple(f"{entry}{posix.getpid()}" if entry == "LISTEN_PID=" else entry for entry in env)
     context.root = root
@@ -60,7 +61,7 @@ def open_program(
     for path in paths:
         found = Program(_absolute(cwd, path))
         try:
-            _prepare(context, found, cwd, args, env, path)
+            prepare(context, found, cwd, args, env, path)
             if how == BY_PATH:
                 found.path, found.image = found.checked[0], p.Image(args, env)
         except OpError as error:
@@ -70,7 +71,7 @@ def open_program(
         raise context.programs[0].error
 
 
-def _prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], env: tuple[str, ...], path: str) -> None:
+def prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], env: tuple[str, ...], path: str) -> None:
     """Open the program at PATH, or the interpreter that it names, check it, and lay out its image in FOUND."""
     root = context.root
     fd = _open(root, cwd, path, args[0])
@@ -236,8 +237,8 @@ def _may_execute(path: str) -> bool:
     return True
 
 
-def exec_program(context: Context, how: str, final: tuple[int, int, int] | None) -> None:
-    """Load the filter, drop what only that needed, and become the program.
+def exec_program(context: Context, how: str) -> None:
+    """Load the filter, and become the program.
 
     HOW is BY_DESCRIPTOR, or BY_PATH for filters that know no other.  A descriptor is close-on-exec, so
     the kernel takes no script by it: a file that has become one since it was checked is refused.
@@ -248,13 +249,9 @@ def exec_program(context: Context, how: str, final: tuple[int, int, int] | None)
         raise OpError("nothing to execute: the plan opened no program")
     if how == BY_PATH:
         _refuse_others(program)
-    pthread_sigmask(SIG_SETMASK, ())
-    if context.filter is not None:
-        fd = p.seccomp_set_mode_filter(context.filter.address, context.filter.flags)
-        if context.listener is not None:
-            context.listener.offer(fd)
-    if final is not None:
-        p.capset(*final)
+    if not context.filtered:
+        pthread_sigmask(SIG_SETMASK, ())
+        filters.apply_filter(context)
     try:
         if how == BY_PATH:
             p.execve(program.path, program.image)
@@ -266,7 +263,16 @@ def exec_program(context: Context, how: str, final: tuple[int, int, int] | None)
         reason = (error.strerror or "").lower() + WHY.get(error.errno or 0, "")
         if error.errno == errno.ENOEXEC:
             reason += f": {execfailure.unloadable(program.head)}"
+        note_failure(context)
         raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
+    note_failure(context)
+    raise OpError(f"exec {program.path}: it has returned, and executed nothing: the seccomp agent has answered for the kernel")
+
+
+def note_failure(context: Context) -> None:
+    """Note in memory that nothing was executed: under a filter with an agent it may be that nothing can be said."""
+    if context.listener is not None:
+        context.listener.note_failure()
 
 
 def _refuse_others(program: Program) -> None:

@@ -27,13 +27,18 @@ def _leave(number: int, _: object) -> None:
 
 def wait_for_start(context: Context) -> None:
     """Wait until `start` writes to the fifo behind slot `start`."""
-    for number in ENDING:
-        signal(number, _leave)
-    pthread_sigmask(SIG_SETMASK, ())
+    await_signals()
     while not posix.read(context.slots["start"], 1):
         pass
     for number in ENDING:
         signal(number, SIG_DFL)
+
+
+def await_signals() -> None:
+    """Let the signals that end a process come, with what ends it; all others have their default action."""
+    for number in ENDING:
+        signal(number, _leave)
+    pthread_sigmask(SIG_SETMASK, ())
 
 
 def announce_exec(context: Context) -> None:
