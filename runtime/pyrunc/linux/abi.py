@@ -81,12 +81,12 @@ NR = numbers(MACHINE, 8 * calcsize("P"))
 
 if "_pyrunc" in sys.builtin_module_names:
     from _pyrunc import address as address_of
-    from _pyrunc import fork_syscall, shared_memory, syscall
+    from _pyrunc import fork_syscall, syscall
 else:
     from pyrunc.linux.foreign import address as address_of
-    from pyrunc.linux.foreign import fork_syscall, shared_memory, syscall
+    from pyrunc.linux.foreign import fork_syscall, syscall
 __all__ = ["MACHINE", "NR", "NUMBERS", "Argument", "Buffer", "address_of", "failure", "fork_syscall", "noted"]
-__all__ += ["path_bytes", "shared_memory", "syscall"]
+__all__ += ["path_bytes", "syscall"]
 
 
 def path_bytes(path: str) -> bytes:

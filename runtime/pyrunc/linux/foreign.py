@@ -123,10 +123,3 @@ class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
 def address(memory: bytearray | memoryview) -> int:
     """Return the address of MEMORY's bytes, which stay where they are as long as its size does."""
     return _ctypes.addressof((_Byte * max(len(memory), 1)).from_buffer(memory if memory else bytearray(1)))
-
-
-def shared_memory(fd: int, size: int) -> memoryview:
-    """Return SIZE bytes of file FD (-1: of none) as memory that is shared with whoever maps or inherits it; for good (mmap(2))."""
-    from mmap import mmap
-
-    return memoryview(mmap(fd, size))

@@ -11,7 +11,7 @@ from _signal import SIG_BLOCK, SIG_SETMASK, SIGKILL, SIGSTOP, pthread_sigmask, v
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from pyrunc.linux import process
-from pyrunc.linux.abi import shared_memory
+from pyrunc.linux.sharedmemory import shared_memory
 from pyrunc.record import Record
 
 TYPE_CHECKING = False

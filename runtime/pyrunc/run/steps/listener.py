@@ -19,8 +19,9 @@ from time import monotonic, sleep
 
 from pyrunc.errors import OpError
 from pyrunc.jsonio import dumps
-from pyrunc.linux.abi import address_of, shared_memory
+from pyrunc.linux.abi import address_of
 from pyrunc.linux.process import futex_wait, futex_wake, pidfd_getfd
+from pyrunc.linux.sharedmemory import shared_memory
 from pyrunc.run.steps import filters, start
 from pyrunc.seccomp.waiting import COOKIE
 
