@@ -63,7 +63,10 @@ def library(mark: Path) -> Path:
 
 def python(runtime: Runtime) -> str:
     """Return the interpreter to try the poison with: the runtime's own, if it has one."""
-    return str(interpreter(runtime)) if runtime.name == "pyrunc" else PYTHON
+    if runtime.name != "pyrunc":
+        return PYTHON
+    found = interpreter(runtime)
+    return str(found) if found.name.startswith("python") else PYTHON  # of the native program, which hands over to it
 
 
 def search_path(runtime: Runtime) -> list[str]:

@@ -20,7 +20,7 @@ from integration.looking import cgroup_of, refused
 pytestmark = pytest.mark.pyrunc_only("it is used as a library")
 RUN = """
 import sys
-from pyrunc.container.{verb} import {verb}
+from pyrunc.container.verbs.{verb} import {verb}
 from pyrunc.container.options import {options}
 from pyrunc.host import facts
 container, bundle, root, resctrl = sys.argv[1:]

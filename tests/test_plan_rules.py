@@ -85,7 +85,7 @@ def check(made: Plan, document: dict) -> None:
 def check_calls(made: Plan) -> None:
     """Every call is in the executor's tables, bound before the fork, and takes what it is given."""
     for module in calls.ON_DEMAND.values():
-        sys.modules.pop(f"pyrunc.run.{module}", None)
+        sys.modules.pop(f"pyrunc.run.steps.{module}", None)
     calls.load(made)
     for op in (*made.host, *made.child):
         if op.call in PROTOCOL:
