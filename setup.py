@@ -121,6 +121,7 @@ class BuildPy(build_py):
             # What the native program hands over to: the script, from where the package is.
             script = Path(self.build_lib) / "pyrunc" / SCRIPT
             script.write_text(launcher(os.path.realpath(sys.executable), "..", ".."))
+            script.chmod(0o755)
 
 
 class ForThisPython(Distribution):

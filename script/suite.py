@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 
-ALL = ("lint", "type", "unit", "integration", "vm")
-TESTS = ("unit", "integration", "vm")
+ALL = ("lint", "type", "unit", "integration", "script", "vm")
+TESTS = ("unit", "integration", "script", "vm")
 SUMMARY = re.compile(r"=+ .* in [\d.]+s.*=+$")
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)s?\b")
 
