@@ -1,4 +1,4 @@
-"""The way from the native program to the interpreted one: for what the dump has no module for.
+"""Start the same command line again as a Python script, where the native program lacks a module.
 
 The native program (native/) is one command's good case.  Whatever wants a
 library starts the same command line again as a script, which has them all.

@@ -1,4 +1,4 @@
-"""The cgroup directories of a container: make, limit, join, look, kill, remove (cgroups(7)).
+"""The cgroup directories of a container: make, list pids, signal, remove (cgroups(7)).
 
 Parents that are made on the way carry a mark, so that whoever removes the last
 container below them can remove them too, and nobody removes what pyrunc did not

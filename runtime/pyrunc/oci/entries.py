@@ -1,4 +1,4 @@
-"""Checks of entries of lists and maps that have the right types and are empty of meaning."""
+"""Entries that are well typed and say nothing: an annotation without a name, a weight entry without a weight."""
 
 from __future__ import annotations
 

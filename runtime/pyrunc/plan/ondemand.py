@@ -1,4 +1,4 @@
-"""What few containers ask for: its module is loaded when the config has it, and not before.
+"""Loads the planner of a rare subject (resctrl, netDevices, personality, memoryPolicy, scheduling, idmap) if a config has it.
 
 A module costs every `create` its time, and the waiting init its memory.  So the
 sequences in build.py and mounts.py come here, and from here the subject's own

@@ -1,4 +1,4 @@
-"""What a plan is made of."""
+"""Op, Slot, Plan and barriers: the records that a plan consists of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which place in the root a path of the configuration means, before the kernel resolves it there.
+"""Paths of config.json, cleaned by their text: `.` and `..` taken out, and the rootfs's own path off the front.
 
 As with runc: `.` and `..` are taken away by the text alone, so that no link of
 the image decides what `/a/../m` is; and a destination that begins with the path

@@ -11,7 +11,7 @@ import posix
 import sys
 
 from pyrunc.errors import OpError
-from pyrunc.linux import fs, mount, net, process, sched
+from pyrunc.linux import fs, loopback, mount, process, sched
 from pyrunc.plan.op import Op, Slot
 from pyrunc.run.steps import cgroups, comm, files, filters, identity, program, propagation, start, tty
 
@@ -118,7 +118,7 @@ def _hand_over_terminal(context: Context) -> None:
 
 
 KERNEL: dict[str, Callable[..., Any]] = {
-    "bring_up": net.bring_up,
+    "bring_up": loopback.bring_up,
     "chdir": posix.chdir,
     "chroot": posix.chroot,
     "enter_time": _enter_time,

@@ -1,4 +1,4 @@
-"""One direction of copying between descriptors, by whoever has other things to do meanwhile."""
+"""Flow: a buffer that copies from one descriptor to another without blocking, for terminals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do about an errno, by the call that it came from; and since when Linux has each call.
+"""Hints for an errno that no one put in words; every other error brings its hint from where it is raised.
 
 Loaded only when something went wrong.
 """

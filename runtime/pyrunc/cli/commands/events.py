@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.cli import units
+from pyrunc.cli import sizes
 from pyrunc.cli.main import Call
 from pyrunc.cli.output import write
 from pyrunc.container.verbs import events
@@ -13,7 +13,7 @@ INTERVAL = "5s"  # runc's
 
 def command(call: Call) -> int:
     """Print events, one JSON document a line, until the container ends or nobody reads any more."""
-    interval = units.seconds(call.options.get("interval", INTERVAL), "--interval")
+    interval = sizes.seconds(call.options.get("interval", INTERVAL), "--interval")
     name = call.positional[0]
     if call.options.get("stats"):
         return write(dumps(events.usage(call.root, name)) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.cgroup.knobs import ROOT
-from pyrunc.cli import units
+from pyrunc.cli import sizes
 from pyrunc.cli.main import Call
 from pyrunc.container.verbs.update import update
 from pyrunc.errors import PyruncError, UsageError
@@ -102,8 +102,8 @@ def _value(text: str, kind: str, option: str) -> object:
     if kind == TEXT:
         return text
     if kind == NUMBER:
-        return units.integer(text, option)
-    return units.size(text, option) if kind == SIZE else units.number(text, option, signed=kind == AMOUNT)
+        return sizes.integer(text, option)
+    return sizes.size(text, option) if kind == SIZE else sizes.number(text, option, signed=kind == AMOUNT)
 
 
 def _place(pointer: str, given: dict[str, str]) -> str:

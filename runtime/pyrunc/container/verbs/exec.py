@@ -1,4 +1,4 @@
-"""`exec`: one more process in a running container."""
+"""`exec`: one more process in a running container, and which of its cgroups it joins."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from pyrunc.criu.restoremounts import RestoreMounts
 from pyrunc.criu.worker import Worker
 from pyrunc.errors import ConfigError, OpError
 from pyrunc.host import facts, mounted
-from pyrunc.linux import net, process
+from pyrunc.linux import loopback, process
 from pyrunc.oci import parsing
 from pyrunc.plan import cgroups, hooks, masks, ondemand
 from pyrunc.plan.namespaces import is_new
@@ -268,7 +268,7 @@ def _bring_loopback_up(pid: int) -> None:
     try:
         process.setns(other, process.CLONE_NEWNET)
         try:
-            net.bring_up("lo")
+            loopback.bring_up("lo")
         finally:
             process.setns(own, process.CLONE_NEWNET)
     finally:

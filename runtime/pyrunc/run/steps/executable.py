@@ -1,4 +1,4 @@
-"""What is known of a program between its being found and its being executed."""
+"""Program: the record that program.py fills in and that the execve uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `start` and the waiting init agree on.  Apart from start.py, whose wire most commands need not load."""
+"""Names of the fifos between `start` and the waiting init, and the bytes sent through them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps in the container's root: mount points, mounting on them, device nodes, links, masks, read-only paths."""
+"""Steps that make and mount on places in the container's root: mount points, mount(2), device nodes, links, masks."""
 
 from __future__ import annotations
 

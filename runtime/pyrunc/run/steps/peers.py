@@ -1,4 +1,4 @@
-"""The step for bind mounts that stay peers of the host's: which of them must not (mount_namespaces(7), "Shared subtrees")."""
+"""Keep a shared bind mount off the mounts that must not be its peers (mount_namespaces(7), "Shared subtrees")."""
 
 from __future__ import annotations
 

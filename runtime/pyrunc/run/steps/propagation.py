@@ -1,4 +1,4 @@
-"""The step that cuts a container off from what the host mounts later beside its files (mount_namespaces(7))."""
+"""Make the mount that holds the rootfs private: what the host mounts there later is not the container's."""
 
 from __future__ import annotations
 

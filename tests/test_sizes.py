@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.cli import units
+from pyrunc.cli import sizes
 from pyrunc.errors import UsageError
 
 
@@ -37,7 +37,7 @@ from pyrunc.errors import UsageError
     ],
 )
 def test_sizes(text, bytes_):
-    assert units.size(text, "--memory") == bytes_
+    assert sizes.size(text, "--memory") == bytes_
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_sizes(text, bytes_):
 )
 def test_no_sizes(text):
     with pytest.raises(UsageError, match="--memory"):
-        units.size(text, "--memory")
+        sizes.size(text, "--memory")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_no_sizes(text):
 )
 def test_whole_numbers_in_any_base(text, value):
     """What Go's flag package takes for an integer."""
-    assert units.integer(text, "--pids-limit") == value
+    assert sizes.integer(text, "--pids-limit") == value
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_whole_numbers_in_any_base(text, value):
 )
 def test_no_whole_numbers(text):
     with pytest.raises(UsageError, match="--pids-limit"):
-        units.integer(text, "--pids-limit")
+        sizes.integer(text, "--pids-limit")
 
 
 @given(st.integers(0, (1 << 53) - 1), st.sampled_from(["", "b", "k", "kb", "KiB"]))
 def test_sizes_multiply(number, unit):
-    assert units.size(f"{number}{unit}", "--memory") == number * (1024 if "k" in unit.lower() else 1)
+    assert sizes.size(f"{number}{unit}", "--memory") == number * (1024 if "k" in unit.lower() else 1)
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_value_or_a_usage_error(text):
     """What people and programs write is understood or refused, never an internal error."""
-    for read in (units.size, units.seconds, units.integer, lambda t, o: units.number(t, o, signed=True)):
+    for read in (sizes.size, sizes.seconds, sizes.integer, lambda t, o: sizes.number(t, o, signed=True)):
         try:
             assert isinstance(read(text, "--option"), int | float)
         except UsageError as error:
@@ -92,18 +92,18 @@ def test_any_text_is_a_value_or_a_usage_error(text):
     [("5s", 5), ("500ms", 0.5), ("1m", 60), ("1m30s", 90), ("1h", 3600), ("1.5s", 1.5), ("250us", 25e-5), ("1h0m1s", 3601)],
 )
 def test_durations(text, seconds):
-    assert units.seconds(text, "--interval") == pytest.approx(seconds)
+    assert sizes.seconds(text, "--interval") == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5", "0s", "-5s", "s", "5x", "5s3", "1..5s", "5 s", "1e3s"])
 def test_no_durations(text):
     with pytest.raises(UsageError, match="--interval"):
-        units.seconds(text, "--interval")
+        sizes.seconds(text, "--interval")
 
 
 def test_numbers():
-    assert units.number("-1", "--pids-limit", signed=True) == -1
-    assert units.number("007", "--pids-limit", signed=False) == 7
+    assert sizes.number("-1", "--pids-limit", signed=True) == -1
+    assert sizes.number("007", "--pids-limit", signed=False) == 7
     for text in ("-1", "", "1.5", "1e3", "9" * 40):
         with pytest.raises(UsageError, match="--pids-limit"):
-            units.number(text, "--pids-limit", signed=False)
+            sizes.number(text, "--pids-limit", signed=False)
