@@ -111,7 +111,7 @@ def test_our_own_program_is_not_executed(runtime, bundle, how, command):
         done = runtime.exec(runtime.start(b), program, "-c", code, check=False)
     assert fingerprint(mine) == before
     assert "got the interpreter" not in done.stdout
-    assert done.returncode == (1 if command == "run" else 255)
+    assert done.returncode in ((1, 255) if command == "run" else (255,))  # 255: the kernel was asked for it, as with runc
     assert "permission denied" in done.stderr or "no such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
 

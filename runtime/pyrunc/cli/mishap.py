@@ -48,7 +48,10 @@ def _call(error: Exception) -> str:
 
 def _called(code: CodeType, at: int) -> str:
     """Return the name of what the instruction of CODE at offset AT calls, by the instructions before it."""
-    from dis import get_instructions
+    try:
+        from dis import get_instructions
+    except ImportError:
+        return ""  # the native program has none, and what it has done cannot be done again
 
     names: list[str] = []
     chained = False  # whether an attribute that is loaded now is one of what is called
