@@ -32,7 +32,7 @@ RENAMED = {
     "mmap64": "region_mmap",
     "munmap": "region_munmap",
 }
-REGION_BASE, PAGE = 0x10000000, 4096  # region.h
+REGION_BASE, REGION_SIZE, PAGE = 0x80000000, 64 << 20, 4096  # region.h
 PT_LOAD, PT_NOTE, PT_GNU_PROPERTY, PF_RW = 1, 4, 0x6474E553, 6
 EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
 # What makes dumps, and what a dump has in another way.
@@ -105,8 +105,8 @@ def symbol(stage: Path, name: str) -> int:
     return next(int(line.split()[0], 16) for line in done.stdout.splitlines() if line.endswith(f" {name}"))
 
 
-def put_together(stage: Path, state: bytes, region: bytes, size: int, output: Path) -> None:
-    """Write OUTPUT: STAGE with the dump's STATE in its place, and its REGION, of SIZE bytes in memory, as one more segment."""
+def put_together(stage: Path, state: bytes, region: bytes, output: Path) -> None:
+    """Write OUTPUT: STAGE with the dump's STATE in its place, and its REGION as one more segment."""
     start = symbol(stage, "pystate_start")
     stripped = stage.with_name("stripped")
     run("strip", "-o", stripped, stage)
@@ -122,7 +122,7 @@ def put_together(stage: Path, state: bytes, region: bytes, size: int, output: Pa
     where = -(-len(elf) // PAGE) * PAGE
     elf += bytes(where - len(elf)) + region
     kept = [row for row in rows if row[0] not in (PT_NOTE, PT_GNU_PROPERTY)]
-    new = (PT_LOAD, PF_RW, where, REGION_BASE, REGION_BASE, len(region), size, PAGE)
+    new = (PT_LOAD, PF_RW, where, REGION_BASE, REGION_BASE, len(region), REGION_SIZE, PAGE)
     loads = sorted([row for row in kept if row[0] == PT_LOAD] + [new], key=lambda row: row[3])
     table = [*loads, *(row for row in kept if row[0] != PT_LOAD)]
     if len(table) > len(rows):
@@ -145,10 +145,9 @@ def build(output: Path, interpreter: str, script: str, package: Path) -> list[st
         dump = directory / "dump"
         path = directory / "program.marshal"
         run(sys.executable, "-ISXutf8", __file__, PROGRAM, package, path)
-        *left_out, size = run(stage, path, dump, interpreter, script, env={}, cwd="/").split()  # nothing of ours is to be in the dump
-        state, region = (Path(f"{dump}.{part}").read_bytes() for part in ("state", "region"))
-        put_together(stage, state, region, int(size), output)
-    return left_out
+        left_out = run(stage, path, dump, interpreter, script, env={}, cwd="/")  # nothing of ours is to be in the dump
+        put_together(stage, Path(f"{dump}.state").read_bytes(), Path(f"{dump}.region").read_bytes(), output)
+    return left_out.split()
 
 
 def main(argv: list[str]) -> None:

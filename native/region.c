@@ -26,7 +26,6 @@ struct block {
 };
 
 static char *top = (char *)REGION_BASE;
-static unsigned long end = REGION_BASE + REGION_SIZE;
 static struct block *freed[CLASSES];
 static struct block *freed_arenas;
 static size_t arena_size;
@@ -39,30 +38,16 @@ int region_map(void)
     return got == (void *)REGION_BASE ? 0 : -1;
 }
 
-static unsigned long whole_pages(unsigned long address)
+unsigned long region_top(void)
 {
-    return (address + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
-}
-
-unsigned long region_bound(size_t slack)
-{
-    unsigned long used = whole_pages((unsigned long)top);
-
-    if (used + whole_pages(slack) < end)
-        end = used + whole_pages(slack);
-    return used;
-}
-
-unsigned long region_end(void)
-{
-    return end;
+    return ((unsigned long)top + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
 }
 
 static int inside(const void *address)
 {
     unsigned long place = (unsigned long)address;
 
-    return place >= REGION_BASE && place < end;
+    return place >= REGION_BASE && place < REGION_BASE + REGION_SIZE;
 }
 
 /* Take SIZE fresh bytes, aligned to ALIGN, a power of two; NULL if there are none. */
@@ -70,7 +55,7 @@ static void *fresh(size_t size, size_t align)
 {
     unsigned long start = ((unsigned long)top + align - 1) & ~(align - 1);
 
-    if (size > REGION_SIZE || start + size > end)
+    if (size > REGION_SIZE || start + size > REGION_BASE + REGION_SIZE)
         return NULL;
     top = (char *)(start + size);
     return (void *)start;

@@ -5,17 +5,14 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define REGION_BASE 0x10000000UL
+#define REGION_BASE 0x80000000UL /* above any heap: the kernel puts that within 1 GiB of a program that has no region yet */
 #define REGION_SIZE (64UL << 20)
 #define REGION_PAGE 4096UL
 
 /* Map the region; only a program that has not been started from a dump needs to. Returns 0, or -1 with errno. */
 int region_map(void);
-/* Bound the region for the programs that start from a dump of it: what they need beyond SLACK bytes more, the C library
- * gives. A process's address space may be limited (setrlimit(2), RLIMIT_AS). Returns where what has been handed out ends. */
-unsigned long region_bound(size_t slack);
-/* Where the region ends. */
-unsigned long region_end(void);
+/* The first address that has never been handed out, rounded up to a page. */
+unsigned long region_top(void);
 
 /* What malloc(3) and its siblings, and mmap(2) of an arena, are to libpython (native/build.py renames its symbols). */
 void *region_malloc(size_t size);

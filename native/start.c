@@ -1,7 +1,6 @@
 /* The program: it makes a dump of the interpreter with everything imported, and starts from one.
  *
- *     stage PROGRAM.marshal OUT INTERPRETER SCRIPT     writes the dump to OUT.state and OUT.region, and on standard
- *                                                      output the modules it lacks, and how large the region is to be
+ *     stage PROGRAM.marshal OUT INTERPRETER SCRIPT     writes the dump to OUT.state and OUT.region
  *     pyrunc ...                                       (with the dump in the file) runs a command
  *
  * Starting from a dump is what a fork is to the interpreter: memory is there, threads are new, and what came from
@@ -41,8 +40,6 @@ static PyObject *default_int;    /* _signal.default_int_handler */
 static char interpreter[PATH_MAX]; /* of the script */
 static char script[PATH_MAX];      /* relative to the directory of this program */
 static char **arguments;
-
-#define SLACK (4UL << 20) /* of the region, for what a command makes: `run` of a large configuration takes less than one MiB */
 
 static int fail(const char *what)
 {
@@ -181,7 +178,6 @@ static PyObject *run_program(const char *path)
 
 static int make_dump(const char *program, const char *out)
 {
-    unsigned long used;
     PyObject *names;
 
     if (region_map() < 0)
@@ -200,10 +196,8 @@ static int make_dump(const char *program, const char *out)
     if (command == NULL || environment == NULL || set_handler == NULL || default_int == NULL)
         return fail_python("find what a command begins with");
     from_dump = 1;
-    used = region_bound(SLACK);
-    dprintf(1, "%lu\n", region_end() - REGION_BASE);
     if (write_file(out, "state", pystate_start, (uintptr_t)pystate_end - (uintptr_t)pystate_start) < 0
-        || write_file(out, "region", (void *)REGION_BASE, used - REGION_BASE) < 0)
+        || write_file(out, "region", (void *)REGION_BASE, region_top() - REGION_BASE) < 0)
         return fail("cannot write the dump");
     return 0;
 }

@@ -48,10 +48,7 @@ def _call(error: Exception) -> str:
 
 def _called(code: CodeType, at: int) -> str:
     """Return the name of what the instruction of CODE at offset AT calls, by the instructions before it."""
-    try:
-        from dis import get_instructions
-    except ImportError:
-        return ""  # the native program has none, and what it has done cannot be done again
+    from dis import get_instructions
 
     names: list[str] = []
     chained = False  # whether an attribute that is loaded now is one of what is called
