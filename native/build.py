@@ -32,7 +32,7 @@ RENAMED = {
     "mmap64": "region_mmap",
     "munmap": "region_munmap",
 }
-REGION_BASE, REGION_SIZE, PAGE = 0x80000000, 64 << 20, 4096  # region.h
+REGION_BASE, REGION_SIZE, PAGE = 0x50000000, 64 << 20, 4096  # region.h
 PT_LOAD, PT_NOTE, PT_GNU_PROPERTY, PF_RW = 1, 4, 0x6474E553, 6
 EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
 # What makes dumps, and what a dump has in another way.

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define REGION_BASE 0x80000000UL /* above any heap: the kernel puts that within 1 GiB of a program that has no region yet */
+#define REGION_BASE 0x50000000UL /* above any heap: the kernel puts that within 1 GiB of a program that has no region yet */
 #define REGION_SIZE (64UL << 20)
 #define REGION_PAGE 4096UL
 
