@@ -318,3 +318,51 @@ def test_without_a_bus_it_is_refused(runtime, bundle, monkeypatch):
     done = runtime("--systemd-cgroup", "run", "--bundle", str(b.path), name, check=False)
     assert done.returncode == 1
     assert "systemd cannot be reached over D-Bus: no such file or directory" in done.stderr
+
+
+# Units that are another's
+
+
+def test_a_scope_that_has_failed_is_forgotten(runtime, bundle):
+    """It is left behind by a container that systemd has ended, with nothing in it."""
+    b = bundle()
+    name, scope = scoped(runtime, b)
+    words = ["systemd-run", "--scope", f"--unit={scope}", "--property=RuntimeMaxSec=1", "--property=TimeoutStopSec=1", "sleep", "1000"]
+    subprocess.run(words, check=False, capture_output=True)
+    wait_for(lambda: shown(scope, "ActiveState")["ActiveState"] == "failed", lambda: shown(scope, "ActiveState"), what="it to fail")
+    runtime("--systemd-cgroup", "create", "--bundle", str(b.path), name, stdout=-3, stderr=-3)
+    assert shown(scope, "ActiveState")["ActiveState"] == "active"
+    assert runtime.status(name) == "created"
+
+
+@pytest.mark.parametrize("args", [("sleep", "1000"), ("no-such-program",)])
+def test_a_unit_that_is_anothers_is_not_stopped(runtime, bundle, args):
+    b = bundle(*args)
+    name, scope = scoped(runtime, b)
+    other = subprocess.Popen(["systemd-run", "--scope", f"--unit={scope}", "sleep", "1000"], stdin=-3, stdout=-3, stderr=-3)
+    wait_for(lambda: shown(scope, "ActiveState")["ActiveState"] == "active", "the other's scope")
+    try:
+        runtime.refuses("--systemd-cgroup", "create", "--bundle", str(b.path), name)
+        runtime("delete", "--force", name, check=False)
+        assert shown(scope, "ActiveState")["ActiveState"] == "active"
+        assert other.poll() is None
+    finally:
+        subprocess.run(["systemctl", "stop", scope], check=False)
+        other.wait(60)
+
+
+@pytest.mark.v2
+def test_a_slice_that_is_there_is_not_stopped(runtime, bundle):
+    """It has no process, so only systemd can tell that it is another's."""
+    b = bundle()
+    name = runtime.prepare(b)
+    slice_ = f"pyrunctest{os.getpid()}.slice"
+    b.linux["cgroupsPath"] = f"system.slice:pyrunctest:{slice_}"
+    b.save()
+    subprocess.run(["systemctl", "start", slice_], check=True)
+    try:
+        runtime("--systemd-cgroup", "create", "--bundle", str(b.path), name, check=False, stdout=-3, stderr=-3)
+        runtime("delete", "--force", name, check=False)
+        assert shown(slice_, "ActiveState")["ActiveState"] == "active"
+    finally:
+        subprocess.run(["systemctl", "stop", slice_], check=False)

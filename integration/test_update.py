@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from integration.harness.runtime import wait_for
 from integration.looking import before_1_4, cgroup_of, give, knob, unified
 
 if TYPE_CHECKING:
-    from integration.harness.bundle import Bundle
+    from integration.harness.bundle import Bundle, Bundles
     from integration.harness.runtime import Runtime
 
 MIB = 1 << 20
@@ -662,3 +664,71 @@ def test_updates_and_pauses_at_once(runtime, bundle, threads):
     size = (b.rootfs / "data/ticks").stat().st_size
     time.sleep(0.3)
     assert (b.rootfs / "data/ticks").stat().st_size > size
+
+
+# All or nothing
+
+
+def limits_and_memory_of_them(runtime: Runtime, name: str) -> tuple[str, str, object]:
+    """Return the limits of container NAME that are in force, and those that are written down of it."""
+    config = json.loads((runtime.root / name / "config.json").read_text())
+    pids = shown(runtime, name, "pids", "pids.max", "pids.max")
+    return pids, shown(runtime, name, "memory", "memory.limit_in_bytes", "memory.max"), config["linux"]["resources"]
+
+
+@pytest.mark.pyrunc_only("runc's own steps are others")
+def test_a_signal_leaves_the_old_limits_or_the_new_ones_and_says_which(runtime: Runtime, bundle: Bundles) -> None:
+    name = runtime.start(limited(bundle(), pids={"limit": 50}, memory={"limit": 50 * MIB}))
+    victim = Victim(runtime)
+    old = ("update", "--pids-limit", "50", "--memory", "50M", name)
+    new = ("update", "--pids-limit", "60", "--memory", "60M", name)
+    runtime(*new)
+    after = limits_and_memory_of_them(runtime, name)
+    runtime(*old)
+    before = limits_and_memory_of_them(runtime, name)
+    calls = victim.calls(*new, after=f"{runtime.root}/{name}")
+    ended = set()
+    for call in every(calls, 1, 40):
+        runtime(*old)
+        argv = victim.argv(new, call.inject("INT"))
+        status = subprocess.run(argv, stdin=-3, stdout=-3, stderr=-3, check=False, timeout=60).returncode
+        found = limits_and_memory_of_them(runtime, name)
+        assert found in (before, after), call
+        assert not (runtime.root / name / "update.json").exists(), call
+        ended.add((status == 0, found == after))
+    assert (False, False) in ended  # some were early enough to take all back
+
+
+@pytest.mark.pyrunc_only("runc's own steps are others")
+def test_what_cannot_be_written_down_is_not_done(runtime: Runtime, bundle: Bundles) -> None:
+    name = runtime.start(limited(bundle(), pids={"limit": 50}, memory={"limit": 50 * MIB}))
+    before = limits_and_memory_of_them(runtime, name)
+    (runtime.root / name / ".config.json").mkdir()  # where the draft is to be
+    said = runtime.refuses("update", "--pids-limit", "60", name)
+    assert "config.json" in said, said
+    assert limits_and_memory_of_them(runtime, name) == before
+    (runtime.root / name / ".config.json").rmdir()
+    runtime("update", "--pids-limit", "60", name)
+    assert limits_and_memory_of_them(runtime, name) != before
+
+
+@pytest.mark.v1
+def test_an_empty_cpuset_is_set_back(tmp_path: Path) -> None:
+    """One in which no process has been yet: reading it gives an empty line."""
+    from pyrunc.cgroup import limits
+    from pyrunc.cgroup.knobs import Write
+    from pyrunc.cgroup.paths import Place
+    from pyrunc.errors import OpError
+
+    top = "/sys/fs/cgroup/cpuset"
+    where = Path(f"{top}/pyrunc-test-{os.getpid()}-empty")
+    where.mkdir()
+    try:
+        place = Place(str(where), top, ("cpuset",))
+        changes = [Write("cpuset", "cpuset.mems", "0", "/a"), Write("cpuset", "cpuset.cpus", "0", "/b")]
+        with pytest.raises(OpError):
+            limits.update((place,), [*changes, Write("cpuset", "cpuset.cpu_exclusive", "nonsense", "/c")])
+        assert (where / "cpuset.cpus").read_text().strip() == ""
+        assert (where / "cpuset.mems").read_text().strip() == ""
+    finally:
+        where.rmdir()

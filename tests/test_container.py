@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from pyrunc.cgroup.paths import Place
-from pyrunc.container import status, store
-from pyrunc.container.statefile import SavedState, load, save, write_file
+from pyrunc.container import status, store, work
+from pyrunc.container.statefile import SavedState, load, note, noted, save, write_file
 from pyrunc.container.status import ALLOWED, CREATED, CREATING, PAUSED, RUNNING, STOPPED, Status, guard
 from pyrunc.errors import ConfigError, StateError, UsageError
+from pyrunc.host import tasks
+from pyrunc.plan.op import Token
 
 SAVED = SavedState("box", "/bundle", "/bundle/rootfs", "2026-01-01T00:00:00.5Z", 0)
 
@@ -35,25 +38,18 @@ def test_what_is_no_id(name: str):
 
 def test_who_makes_the_directory_has_the_id(tmp_path: Path):
     root = str(tmp_path / "deep/root")
-    path, lock = store.reserve(root, "box")
+    working = store.reserve(root, "box", "create")
     assert os.stat(root).st_mode & 0o777 == 0o700
     with pytest.raises(StateError, match="already exists"):
-        store.reserve(root, "box")
+        store.reserve(root, "box", "create")
     assert store.ids(root) == ["box"]
-    store.discard(path)
-    os.close(lock)
+    assert not working.gone()
+    store.discard(working.directory)
+    assert working.gone()
+    working.close()
     assert store.ids(root) == []
     with pytest.raises(StateError, match="does not exist"):
-        store.lock(path)
-
-
-def test_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path, first = store.reserve(str(tmp_path), "box")
-    monkeypatch.setattr(store, "LOCK_SECONDS", 0.05)
-    with pytest.raises(StateError, match="another command"):
-        store.lock(path)
-    os.close(first)
-    os.close(store.lock(path))
+        work.begin(working.directory, "start")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +61,7 @@ def test_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         SAVED.replace(bundle="/b\n\\n \u00fc"),
         SAVED.replace(own_pid_namespace=False, unit="a-b.scope", listener=("/run/agent", ""), resctrl_owns=("/a b",)),
         SAVED.replace(unit="a-b.scope", user_unit=True),
+        SAVED.replace(found=("/c\td",), made=(Token("make_cgroup", ("/c", "7")), Token("limit_cgroup", ("/c/f", "7", "a\n")))),
         SAVED.replace(places=(Place("/sys/fs/cgroup/box", "/sys/fs/cgroup", ("",)), Place("/a", "/", ("cpu", "cpuacct")))),
     ],
 )
@@ -176,6 +173,44 @@ def test_a_process_is_known_by_its_start():
         child.wait()
     assert status.start_time(child.pid) == 0
     assert not status.alive(SAVED)
+
+
+def test_what_is_noted_is_read_again_but_for_a_line_cut_off(tmp_path: Path):
+    assert noted(str(tmp_path)) == ()
+    tokens = Token("clone3", ("7", "8")), Token("limit_cgroup", ("/c/f", "7", "a\tb\n"))
+    note(str(tmp_path), tokens[:1])
+    note(str(tmp_path), tokens[1:])
+    with (tmp_path / "made").open("a") as file:
+        file.write("make_cgroup\t/half")
+    assert noted(str(tmp_path)) == tokens
+
+
+# A first thread that ends while another lives on; it says its pid.
+THREADS = """
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print(os.getpid(), flush=True)
+ctypes.CDLL(None).syscall(60, 0)  # exit(2) of x86-64: of this thread alone
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of exit(2)")
+def test_a_process_lives_as_long_as_one_of_its_threads():
+    child = subprocess.Popen([sys.executable, "-c", THREADS], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        stat = Path(f"/proc/{child.pid}/stat")
+        deadline = time.monotonic() + 10
+        while ") Z " not in stat.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert ") Z " in stat.read_text()
+        assert status.start_time(child.pid) > 0
+    finally:
+        child.kill()
+    assert tasks.ends_within(os.pidfd_open(child.pid), 10_000)
+    assert status.start_time(child.pid) == 0
+    child.communicate()
 
 
 def test_a_name_with_parentheses_is_no_field(tmp_path: Path):

@@ -89,8 +89,32 @@ def _bpf(command: int, attr: bytes) -> int:
     return syscall(NR["bpf"], command, attr.ljust(ATTR_SIZE, b"\0"), ATTR_SIZE)
 
 
-def attach(directory: str, instructions: bytes) -> None:
-    """Make INSTRUCTIONS the only device program of the cgroup at DIRECTORY.
+def attached(directory: str) -> tuple[int, ...]:
+    """Return the ids of the device programs attached to the cgroup at DIRECTORY itself."""
+    cgroup = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        return tuple(_attached(cgroup))
+    finally:
+        posix.close(cgroup)
+
+
+def detach(directory: str, kept: tuple[int, ...]) -> None:
+    """Detach every device program of the cgroup at DIRECTORY but those whose ids are KEPT."""
+    cgroup = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        for number in _attached(cgroup):
+            if number not in kept:
+                fd = _bpf(BPF_PROG_GET_FD_BY_ID, pack("=I", number))
+                try:
+                    _bpf(BPF_PROG_DETACH, pack("=IIII", cgroup, fd, BPF_CGROUP_DEVICE, 0))
+                finally:
+                    posix.close(fd)
+    finally:
+        posix.close(cgroup)
+
+
+def attach(directory: str, instructions: bytes, kept: tuple[int, ...] = ()) -> None:
+    """Make INSTRUCTIONS the only device program of the cgroup at DIRECTORY beside those whose ids are KEPT.
 
     One that is there is replaced in one call (Linux 5.6), so there is no moment
     without rules, nor one with both.  Of several, which are not ours alone, the
@@ -102,7 +126,7 @@ def attach(directory: str, instructions: bytes) -> None:
         code, licence = Buffer(instructions), Buffer(b"Apache-2.0\0")
         size = len(instructions) // 8
         fds.append(loaded := _bpf(BPF_PROG_LOAD, pack("=IIQQ", BPF_PROG_TYPE_CGROUP_DEVICE, size, code.address, licence.address)))
-        old = [_bpf(BPF_PROG_GET_FD_BY_ID, pack("=I", number)) for number in _attached(cgroup)]
+        old = [_bpf(BPF_PROG_GET_FD_BY_ID, pack("=I", number)) for number in _attached(cgroup) if number not in kept]
         fds += old
         how = BPF_F_ALLOW_MULTI | (BPF_F_REPLACE if old else 0)
         _bpf(BPF_PROG_ATTACH, pack("=IIIII", cgroup, loaded, BPF_CGROUP_DEVICE, how, old[0] if old else 0))

@@ -65,6 +65,18 @@ def refuse_frozen(places: tuple[Place, ...]) -> None:
         raise StateError(f"container's cgroup unexpectedly frozen: {directory}", pointer="/linux/cgroupsPath", hint=hint)
 
 
+def move_out(pid: int) -> None:
+    """Take process PID out of a freezer of version 1, which keeps even SIGKILL from it: into the root, which never stops.
+
+    Raises OSError.  Version 2 lets a frozen process die.
+    """
+    from pyrunc.host import cgroups
+
+    found = cgroups.parse(read("/proc/self/mountinfo"), read("/proc/self/cgroup")).v1.get("freezer")
+    if found is not None:
+        write(f"{found.mount}/cgroup.procs", str(pid))
+
+
 def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
     """Freeze or thaw, and wait until it is so.
 

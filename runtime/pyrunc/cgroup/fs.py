@@ -13,7 +13,7 @@ import posix
 from time import monotonic, sleep
 
 from pyrunc.cgroup.freezer import is_frozen, set_frozen
-from pyrunc.errors import OpError, StateError, UnsupportedError
+from pyrunc.errors import OpError, UnsupportedError
 from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
@@ -21,42 +21,50 @@ if TYPE_CHECKING:
     from pyrunc.cgroup.paths import Place
 
 MARK = 0o1000
-PROCS = "cgroup.procs"
+PROCS, CPUSET = "cgroup.procs", ("cpuset.cpus", "cpuset.mems")
 REMOVE_SECONDS = 10.0
 SIGKILL = 9
+LEFT = (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT)  # in use, or gone already
 # Why a controller may not be handed down: the kernel's reasons, and that the parent is somebody else's.
 NOT_ENABLED = (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def make(places: tuple[Place, ...], *, enable: bool = True) -> None:
-    """Make the directories of PLACES; ENABLE says whether to hand the controllers of version 2 down to them."""
+def make_directories(places: tuple[Place, ...], made: list[str]) -> None:
+    """Make the directories of PLACES, and add each to MADE that was not there: whose mkdir(2) worked has it."""
+    made.extend(place.directory for place in places if _make(place.directory, place.mount))
+
+
+def prepare(places: tuple[Place, ...], *, enable: bool = True) -> None:
+    """Make the cgroups at PLACES fit for processes; ENABLE: hand the controllers of version 2 down to them."""
     for place in places:
-        _make(place.directory, place.mount)
         if "" in place.controllers:
-            _refuse_threaded(place.directory)
+            refuse_threaded(place.directory)
         if enable and "" in place.controllers:
             _enable(place)
         if "cpuset" in place.controllers:
             _inherit(place.directory, place.mount)
 
 
-def _make(directory: str, mount: str, mode: int = 0o755) -> None:
-    """Make DIRECTORY with MODE, and the parents that are missing, with the mark."""
+def _make(directory: str, mount: str, mode: int = 0o755) -> bool:
+    """Make DIRECTORY with MODE, and the parents that are missing, with the mark; return whether it was not there."""
     while True:
         try:
             posix.mkdir(directory, mode)
-            return
+            return True
         except FileExistsError:
-            return
+            return False
         except FileNotFoundError:
             parent = directory.rpartition("/")[0]
             if len(parent) < len(mount):
                 raise
             # Again if it is gone by now: somebody may have removed the last container below it.
             _make(parent, mount, 0o755 | MARK)
+        except OSError:
+            _remove_parents(directory.rpartition("/")[0], mount)  # what was made on the way here
+            raise
 
 
-def _refuse_threaded(directory: str) -> None:
+def refuse_threaded(directory: str) -> None:
     """Raise UnsupportedError if the cgroup at DIRECTORY is of threads (cgroups(7), "Thread mode").
 
     No process with more of its own than threads could live there, memory would
@@ -75,25 +83,6 @@ def _refuse_threaded(directory: str) -> None:
         pointer="/linux/cgroupsPath",
         hint="name a cgroup whose cgroup.type, and whose parent's, is domain",
     )
-
-
-def refuse_used(places: tuple[Place, ...]) -> None:
-    """Raise StateError if one of the cgroups at PLACES holds processes: they are somebody else's."""
-    for place in places:
-        try:
-            found = read(f"{place.directory}/{PROCS}").split()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            if error.errno == errno.EOPNOTSUPP:
-                _refuse_threaded(place.directory)
-            raise
-        if found:
-            raise StateError(
-                f"container's cgroup is not empty: {len(found)} process(es) found in {place.directory}",
-                pointer="/linux/cgroupsPath",
-                hint="give every container a cgroup of its own",
-            )
 
 
 def _enable(place: Place) -> None:
@@ -118,7 +107,7 @@ def _inherit(directory: str, mount: str) -> None:
     """Copy cpuset's cpus and mems down to DIRECTORY where they are empty, or no process could join (v1)."""
     if directory == mount:
         return
-    for file in ("cpuset.cpus", "cpuset.mems"):
+    for file in CPUSET:
         if not read(f"{directory}/{file}").strip():
             parent = directory.rpartition("/")[0]
             _inherit(parent, mount)
@@ -126,7 +115,10 @@ def _inherit(directory: str, mount: str) -> None:
 
 
 def pids(directory: str) -> list[int]:
-    """Return the processes in the cgroup at DIRECTORY and below it; none if it is gone."""
+    """Return the processes in the cgroup at DIRECTORY and below it; none if it is gone.
+
+    One that our pid namespace does not have reads as 0 (cgroups(7)), which kill(2) takes for our own group.
+    """
     found: list[int] = []
     try:
         # 0 is a process of a pid namespace that we do not see; as a pid to signal it would be our own group.
@@ -145,14 +137,29 @@ def is_there(places: tuple[Place, ...]) -> bool:
     return posix.access(f"{main_directory(places)}/{PROCS}", posix.F_OK)
 
 
-def remove(places: tuple[Place, ...]) -> None:
-    """Remove the cgroups at PLACES, what the container made below them, and marked parents left empty.
+def remove(directory: str, mount: str) -> None:
+    """Remove the cgroup at DIRECTORY, what its container made below it, and marked parents left empty, up to MOUNT.
 
-    Raises OpError if processes hold one of them for ten seconds.
+    Raises OpError if processes hold it for ten seconds.
     """
-    for place in places:
-        _remove(place.directory, monotonic() + REMOVE_SECONDS)
-        _remove_parents(place.directory.rpartition("/")[0], place.mount)
+    remove_tree(directory)
+    _remove_parents(directory.rpartition("/")[0], mount)
+
+
+def remove_tree(directory: str) -> None:
+    """Remove the cgroup at DIRECTORY and all below it.  Raises OpError if processes hold it for ten seconds."""
+    _remove(directory, monotonic() + REMOVE_SECONDS)
+
+
+def remove_empty(directory: str, mount: str) -> None:
+    """Remove the cgroup at DIRECTORY if nothing is in it or below it, and marked parents left empty, up to MOUNT."""
+    try:
+        posix.rmdir(directory)
+    except OSError as error:
+        if error.errno not in LEFT:
+            raise
+        return
+    _remove_parents(directory.rpartition("/")[0], mount)
 
 
 def _remove(directory: str, deadline: float) -> None:
@@ -186,7 +193,7 @@ def _remove_parents(directory: str, mount: str) -> None:
                 return
             posix.rmdir(directory)
         except OSError as error:
-            if error.errno in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
+            if error.errno in LEFT:
                 return
             raise
         directory = directory.rpartition("/")[0]

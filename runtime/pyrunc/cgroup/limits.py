@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.errors import OpError, PyruncError, UnsupportedError
+from pyrunc.errors import OpError, UnsupportedError
 from pyrunc.host.files import read, write
 
 TYPE_CHECKING = False
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pyrunc.oci.resources import Memory
 
 UNIFIED, INVALID = "/linux/resources/unified/", "invalid"
+DEVICES = ("devices.allow", "devices.deny")
+ALL_DEVICES = "a *:* rwm"
 NO_SUCH_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM)  # cgroup file systems let nobody make files
 
 
@@ -31,10 +33,44 @@ def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
     _refuse_invalid(places, changes)
 
 
-def update(places: tuple[Place, ...], changes: list[Write]) -> None:
+def before(places: tuple[Place, ...], changes: tuple[Write, ...], found: set[str]) -> list[tuple[str, str]]:
+    """Return what the files say that CHANGES are to be made in, as writes to be made in turn from the last one.
+
+    Of those of PLACES alone whose directories are among FOUND.
+    """
+    said: list[tuple[str, str]] = []
+    for change in changes:
+        directory = _directory(places, change, missing="")
+        if directory not in found:
+            continue
+        if change.file in DEVICES:
+            path = f"{directory}/devices.list"
+            if not any(each == path for each, _ in said):
+                said.append((path, read(path)))
+        else:
+            said += _back(*_target(directory, change))
+    return said
+
+
+def restore(path: str, text: str) -> None:
+    """Bring back what the file at PATH said: TEXT, of `before`.  Raises OSError if the kernel refuses."""
+    directory, _, file = path.rpartition("/")
+    if file != "devices.list":
+        write(path, text)
+        return
+    rows = text.splitlines()
+    if ALL_DEVICES in rows:
+        write(f"{directory}/devices.allow", "a")
+        return
+    write(f"{directory}/devices.deny", "a")
+    for row in rows:
+        write(f"{directory}/devices.allow", row)
+
+
+def update(places: tuple[Place, ...], changes: list[Write]) -> list[tuple[str, str]]:
     """Make CHANGES as `apply` does, in the order that the present limits ask for; all of them or none.
 
-    Raises as `apply` does, after what was changed has been set back.
+    Return what `set_back` takes them back by.  Raises as `apply` does, and KeyboardInterrupt, after that.
     """
     from pyrunc.cgroup import writeorder
 
@@ -42,17 +78,22 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> None:
     try:
         for change in writeorder.in_write_order(changes, _present(places)):
             directory = _directory(places, change)
-            back = _back(*_target(directory, change))
+            done += _back(*_target(directory, change))  # before the write: a signal may come right after it
             _make(directory, change)
-            done += back
         _refuse_invalid(places, changes)
-    except PyruncError:
-        for path, text in reversed(done):
-            try:
-                write(path, text)
-            except OSError:
-                continue  # the first error is the one to tell
+    except BaseException:
+        set_back(done)
         raise
+    return done
+
+
+def set_back(done: list[tuple[str, str]]) -> None:
+    """Take back what `update` has DONE, as far as the kernel lets us: the first error is the one to tell."""
+    for path, text in reversed(done):
+        try:
+            write(path, text)
+        except OSError:
+            continue
 
 
 def _refuse_invalid(places: tuple[Place, ...], changes: Iterable[Write]) -> None:
@@ -104,10 +145,11 @@ def _is_file(directory: str, file: str) -> bool:
     return bool(directory) and posix.access(f"{directory}/{file}", posix.F_OK)
 
 
-def _directory(places: tuple[Place, ...], change: Write) -> str:
-    """Return where CHANGE is to be made.  Raises UnsupportedError if this host has no such controller."""
+def _directory(places: tuple[Place, ...], change: Write, missing: str | None = None) -> str:
+    """Return where CHANGE is to be made, or MISSING.  Raises UnsupportedError if this host has no such controller."""
     directories = {controller: place.directory for place in places for controller in place.controllers}
     directory = directories.get(change.controller, directories.get("") if len(places) == 1 else None)
+    directory = missing if directory is None else directory
     if directory is None:
         raise _no_controller(change)
     return directory
@@ -167,7 +209,7 @@ def _back(path: str, value: str) -> list[tuple[str, str]]:
     is none, the key's own word for "no limit" does.
     """
     directory, _, file = path.rpartition("/")
-    if file in ("devices.allow", "devices.deny"):
+    if file in DEVICES:
         return [(f"{directory}/devices.{'deny' if file == 'devices.allow' else 'allow'}", value)]
     try:
         lines = read(path).splitlines()
@@ -175,7 +217,8 @@ def _back(path: str, value: str) -> list[tuple[str, str]]:
         return []  # nothing to read, nothing to take back: the write will tell
     key, _, rest = value.partition(" ")
     if not rest or file == "cpu.max":
-        return [(path, line.removeprefix("oom_kill_disable ")) for line in lines[:1]]
+        # An empty cpuset is written as an empty line: a write of nothing does not reach the kernel.
+        return [(path, line.removeprefix("oom_kill_disable ") or "\n") for line in lines[:1] or [""]]
     kept = [line for line in lines if line.split(" ")[0] == key]
     if not kept:
         nothing = "rbps=max wbps=max riops=max wiops=max" if file == "io.max" else "default" if "weight" in file else "0"

@@ -8,35 +8,80 @@ from __future__ import annotations
 
 import errno
 import posix
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from pyrunc.errors import ConfigError, OpError
 from pyrunc.host.files import read, write
 
-TASKS, SCHEMATA = "tasks", "schemata"
+TASKS, SCHEMATA, MONITORS = "tasks", "schemata", "mon_groups"
 AT = "/linux/intelRdt"
 
 
-def use_class(directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
+class Lock:
+    """The lock of the whole file system that DIRECTORY is in, which the kernel's document asks for (resctrl.rst, "Locking")."""
+
+    def __init__(self, directory: str) -> None:
+        """Name the file system by a DIRECTORY in it."""
+        self.path, self.fd = root(directory), -1
+
+    def __enter__(self) -> None:
+        """Wait for the lock: nobody keeps it for long."""
+        self.fd = posix.open(self.path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        flock(self.fd, LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        posix.close(self.fd)
+
+
+def root(directory: str) -> str:
+    """Return the root of the file system that a class, or a monitored group, at DIRECTORY is in, or is itself."""
+    place = directory.partition(f"/{MONITORS}/")[0]
+    parent = place.rpartition("/")[0]
+    return parent if posix.access(f"{parent}/{TASKS}", posix.F_OK) or not posix.access(place, posix.F_OK) else place
+
+
+def use_class(directory: str, writes: tuple[tuple[str, ...], ...]) -> tuple[bool, int]:
     """Find the class at DIRECTORY, or make it with the lines of WRITES, if there are any.
 
     One that is there must have these lines already (config-linux.md, "IntelRdt").
+    Return whether it was made, and a descriptor: until that is closed nobody of us removes it.
     Raises ConfigError if it differs, or is missing and there is nothing to make it by.
     """
+    with Lock(directory):
+        made = _find_or_make(directory, writes)
+        # The root's class never goes, and its lock is the one that we have.
+        return made, -1 if directory == root(directory) else _hold(directory)
+
+
+def _hold(directory: str) -> int:
+    """Return a descriptor by which the class at DIRECTORY is in use before a process is in it."""
+    fd = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    flock(fd, LOCK_SH)
+    return fd
+
+
+def _find_or_make(directory: str, writes: tuple[tuple[str, ...], ...]) -> bool:
+    """Do what `use_class` does, under the lock; return whether the class was made."""
     name = directory.rpartition("/")[2]
-    try:
-        posix.stat(f"{directory}/{TASKS}")
-    except FileNotFoundError:
-        if not writes:
-            hint = "make it, or add schemata"
-            raise ConfigError(f"there is no class of service {name}", pointer=f"{AT}/closID", hint=hint) from None
-        make_class(directory, writes)
-        return
+    if writes:
+        try:
+            make_class(directory, writes)
+        except OpError as error:
+            if error.errno != errno.EEXIST:
+                raise
+        else:
+            return True
+    elif not posix.access(f"{directory}/{TASKS}", posix.F_OK):
+        hint = "make it, or add schemata"
+        raise ConfigError(f"there is no class of service {name}", pointer=f"{AT}/closID", hint=hint)
     found = parse(read(f"{directory}/{SCHEMATA}")) if writes else {}
     for line in (line for lines in writes for line in lines):
         for domain, value in parse(line).items():
             if found.get(domain) != value:
                 text = f'the class of service {name} exists, and has not "{line}"'
                 raise ConfigError(text, pointer=f"{AT}/closID", hint="use another closID, or the same schemata")
+    return False
 
 
 def make_class(directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
@@ -124,6 +169,20 @@ def remove(directories: tuple[str, ...]) -> None:
             posix.rmdir(directory)
         except FileNotFoundError:
             continue
+
+
+def remove_unused(directory: str) -> None:
+    """Remove the class at DIRECTORY unless a process is in it, or is about to be: `use_class` of another holds it."""
+    with Lock(directory):
+        fd = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+            if not read(f"{directory}/{TASKS}").strip():
+                posix.rmdir(directory)
+        except BlockingIOError:
+            return
+        finally:
+            posix.close(fd)
 
 
 def parse(text: str) -> dict[tuple[str, str], int]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jeepney import Message
     from jeepney.io.blocking import DBusConnection
 
+    from pyrunc.cgroup.paths import Place
     from pyrunc.cgroup.units import Unit
 
     # name, D-Bus signature, value
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MANAGER = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager")
 SECONDS = 30.0
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
+UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists"
 
 
 class Manager:
@@ -92,6 +94,15 @@ class Manager:
             raise OpError(f"systemd could not do {method} for {unit}: {result}", hint=f"see journalctl -u {unit}")
 
 
+    def forget(self, name: str) -> None:
+        """Forget that unit NAME has failed; one that systemd does not know is no error.  Raises OpError."""
+        try:
+            self.call("ResetFailedUnit", "s", name)
+        except BusError as error:
+            if error.kind != NO_SUCH_UNIT:
+                raise
+
+
 class BusError(OpError):
     """systemd refused a call; `kind` is the name of its error."""
 
@@ -102,7 +113,10 @@ class BusError(OpError):
 
 
 def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
-    """Start scope UNIT with process PID in it.  Raises OpError."""
+    """Start scope UNIT with process PID in it.
+
+    One that has failed is forgotten, and does not stand in its way.  Raises OpError, also if there is such a unit.
+    """
     from pyrunc.errors import PyruncError
 
     scope = unit.name.endswith(".scope")
@@ -116,11 +130,26 @@ def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
         given += [("Delegate", ("b", True)), ("PIDs", ("au", [pid]))]
     manager = Manager(user=unit.user)
     try:
-        manager.finish("StartTransientUnit", "ssa(sv)a(sa(sv))", unit.name, "replace", given, [])
+        try:
+            manager.finish("StartTransientUnit", "ssa(sv)a(sa(sv))", unit.name, "replace", given, [])
+        except BusError as error:
+            if error.kind != UNIT_EXISTS:
+                raise
+            manager.forget(unit.name)
+            manager.finish("StartTransientUnit", "ssa(sv)a(sa(sv))", unit.name, "replace", given, [])
     except TimeoutError:
         raise PyruncError(f"systemd has not started {unit.name} within {SECONDS:g} s") from None
     finally:
         manager.close()
+
+
+def cgroup_of(places: tuple[Place, ...]) -> str:
+    """Return that of the directories of PLACES, which are of one unit, by which systemd tells who is in it."""
+    for wanted in ("", "name=systemd"):
+        for place in places:
+            if wanted in place.controllers:
+                return place.directory
+    return places[0].directory
 
 
 def user_cgroup() -> str:
@@ -155,14 +184,11 @@ def stop(name: str, *, user: bool) -> None:
     """Stop unit NAME and forget that it failed; one that systemd does not know is no error.  Raises OpError."""
     manager = Manager(user=user)
     try:
-        for method, signature, body in (("StopUnit", "ss", (name, "replace")), ("ResetFailedUnit", "s", (name,))):
-            try:
-                if method == "StopUnit":
-                    manager.finish(method, signature, *body)
-                else:
-                    manager.call(method, signature, *body)
-            except BusError as error:
-                if error.kind != NO_SUCH_UNIT:
-                    raise
+        try:
+            manager.finish("StopUnit", "ss", name, "replace")
+        except BusError as error:
+            if error.kind != NO_SUCH_UNIT:
+                raise
+        manager.forget(name)
     finally:
         manager.close()

@@ -282,7 +282,10 @@ ROWS: dict[str, Callable[[], Command]] = {
         "plan",
         "print what create would do to this machine, without doing it",
         ("BUNDLE",),
-        (_flag("as a JSON document", "json"),),
+        (
+            _flag("as a JSON document", "json"),
+            _flag("what would take it back if its last step failed, in order", "undo"),
+        ),
         optional=1,
         example="pyrunc plan /bundle",
     ),

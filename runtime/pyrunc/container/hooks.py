@@ -10,6 +10,7 @@ from pyrunc.run.interrupt import Heeding
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.container.statefile import SavedState
+    from pyrunc.container.work import Work
     from pyrunc.log import Log
     from pyrunc.oci.hooks import Hooks
 
@@ -30,8 +31,8 @@ def kept(directory: str) -> Hooks:
         return parsing.parse(file.read()).hooks
 
 
-def poststart(hooks: Hooks, saved: SavedState) -> None:
-    """Run the poststart hooks.
+def poststart(hooks: Hooks, saved: SavedState, working: Work) -> None:
+    """Run the poststart hooks, and let others work on the container meanwhile.
 
     Raises HookError for the first that fails: 1.3.0 makes that an error of
     `start`, after which the container is stopped (runtime.md, "Lifecycle").
@@ -39,9 +40,10 @@ def poststart(hooks: Hooks, saved: SavedState) -> None:
     from pyrunc.run.steps.hooks import run_with_state
 
     state = _state(saved, "running", saved.pid)
+    working.share()
     with Heeding():
         for index, hook in enumerate(hooks.poststart):
-            run_with_state(hook, state, "poststart", index, saved.bundle)
+            run_with_state(hook, state, "poststart", index, saved.bundle, working.waits_for)
 
 
 def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:

@@ -15,6 +15,7 @@ from errno import EMFILE, ENFILE, ENOMEM
 from pyrunc import handover
 from pyrunc.cgroup.paths import Place
 from pyrunc.errors import ConfigError, StateError
+from pyrunc.plan.op import Token
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
 STATE = "state"
 OURS = (ENFILE, EMFILE, ENOMEM)  # what an open(2) lacks, and not the file
+# Ops whose tokens are for a create that fails; a delete leaves what they are of.
+PASSING = ("clone3", "run_hook", "move_device", "use_resctrl_class", "bind_rootfs")
+MADE = "made"  # beside it, until its init is ready: what has been made so far
 NUMBERS = ("owner", "pid", "start")
 TRUTHS = ("own_pid_namespace", "user_unit")
-LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener")
+LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener", "found")
 
 
 class SavedState(Record):
@@ -37,8 +41,9 @@ class SavedState(Record):
     of the same pid.  `hooks` are the kinds that later commands must run,
     `joins` the types of namespaces that its config names, `unit` is systemd's (if `user_unit`, the user's own),
     `resctrl_joins` are the groups of resctrl that its processes join, `resctrl_owns`
-    those of them to remove, `listener` is path and metadata of a seccomp agent, if
-    `start` must tell one.
+    those of them that it is to have for itself, `found` the directories (of cgroups and
+    resctrl) that were there before it, `made` the tokens of what it has made,
+    `listener` is path and metadata of a seccomp agent, if `start` must tell one.
     """
 
     id: str
@@ -58,6 +63,8 @@ class SavedState(Record):
     resctrl_joins: tuple[str, ...] = ()
     resctrl_owns: tuple[str, ...] = ()
     listener: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    made: tuple[Token, ...] = ()
 
 
 def load(directory: str) -> SavedState:
@@ -96,6 +103,7 @@ def _parse(text: str) -> SavedState:
     values: dict[str, Any] = {}
     places: list[Place] = []
     annotations: dict[str, str] = {}
+    made: list[Token] = []
     *lines, last = text.split("\n")
     for line in lines:
         name, first, *more = map(_read, line.split("\t"))
@@ -103,6 +111,8 @@ def _parse(text: str) -> SavedState:
             places.append(Place(first, more[0], tuple(more[1:])))
         elif name == "annotations":
             annotations[first] = more[0]
+        elif name == "made":
+            made.append(Token(first, tuple(more)))
         elif name in LISTS:
             values[name] = (first, *more)
         elif name in TRUTHS:
@@ -111,7 +121,7 @@ def _parse(text: str) -> SavedState:
             values[name] = int(first) if name in NUMBERS else first
     if last:
         raise ValueError("the last line has no end")
-    return SavedState(places=tuple(places), annotations=annotations, **values)
+    return SavedState(places=tuple(places), annotations=annotations, made=tuple(made), **values)
 
 
 def _lines(saved: SavedState) -> Iterator[tuple[str, ...]]:
@@ -123,6 +133,9 @@ def _lines(saved: SavedState) -> Iterator[tuple[str, ...]]:
         elif name == "annotations":
             for key, text in saved.annotations.items():
                 yield name, key, text
+        elif name == "made":
+            for token in saved.made:
+                yield name, token.call, *token.words
         elif name not in LISTS:
             yield name, str(value)
         elif value:
@@ -139,6 +152,31 @@ def _read(word: str) -> str:
     return unicode_escape_decode(word)[0] if "\\" in word else word
 
 
+def note(directory: str, tokens: tuple[Token, ...]) -> None:
+    """Write down in DIRECTORY that TOKENS have come about: we may be killed before the next `save`."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    fd = posix.open(f"{directory}/{MADE}", flags, 0o600)
+    try:
+        posix.write(fd, "".join("\t".join(map(_write, (each.call, *each.words))) + "\n" for each in tokens).encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{directory}/{MADE}") from None  # write(2) knows no name to tell
+    finally:
+        posix.close(fd)
+
+
+def noted(directory: str) -> tuple[Token, ...]:
+    """Return the tokens that `note` has written in DIRECTORY; a line that it was killed in means nothing."""
+    try:
+        fd = posix.open(f"{directory}/{MADE}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+    except FileNotFoundError:
+        return ()
+    try:
+        *lines, _ = str(posix.read(fd, posix.fstat(fd).st_size), "utf-8").split("\n")
+    finally:
+        posix.close(fd)
+    return tuple(Token(call, tuple(words)) for call, *words in (map(_read, line.split("\t")) for line in lines))
+
+
 def save(directory: str, saved: SavedState) -> None:
     """Replace what DIRECTORY remembers by SAVED; a reader sees the old or the new, whole."""
     text = "".join("\t".join(map(_write, words)) + "\n" for words in _lines(saved))
@@ -151,6 +189,16 @@ def write_file(path: str, data: bytes) -> None:
     The draft of a command that was killed is in nobody's way: it has the same
     name each time, and the next command takes it away.
     """
+    draft = write_draft(path, data)
+    try:
+        posix.rename(draft, path)
+    except OSError as error:
+        posix.unlink(draft)
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def write_draft(path: str, data: bytes) -> str:
+    """Write DATA to a draft of PATH, and return the draft's: rename(2) makes it count.  Raises OSError with PATH."""
     handover.begin()
     head, slash, tail = path.rpartition("/")
     draft = f"{head}{slash}.{tail}"
@@ -159,7 +207,6 @@ def write_file(path: str, data: bytes) -> None:
         try:
             while data:
                 data = data[posix.write(fd, data) :]
-            posix.rename(draft, path)
         except BaseException:
             posix.unlink(draft)
             raise
@@ -167,6 +214,7 @@ def write_file(path: str, data: bytes) -> None:
             posix.close(fd)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None  # write(2) knows no name to tell
+    return draft
 
 
 def _new(path: str) -> int:

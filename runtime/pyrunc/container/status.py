@@ -7,6 +7,7 @@ import posix
 
 from pyrunc.cgroup.freezer import frozen_at, is_frozen
 from pyrunc.errors import StateError, UnsupportedError
+from pyrunc.host.tasks import start_time
 from pyrunc.record import Record
 from pyrunc.run.steps.fifos import FIFO
 
@@ -48,25 +49,6 @@ SPECIAL = {
     ("start", CREATING): "cannot start a container that is being created",
 }
 HINTS = {"delete": "kill it first, or use --force", "resume": "only a paused container can be resumed"}
-
-
-def start_time(pid: int) -> int:
-    """Return when process PID started, in clock ticks since boot; 0 if it has ended (proc(5), stat).
-
-    Raises OSError for what is no answer: no descriptor, no memory.
-    """
-    try:
-        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    try:
-        text = posix.read(fd, 4096)
-    except ProcessLookupError:
-        return 0
-    finally:
-        posix.close(fd)
-    fields = text[text.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def alive(saved: SavedState) -> bool:

@@ -1,27 +1,28 @@
-"""The state directory: one directory a container below --root, reserved by making it, locked while it changes."""
+"""The state directory: one directory a container below --root, reserved by making it."""
 
 from __future__ import annotations
 
 import errno
 import posix
-from fcntl import LOCK_EX, LOCK_NB, flock
-from time import monotonic, sleep
 
 from pyrunc import handover
+from pyrunc.container import work
 from pyrunc.container.statefile import STATE
 from pyrunc.errors import OpError, StateError, UsageError
 from pyrunc.run.steps.fifos import FIFO, RESULT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container.work import Work
 
 ID_MAX = 1024
 ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 SECCOMP_CACHE = ".seccomp"  # beside the containers
 NO_IDS = (".", "..", SECCOMP_CACHE)
-LOCK = "lock"
 CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 12
 NOTIFY = "notify"  # a directory with the socket of container/notify.py
 CONFIG_MAX = 1 << 26
-LOCK_SECONDS = 10.0
 ELSEWHERE = "--root says where it is made"
 TAKEN, OTHER_ID = "container with given ID already exists", "delete it, or choose another id"
 
@@ -51,8 +52,8 @@ def refuse_taken(root: str, container: str) -> None:
     raise StateError(TAKEN, hint=OTHER_ID)
 
 
-def reserve(root: str, container: str) -> tuple[str, int]:
-    """Make the directory of a new CONTAINER and return it, with the descriptor of its lock.
+def reserve(root: str, container: str, verb: str) -> Work:
+    """Make the directory of a new CONTAINER and begin to work on it, for VERB.
 
     Raises StateError if the id is taken: whoever makes the directory has it; OpError if it, or its lock, cannot be made.
     """
@@ -67,13 +68,13 @@ def reserve(root: str, container: str) -> tuple[str, int]:
         reason = (error.strerror or "").lower()
         raise OpError(f"cannot make the state directory {path}: {reason}", errno=error.errno or 0, hint=ELSEWHERE) from None
     try:
-        held = lock_remains(path)
+        found = work.begin_new(path, verb)
     except (OSError, OpError):
         discard(path)
         raise
-    if held < 0:
+    if found is None:
         raise StateError("container was deleted while it was being created")
-    return path, held
+    return found
 
 
 def _make_parents(path: str) -> None:
@@ -85,56 +86,6 @@ def _make_parents(path: str) -> None:
             posix.mkdir(made, 0o700)
         except FileExistsError:
             continue
-
-
-def lock(path: str) -> int:
-    """Lock the container at PATH and return the descriptor; closing it unlocks.
-
-    Raises StateError if it is gone, or held for ten seconds; OpError if there is no lock to be had.
-    """
-    held = _lock(path, 0)
-    if held < 0:
-        raise StateError("container does not exist")
-    return held
-
-
-def lock_remains(path: str) -> int:
-    """Do as `lock`, even for a directory that was cut off from its create before it had a lock; -1 if it is gone."""
-    return _lock(path, posix.O_CREAT)
-
-
-def _lock(path: str, flags: int) -> int:
-    """Open the lock of the container at PATH with FLAGS and wait for it; return -1 if there is none."""
-    flags |= posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW
-    try:
-        fd = posix.open(f"{path}/{LOCK}", flags, 0o600)
-    except (FileNotFoundError, NotADirectoryError):
-        return -1
-    except OSError as error:
-        raise _no_lock(f"open {path}/{LOCK}", error) from None
-    deadline = monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            flock(fd, LOCK_EX | LOCK_NB)
-        except OSError as error:
-            if error.errno != errno.EWOULDBLOCK:
-                posix.close(fd)
-                raise _no_lock(f"flock {path}/{LOCK}", error) from None
-        else:
-            if posix.fstat(fd).st_nlink:
-                return fd
-            posix.close(fd)  # it was deleted while we waited
-            return -1
-        if monotonic() > deadline:
-            posix.close(fd)
-            raise StateError(f"another command has been working on this container for {LOCK_SECONDS:g} s")
-        sleep(0.002)
-
-
-def _no_lock(what: str, error: OSError) -> OpError:
-    """Return the error for a lock that cannot be had, as WHAT was refused with ERROR."""
-    hint = "raise ulimit -n of this process" if error.errno in (errno.EMFILE, errno.ENFILE) else ELSEWHERE
-    return OpError(f"cannot lock the container: {what}: {(error.strerror or '').lower()}", errno=error.errno or 0, hint=hint)
 
 
 def make_fifos(path: str) -> dict[str, int]:
@@ -162,7 +113,7 @@ def discard(path: str) -> None:
 
     The state goes before the config: where there is one, whoever deletes needs the other.
     """
-    last = (STATE, CONFIG, LOCK)
+    last = (STATE, CONFIG, work.LOCK)
     while True:
         try:
             for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):

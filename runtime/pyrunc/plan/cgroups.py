@@ -100,7 +100,7 @@ def at_barrier(config: Config, facts: HostFacts, request: Request, where: tuple[
         return [Op("give", doors)] if doors else move(where, late=limits_runtime(config.linux.resources))
     scope = unit(config, facts, request)
     return [
-        Op("start_scope", (scope, CHILD, _properties(config, facts)), AT, doing=MAKING),
+        Op("start_scope", (scope, CHILD, _properties(config, facts), where), AT, doing=MAKING),
         Op("fill_cgroup", (where,), AT, doing=MAKING),
         *_limits(config, facts, where),
         *delegate.host(config, facts, where),

@@ -42,6 +42,17 @@ class Plan(Record):
     child: tuple[Op, ...]
 
 
+class Token(Record):
+    """What proves that we have made something: the name of the op that did, and `words` that only its maker can know.
+
+    An inode, a pid with its start time, what a file said before.  run/undo.py
+    takes back what a token proves, and nothing else.
+    """
+
+    call: str
+    words: tuple[str, ...] = ()
+
+
 def barrier(name: str, *work: Op) -> list[Op]:
     """Return the host's side of barrier NAME: wait for the child, do WORK, let it go on."""
     return [Op("barrier", (name,)), *work, Op("go", (name,))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyrunc.plan.op import Token
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +69,8 @@ if TYPE_CHECKING:
         def move(self, name: str, new: str) -> None:
             """Move device NAME."""
 
-        def give_back(self) -> None:
-            """Move all back."""
+        def give_back(self, name: str) -> None:
+            """Move the device that was called NAME back."""
 
         def close(self) -> None:
             """Be done."""
@@ -92,6 +94,11 @@ class Context:
     closed in the child at once: a lock lives as long as any copy of it.
     `debug` gets a line for each op; None if nobody wants it.
     `warn` tells a person what is no error.
+    `note` is called with tokens as soon as they are there, so that they
+    outlive us, `waits_for` with the pid of each hook of the host's; `tokens`
+    are all of them, in order, and `ours` the cgroups that were not there
+    before.  `claims` are descriptors that keep others out until
+    the plan has run; `left` says what undoing has not been able to take back.
     """
 
     def __init__(
@@ -103,6 +110,8 @@ class Context:
         private: tuple[int, ...] = (),
         debug: Callable[[str], None] | None = None,
         warn: Callable[[str], None] = _nothing,
+        note: Callable[[tuple[Token, ...]], None] = _nothing,
+        waits_for: Callable[[int], None] = _nothing,
     ) -> None:
         """Begin with the SLOTS that the caller opened."""
         self.slots: dict[str, Any] = dict(slots)
@@ -113,14 +122,19 @@ class Context:
         self.debug = debug
         self.trace: Trace | None = None
         self.warn = warn
+        self.note = note
+        self.waits_for = waits_for
+        self.tokens: list[Token] = []
+        self.ours: set[str] = set()
+        self.claims: list[int] = []
+        self.left: list[str] = []
+        self.pidfd = -1  # of the child
         self.sock: Socket | None = None
         self.moved = False  # whether the child has forked again, and said so
         self.made: set[int] = set()
         self.empty_attached = False
         self.masked: set[str] = set()  # places below the root that are hidden, and those that are read-only
         self.protected: set[str] = set()
-        self.owns_cgroups = False
-        self.groups: tuple[str, ...] = ()  # of resctrl, that were made for this container
         self.filter: Filter | None = None
         self.listener: Listener | None = None
         self.filtered = False  # whether the filter is on, in the new process
@@ -133,3 +147,8 @@ class Context:
         self.mount_helper: MountHelper | None = None
         self.devices: MovedDevices | None = None
         self.rootfs: BoundRootfs | None = None
+
+    def record(self, *tokens: Token) -> None:
+        """Keep TOKENS, of what has just been made."""
+        self.tokens += tokens
+        self.note(tokens)

@@ -11,7 +11,6 @@ from _signal import (
     SIG_BLOCK,
     SIG_DFL,
     SIG_SETMASK,
-    SIGKILL,
     getsignal,
     pthread_sigmask,
     signal,
@@ -23,9 +22,9 @@ from pyrunc import handover
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.linux import process
 from pyrunc.linux.abi import noted
-from pyrunc.run import wire
+from pyrunc.run import newprocess, wire
 from pyrunc.run.calls import load, perform
-from pyrunc.run.children import await_end, has_executed
+from pyrunc.run.children import has_executed
 from pyrunc.run.context import CALLERS
 from pyrunc.run.interrupt import Heeding, await_readable
 from pyrunc.run.seal import seal
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from pyrunc.linux.socket import Socket
     from pyrunc.plan.op import Op, Plan
     from pyrunc.run.context import Context, Trace
-
-ENDED_SECONDS = 1.0
 
 
 def run(plan: Plan, context: Context) -> int:
@@ -59,7 +56,7 @@ def run(plan: Plan, context: Context) -> int:
         _host_column(plan, (last,), context)  # it lets the child go, whose signals they are from here on
         return context.slots["child"]  # type: ignore[no-any-return]
     except BaseException:
-        _give_up(context)
+        undo_all(context)
         raise
     finally:
         _close(context)
@@ -91,15 +88,28 @@ def _explained(plan: Plan, context: Context, op: Op, errno: int, detail: str, *,
 
 
 def _give_up(context: Context) -> None:
-    """Take back what the host's column alone knows of, and end the child; once is enough."""
-    try:
-        if context.devices is not None:
-            context.devices.give_back()
-    finally:
-        _kill(context)
-        rootfs, context.rootfs = context.rootfs, None
-        if rootfs is not None:
-            rootfs.unmount()
+    """Take back what only we can, and end the child.  Twice is no harm."""
+    # Devices first: one that has no other namespace ends with that of the child.
+    for token in reversed(context.tokens):
+        if token.call == "move_device" and context.devices is not None:
+            try:
+                context.devices.give_back(token.words[0])
+            except (OSError, PyruncError) as error:
+                context.left.append(f"network device {token.words[0]}: {error}")
+    newprocess.end(context)
+    rootfs, context.rootfs = context.rootfs, None
+    if rootfs is not None:
+        rootfs.unmount()
+
+
+def undo_all(context: Context) -> None:
+    """Take back what the host's column has made, backwards."""
+    _give_up(context)
+    from pyrunc.run import undo
+
+    undo.kill(context.tokens)
+    left = undo.backwards((each for each in context.tokens if each.call != "move_device"), context)
+    context.left += [text for _, text in left]
 
 
 def _traced(say: Callable[[str], None]) -> Trace:
@@ -120,10 +130,11 @@ def await_exec(plan: Plan, context: Context) -> None:
 
             raise describe_unexecuted(plan, context)
     except BaseException:
-        _kill(context)
+        newprocess.end(context)
         raise
     finally:
         context.sock.close()
+        newprocess.let_go(context)
 
 
 def _host_op(op: Op, plan: Plan, context: Context) -> None:
@@ -164,8 +175,8 @@ def _fork(plan: Plan, context: Context, op: Op) -> None:
         pid = process.clone3(flags, *(context.slots[slot] for slot in place))  # type: ignore[index, arg-type]
         if pid == 0:
             _child(plan, context, host, child)
-        context.slots["child"] = pid
         context.sock = host
+        newprocess.follow(context, pid)
     finally:
         pthread_sigmask(SIG_SETMASK, before)
         child.close()
@@ -214,12 +225,16 @@ def _next_frame(plan: Plan, context: Context, name: str) -> wire.Frame | None:
     while True:
         if context.sock is not None and name == "exec":
             await_readable(context.sock.fileno())
+        if early is not None and context.sock is not None and not newprocess.will_say(context.sock, context.pidfd):
+            from pyrunc.run.failure import describe_death
+
+            raise describe_death(plan, context, f"before it told who reached {name}")
         frame = wire.receive(context.sock) if context.sock is not None else None
         if frame is not None and frame.kind == wire.DID and context.trace is not None:
             context.trace.told(plan, frame.index, frame.times, frame.text)
         elif frame is not None and frame.kind == wire.MOVED:
             posix.waitpid(context.slots["child"], 0)
-            context.slots["child"] = frame.pid
+            newprocess.follow(context, frame.pid)
             context.moved = True
             if early is not None:
                 return early
@@ -239,21 +254,12 @@ def _moves(plan: Plan, name: str) -> bool:
     return False
 
 
-def _kill(context: Context) -> None:
-    """End the child, if there is one, and wait for it; not for long, if it hangs in the kernel or in a frozen cgroup."""
-    pid = context.slots.pop("child", 0)
-    if pid:
-        try:
-            posix.kill(pid, SIGKILL)
-            await_end(pid, ENDED_SECONDS)
-        except (ProcessLookupError, ChildProcessError):
-            pass  # it is gone and waited for: failure.py did
-
-
 def _close(context: Context) -> None:
     """Close what the host's column opened, once; the socket and the master stay the caller's."""
     helper, devices = context.mount_helper, context.devices
     context.mount_helper = context.devices = None
+    while context.claims:
+        posix.close(context.claims.pop())
     if helper is not None:
         helper.leave()
     if devices is not None:

@@ -7,7 +7,7 @@ import posix
 from fcntl import F_GETFL, fcntl
 
 from pyrunc.cgroup import freezer
-from pyrunc.container import store
+from pyrunc.container import store, work
 from pyrunc.container.statefile import load
 from pyrunc.container.status import guard, status_of
 from pyrunc.container.verbs import delete
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrunc.container.statefile import SavedState
+    from pyrunc.container.work import Work
     from pyrunc.criu.options import DumpOptions
     from pyrunc.log import Log
     from pyrunc.oci.config import Config
@@ -43,7 +44,7 @@ def checkpoint(root: str, container: str, asked: DumpOptions, log: Log) -> None:
     then the container goes on.
     """
     directory = store.directory(root, container)
-    lock = store.lock(directory)
+    working = work.begin(directory, "checkpoint")
     opened: list[int] = []
     try:
         saved = load(directory)
@@ -63,12 +64,13 @@ def checkpoint(root: str, container: str, asked: DumpOptions, log: Log) -> None:
             request["work_dir_fd"] = opened[1]
         if not asked.pre_dump:
             request |= _outside(saved, config, opened[0])
-        _dump(asked, request)
+        _dump(asked, request, working)
         if not asked.leave_running and not asked.pre_dump:
             delete.destroy(directory, saved, log)
     finally:
-        for fd in (lock, *opened):
+        for fd in opened:
             posix.close(fd)
+        working.close()
 
 
 def _check_status_fd(asked: DumpOptions) -> None:
@@ -151,7 +153,7 @@ def _where(root: int, path: str, device: int = 0) -> str:
         posix.close(fd)
 
 
-def _dump(asked: DumpOptions, request: dict[str, Any]) -> None:
+def _dump(asked: DumpOptions, request: dict[str, Any], working: Work) -> None:
     """Let CRIU do it."""
 
     def notify(script: str, _: int, fd: int) -> None:
@@ -164,6 +166,7 @@ def _dump(asked: DumpOptions, request: dict[str, Any]) -> None:
 
     worker = Worker(asked.program)
     try:
+        working.waits_for(worker.pid)
         worker.version()
         if asked.pre_dump:
             worker.need("mem_track", "--pre-dump")

@@ -6,13 +6,13 @@ import posix
 from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 from time import gmtime, time_ns
 
-from pyrunc.cgroup import freezer, fs
+from pyrunc.cgroup import claim, freezer
 from pyrunc.container import callerio, hooks, store
 from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.hooks import for_hooks
+from pyrunc.container.progress import Progress
 from pyrunc.container.statefile import SavedState, save, write_file
-from pyrunc.container.status import start_time
-from pyrunc.errors import ConfigError, HookError, OpError, PyruncError
+from pyrunc.errors import ConfigError
 from pyrunc.host import facts
 from pyrunc.oci import config as oci
 from pyrunc.oci import parsing
@@ -20,7 +20,7 @@ from pyrunc.plan import build, cgroups, ondemand, process, seccomp
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.request import Request
 from pyrunc.record import Record
-from pyrunc.run import executor
+from pyrunc.run import executor, newprocess
 from pyrunc.run.context import Context
 from pyrunc.seccomp import cache as filter_cache
 
@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.container.notify import Listener
     from pyrunc.container.options import CreateOptions
+    from pyrunc.container.work import Work
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Plan
@@ -79,13 +80,15 @@ def create(options: CreateOptions) -> None:
     """
     before = pthread_sigmask(SIG_BLOCK, ())
     try:
-        posix.close(prepare(options, wait=True, console="socket")[1])
+        made, working = prepare(options, wait=True, console="socket")
+        newprocess.let_go(made.context)
+        working.close()
     finally:
         pthread_sigmask(SIG_SETMASK, before)
 
 
-def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, int]:
-    """Create the container; return what was made and the descriptor of its lock.
+def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, Work]:
+    """Create the container; return what was made, and our work on it, which is to go on or to be closed.
 
     CONSOLE says who takes the terminal: "socket", "caller" (who finds it in
     the context's slot `master`).  All signals are blocked afterwards, and where it fails later than by a wrong
@@ -121,26 +124,35 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         findings.machine(options.log, known)
         findings.made(options.log, config, saved, plan)
     store.refuse_taken(options.root, options.id)
-    # Before anything is written down: what a saved state names is what delete --force will kill.
-    fs.refuse_used(saved.places)
-    freezer.refuse_frozen(saved.places)
+    saved = saved.replace(found=there(saved))
     # From here on signals wait, unless the executor heeds them: what is begun is to be finished, or to be undone.
     pthread_sigmask(SIG_BLOCK, valid_signals())
-    directory, lock = store.reserve(options.root, options.id)
+    working = store.reserve(options.root, options.id, "create" if wait else "run")
+    progress = Progress(working, saved, options)
     context = listener = None
     try:
-        write_file(f"{directory}/{store.CONFIG}", text)
-        save(directory, saved)  # last: where there is a state, a delete finds the hooks too
+        write_file(f"{working.directory}/{store.CONFIG}", text)
+        save(working.directory, saved)  # last: where there is a state, a delete finds the hooks too
         if options.notify_socket:
-            notify.make_directory(directory)
-            listener = None if wait else notify.Listener(directory, options.notify_socket)  # before its process begins
-        context = _context(options, directory, saved, lock, wait=wait)
+            notify.make_directory(working.directory)
+            listener = None if wait else notify.Listener(working.directory, options.notify_socket)  # before its process begins
+        context = _context(progress, wait=wait)
         executor.run(plan, context)
-    except BaseException as error:
-        undo(options, config, directory, saved, error, context)
-        posix.close(lock)
+    except BaseException:
+        undo(options, config, progress, context)
         raise
-    return Made(directory, saved, plan, context, listener), lock
+    return Made(working.directory, progress.saved, plan, context, listener), working
+
+
+def there(saved: SavedState) -> tuple[str, ...]:
+    """Return the directories of SAVED that are there before it.
+
+    Before anything is written down.  Raises StateError if processes are in or below its cgroups, or if one is frozen.
+    """
+    groups = (path for path in saved.resctrl_owns if posix.access(path, posix.F_OK))
+    found = (*claim.refuse_used(saved.places), *groups)
+    freezer.refuse_frozen(saved.places)
+    return found
 
 
 def _with_manager(known: HostFacts) -> HostFacts:
@@ -180,42 +192,34 @@ def _now() -> str:
     return "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ" % (*gmtime(seconds)[:6], nanoseconds)
 
 
-def _context(options: CreateOptions, directory: str, saved: SavedState, lock: int, *, wait: bool) -> Context:
+def _context(progress: Progress, *, wait: bool) -> Context:
     """Return the context of the run: its fifos, who takes the terminal, how readiness is written down."""
-
-    def commit(pid: int) -> None:
-        """Remember the init; from here on the container is `created`."""
-        try:
-            save(directory, saved.replace(pid=pid, start=start_time(pid)))
-        except OSError as error:
-            reason = (error.strerror or "").lower()
-            raise OpError(f"cannot write {error.filename}: {reason}", errno=error.errno or 0) from None
-        if options.pid_file:
-            callerio.write_pid_file(options.pid_file, pid)
-        if options.pidfd_socket:
-            callerio.send_pidfd(options.pidfd_socket, pid, b"standard")
-
-    slots = store.make_fifos(directory) if wait else {}
+    working, saved = progress.working, progress.saved
+    slots = store.make_fifos(working.directory) if wait else {}
     if saved.listener:
-        slots[seccomp.LISTENER] = store.make_listener(directory if wait else "")
-    say = options.log.debug if options.log.debugging else None
-    terminal = callerio.console_sender(options.console_socket)
-    return Context(slots, for_hooks(saved), commit, terminal, private=(lock,), debug=say, warn=options.log.warning)
+        slots[seccomp.LISTENER] = store.make_listener(working.directory if wait else "")
+    log = progress.options.log
+    say = log.debug if log.debugging else None
+    terminal = callerio.console_sender(progress.options.console_socket)
+    return Context(
+        slots,
+        for_hooks(saved),
+        progress.commit,
+        terminal,
+        private=(working.fd,),
+        debug=say,
+        warn=log.warning,
+        note=progress.note,
+        waits_for=working.waits_for,
+    )
 
 
-def undo(
-    options: CreateOptions, config: Config, directory: str, saved: SavedState, error: BaseException, context: Context | None
-) -> None:
-    """Take back what a failed create has made, and run poststop if it got as far as hooks (runtime.md, "Lifecycle")."""
-    try:
-        if context is not None and context.owns_cgroups:
-            from pyrunc.container.verbs import delete
-
-            fs.signal_all(saved.places, 9)
-            delete.release(saved.replace(resctrl_owns=context.groups))
-    except (OSError, PyruncError) as second:
-        options.log.warning(f"cannot clean up after the failure: {second}")
-    store.discard(directory)
-    if isinstance(error, HookError):
-        hooks.poststop(config.hooks, saved, options.log)
-
+def undo(options: CreateOptions, config: Config, progress: Progress, context: Context | None) -> None:
+    """End a create that has failed and taken back what it made: run poststop hooks, as runc does once anything was made."""
+    for text in context.left if context is not None else ():
+        options.log.warning(f"cannot clean up after the failure: {text}")
+    if not progress.working.gone():
+        store.discard(progress.working.directory)
+    progress.working.close()
+    if context is not None and context.tokens:
+        hooks.poststop(config.hooks, progress.saved, options.log)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import errno
 import posix
 from _signal import pidfd_send_signal
+from time import monotonic
 
 from pyrunc import handover
-from pyrunc.cgroup import freezer
+from pyrunc.cgroup import claim, freezer
 from pyrunc.container import store
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import STOPPED, alive, guard, need_cgroup, status_of
 from pyrunc.errors import OpError, StateError
+from pyrunc.host.tasks import ends_within
 
-SIGKILL = 9
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.cgroup.paths import Place
+
+SIGKILL, THAW_MS = 9, 20
+CGROUPS = ("make_cgroup", "fill_cgroup", "use_cgroup")  # the ops whose tokens are of cgroups, with their inodes
 STOP_SIGNAL = "org.opencontainers.image.stopSignal"
 
 
@@ -62,7 +69,7 @@ def send(saved: SavedState, number: int, *, everything: bool) -> None:
     if everything or (number == SIGKILL and not saved.own_pid_namespace):
         from pyrunc.cgroup import fs
 
-        fs.signal_all(saved.places, number)
+        fs.signal_all(own_places(saved), number)
         if not (everything and saved.places) and alive(saved):
             _one(saved, number)
     else:
@@ -79,6 +86,29 @@ def thaw(saved: SavedState) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise  # else its cgroup is gone: somebody else has deleted it meanwhile
+
+
+def own_places(saved: SavedState) -> tuple[Place, ...]:
+    """Return those of the container's cgroups that are there, and the ones that it began in: no later ones of their names."""
+    inodes = {each.words[0]: int(each.words[1]) for each in saved.made if each.call in CGROUPS}
+    return tuple(each for each in saved.places if claim.inode(each.directory) == inodes.get(each.directory, 0) != 0)
+
+
+def await_end(saved: SavedState, seconds: float) -> bool:
+    """Wait at most so many SECONDS for the init to end, with all of its threads; return whether it has."""
+    try:
+        pidfd = posix.pidfd_open(saved.pid)
+    except ProcessLookupError:
+        return True
+    end = monotonic() + seconds
+    try:
+        while alive(saved) and not ends_within(pidfd, THAW_MS):
+            if monotonic() > end:
+                return False
+            thaw(saved)  # a pause came in between, and on version 1 nobody frozen can die
+        return True
+    finally:
+        posix.close(pidfd)
 
 
 def _one(saved: SavedState, number: int) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import posix
-
 from pyrunc.cgroup import freezer
-from pyrunc.container import store
+from pyrunc.container import store, work
 from pyrunc.container.statefile import load
 from pyrunc.container.status import guard, need_cgroup, status_of
 
@@ -23,11 +21,11 @@ def resume(root: str, container: str) -> None:
 def _change(root: str, container: str, verb: str, *, frozen: bool) -> None:
     """Freeze or thaw CONTAINER, if its state allows VERB."""
     directory = store.directory(root, container)
-    lock = store.lock(directory)
+    working = work.begin(directory, verb)
     try:
         saved = load(directory)
         guard(verb, saved, status_of(directory, saved))
         need_cgroup(saved, verb)
         freezer.set_frozen(saved.places, frozen=frozen)
     finally:
-        posix.close(lock)
+        working.close()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, SIGKILL, pthread_sigmask, signal, valid_signals
 
-from pyrunc.cgroup import freezer, fs
+from pyrunc.cgroup import fs
 from pyrunc.container import callerio, store
 from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.hooks import for_hooks
 from pyrunc.container.options import RunOptions
+from pyrunc.container.progress import Progress
 from pyrunc.container.statefile import save, write_file
-from pyrunc.container.status import start_time
 from pyrunc.container.verbs import create, delete
 from pyrunc.criu import externals, messages, options, procfs, report, streams, verify
 from pyrunc.criu.inherited import Inherited
@@ -27,6 +27,7 @@ from pyrunc.plan import cgroups, hooks, masks, ondemand
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import Plan
 from pyrunc.plan.paths import cleaned
+from pyrunc.run import executor, newprocess
 from pyrunc.run.calls import load, perform
 from pyrunc.run.context import Context
 from pyrunc.run.interrupt import Heeding
@@ -69,7 +70,7 @@ def restore(asked: RestoreOptions) -> int:
 
         status = supervise.supervise(pid, master)
         if not asked.keep:
-            delete.delete(asked.root, asked.id, force=True, log=asked.log)
+            delete.by_force(restoring.directory, asked.log, restoring.progress.saved)  # and no later one of its id
         return status
     finally:
         pthread_sigmask(SIG_SETMASK, before)
@@ -98,13 +99,13 @@ class _Restoring:
         self.directory = ""
         self.host = {row.device for row in mounted.rows()}
         self.context = Context({}, for_hooks(self.saved), terminal=callerio.console_sender(asked.console_socket))
+        self.progress: Progress
         self.shown: tuple[verify.Shown, ...] = ()
         self.inherited = Inherited()
 
     def run(self) -> tuple[int, int]:
         """Do it; return the pid of the init and the master of its terminal (-1: none, or handed over)."""
         opened: list[int] = []
-        lock = -1
         try:
             opened.append(options.open_directory(options.images(self.asked.criu), "--image-path", make=False))
             names = streams.read(opened[0], options.images(self.asked.criu))
@@ -112,24 +113,36 @@ class _Restoring:
                 opened.append(options.open_directory(options.logs(self.asked.criu), "--work-path", make=True))
             self.inherited.streams(streams.inherited(names))
             store.refuse_taken(self.asked.root, self.asked.id)
-            fs.refuse_used(self.saved.places)
-            freezer.refuse_frozen(self.saved.places)
+            self.saved = self.saved.replace(found=create.there(self.saved))
             self.inherited.namespaces(self.config.linux.namespaces)
-            self.directory, lock = store.reserve(self.asked.root, self.asked.id)
+            working = store.reserve(self.asked.root, self.asked.id, "restore")
+            self.directory = working.directory
+            self.progress = Progress(working, self.saved, self.asked)
+            self.context.note, self.context.waits_for = self.progress.note, working.waits_for
             try:
                 write_file(f"{self.directory}/{store.CONFIG}", self.text)
                 save(self.directory, self.saved)
                 with Heeding():
                     self._work(tuple(opened))
-            except BaseException as error:
+            except BaseException:
                 _end_children()
-                create.undo(self.asked, self.config, self.directory, self.saved, error, self.context)
+                executor.undo_all(self.context)
+                self._close()
+                create.undo(self.asked, self.config, self.progress, self.context)
                 raise
+            self._close()
+            working.close()
         finally:
             self.inherited.close()
-            for fd in (*opened, *([lock] if lock >= 0 else [])):
+            for fd in opened:
                 posix.close(fd)
         return self.context.slots["child"], self.context.slots.get("master", -1)
+
+    def _close(self) -> None:
+        """Let go of what kept others from our groups, and of the init."""
+        while self.context.claims:
+            posix.close(self.context.claims.pop())
+        newprocess.let_go(self.context)
 
     def _work(self, directories: tuple[int, ...]) -> None:
         """Let CRIU bring the processes back from DIRECTORIES (of the image, and maybe of logs)."""
@@ -140,6 +153,7 @@ class _Restoring:
             self.asked.criu.program, tuple(self.inherited.fds), process.CLONE_NEWNS, self._place, self._prepared(root_mounts)
         )
         try:
+            self.progress.working.waits_for(worker.pid)
             worker.version()
             self._look(found)
             inside = [procfs.open_as_seen_by(worker.pid, fd) for fd in directories]
@@ -201,7 +215,7 @@ class _Restoring:
         elif fd >= 0:
             posix.close(fd)
         elif step == "setup-namespaces":
-            self.context.slots["child"] = pid
+            newprocess.follow(self.context, pid)
             if is_new(self.config.linux, "network"):
                 _bring_loopback_up(pid)
             self._perform(hooks.runtime(self.config.hooks, self.saved.bundle))
@@ -222,8 +236,8 @@ class _Restoring:
         joins = self.saved.joins
         if "time" not in joins and posix.readlink(f"/proc/{pid}/ns/time") != posix.readlink("/proc/self/ns/time"):
             joins = (*joins, "time")  # CRIU makes one, so that clocks go on where they were
-        self.saved = self.saved.replace(pid=pid, start=start_time(pid), joins=joins)
-        save(self.directory, self.saved)
+        self.progress.keep(pid, joins=joins)
+        self.saved = self.progress.saved
 
     def _look(self, found: list[External]) -> None:
         """Note what of the host's files the container may see: its root, and the external mounts FOUND."""

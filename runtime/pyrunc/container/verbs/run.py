@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal
 
 from pyrunc.container import hooks
-from pyrunc.container.statefile import load
 from pyrunc.container.verbs import create, delete
 from pyrunc.linux import process
 from pyrunc.run import executor
@@ -30,16 +28,16 @@ def run(options: RunOptions) -> int:
             process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
     before = pthread_sigmask(SIG_BLOCK, ())
     try:
-        made, lock = create.prepare(options, wait=False, console="socket" if options.detach else "caller")
+        made, working = create.prepare(options, wait=False, console="socket" if options.detach else "caller")
         try:
             executor.await_exec(made.plan, made.context)
             if "poststart" in made.saved.hooks:
-                hooks.poststart(hooks.kept(made.directory), load(made.directory))
+                hooks.poststart(hooks.kept(made.directory), made.saved, working)
         except BaseException:
-            delete.destroy(made.directory, load(made.directory), options.log)
+            delete.by_force(made.directory, options.log, made.saved)
             raise
         finally:
-            posix.close(lock)
+            working.close()
         if made.listener is not None:
             _pass_readiness_on(made.listener, made.context.slots["child"], options)
         if options.detach:
@@ -50,7 +48,7 @@ def run(options: RunOptions) -> int:
             return supervise.supervise(made.context.slots["child"], made.context.slots.get("master", -1))
         finally:
             if not options.keep:
-                delete.delete(options.root, options.id, force=True, log=options.log)
+                delete.by_force(made.directory, options.log, made.saved)  # and no later one of its id
     finally:
         pthread_sigmask(SIG_SETMASK, before)
 

@@ -6,7 +6,7 @@ import errno
 import posix
 
 from pyrunc import handover
-from pyrunc.container import store
+from pyrunc.container import store, work
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import guard, refuse_frozen, status_of
 from pyrunc.errors import HookError, StateError
@@ -16,6 +16,7 @@ from pyrunc.run.steps.fifos import FIFO, GO, RESULT, STARTED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.container.notify import Listener
+    from pyrunc.container.work import Work
     from pyrunc.log import Log
 
 NOT_WAITING = "cannot start a container that is no longer waiting for it"
@@ -32,7 +33,7 @@ def start(root: str, container: str, log: Log, notify_socket: str = "") -> None:
     it is destroyed (runtime.md, "Lifecycle", 7 and 9).
     """
     directory = store.directory(root, container)
-    lock = store.lock(directory)
+    working = work.begin(directory, "start")
     listener = None
     try:
         saved = load(directory)
@@ -46,14 +47,14 @@ def start(root: str, container: str, log: Log, notify_socket: str = "") -> None:
                 raise _failure(directory, saved, said)
             _check_executed(directory, saved)
             if "poststart" in saved.hooks:
-                _poststart(directory, saved)
+                _poststart(working, saved)
         except HookError:
             from pyrunc.container.verbs import delete
 
-            delete.destroy(directory, saved, log)
+            delete.by_force(directory, log, saved)
             raise
     finally:
-        posix.close(lock)
+        working.close()
     if listener is not None:
         listener.pass_on(saved.pid, log)
 
@@ -128,8 +129,8 @@ def _check_executed(directory: str, saved: SavedState) -> None:
     raise initfailure.error_of(directory, saved, b"")
 
 
-def _poststart(directory: str, saved: SavedState) -> None:
-    """Run the poststart hooks."""
+def _poststart(working: Work, saved: SavedState) -> None:
+    """Run the poststart hooks, which may call the runtime for this container."""
     from pyrunc.container import hooks
 
-    hooks.poststart(hooks.kept(directory), saved)
+    hooks.poststart(hooks.kept(working.directory), saved, working)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posix
+from _signal import SIG_BLOCK, SIG_SETMASK, SIGHUP, SIGINT, SIGQUIT, SIGTERM, pthread_sigmask
 
 from pyrunc import handover
 from pyrunc.cgroup import devices, freezer, fs, knobs, limits
 from pyrunc.cgroup.knobs import Write
-from pyrunc.container import store
+from pyrunc.container import store, work
 from pyrunc.container.merge import merged
-from pyrunc.container.statefile import load, write_file
+from pyrunc.container.statefile import load, write_draft, write_file
 from pyrunc.container.status import PAUSED, guard, need_cgroup, status_of
 from pyrunc.errors import OpError, PyruncError
 from pyrunc.host.files import read
@@ -18,6 +19,7 @@ from pyrunc.oci.resources import resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyrunc.cgroup.paths import Place
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.resources import Resources
 
 
+ENDING = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 PENDING = "update.json"  # what is being changed: there after an update only if that was killed
 
 
@@ -42,7 +45,7 @@ def update(root: str, container: str, change: object, schemata: Schemata | None 
     change = {} if change is None else change
     directory = store.directory(root, container)
     resources(change, knobs.ROOT)  # what is none is told before anything else
-    lock = store.lock(directory)
+    working = work.begin(directory, "update")
     try:
         saved = load(directory)
         if saved.unit:
@@ -50,53 +53,78 @@ def update(root: str, container: str, change: object, schemata: Schemata | None 
         status = status_of(directory, saved)
         guard("update", saved, status)
         need_cgroup(saved, "update")
-        with_pending = _pending(f"{directory}/{PENDING}", change)
-        asked = resources(with_pending, knobs.ROOT)
-        write_file(f"{directory}/{PENDING}", dumps(with_pending).encode())
-        try:
-            _update(directory, saved, with_pending, asked, schemata, stopped=status == PAUSED)
-        finally:
-            posix.unlink(f"{directory}/{PENDING}")
+        asked = _remembered(directory, saved, change, schemata, stopped=status == PAUSED)
     finally:
-        posix.close(lock)
+        working.close()
     return knobs.warnings(asked)
 
 
-def _pending(path: str, change: Any) -> Any:
-    """Return CHANGE, added to the one in the file at PATH that an update was killed in the middle of, if there is one."""
+def _remembered(directory: str, saved: SavedState, change: Any, schemata: Schemata | None, *, stopped: bool) -> Resources:
+    """Do what `update` does, with a note of it in DIRECTORY in case that we are killed meanwhile; return what was asked for."""
+    path = f"{directory}/{PENDING}"
+    earlier = _config(path) if posix.access(path, posix.F_OK) else None  # of an update that was killed in the middle
+    with_earlier = change if earlier is None else merged(earlier, change)
+    asked: Resources = resources(with_earlier, knobs.ROOT)
+    write_file(path, dumps(with_earlier).encode())
     try:
-        posix.stat(path)
-    except FileNotFoundError:
-        return change
-    return merged(_config(path), change)
+        _update(directory, saved, with_earlier, asked, schemata, stopped=stopped)
+    except BaseException:
+        if earlier is None:
+            posix.unlink(path)
+        else:
+            write_file(path, dumps(earlier).encode())
+        raise
+    posix.unlink(path)
+    return asked
 
 
 def _update(
     directory: str, saved: SavedState, change: object, asked: Resources, schemata: Schemata | None, *, stopped: bool
 ) -> None:
-    """Do what `update` does, under the lock of DIRECTORY; STOPPED says that the container is paused."""
+    """Do all of it or nothing; STOPPED says that the container is paused.
+
+    A signal takes everything back, as a failure does, unless the configuration has changed its name already:
+    from then on it waits until we are done.
+    """
     path = f"{directory}/{store.CONFIG}"
     document = _config(path)
     linux = document["linux"] = document.get("linux") or {}
     old = linux.get("resources") or {}
-    new = _merged(old, change, asked)
-    before, after = resources(old, knobs.ROOT), resources(new, knobs.ROOT)
-    undo = None
+    linux["resources"] = new = _merged(old, change, asked)
     if schemata is not None:
         from pyrunc.container import schemata as rdt
 
-        undo = rdt.Change(directory, saved, schemata)
         linux["intelRdt"] = rdt.document(linux.get("intelRdt"), schemata)
+    before, after = resources(old, knobs.ROOT), resources(new, knobs.ROOT)
+    back: list[Callable[[], None]] = []
+    waiting: set[int] | None = None
     try:
-        changes = _apply(saved.places, before, after, asked, stopped=stopped)
+        draft = write_draft(path, dumps(document).encode())  # first: if the disk is full, nothing has happened
+        back.append(lambda: posix.unlink(draft))
+        if schemata is not None:
+            back.append(rdt.Change(directory, saved, schemata).undo)
+        changes = _apply(saved, before, after, asked, back, stopped=stopped)
+        if saved.unit:
+            back.append(lambda: _tell_systemd(saved, _asked(saved, before, asked), after, before))
+            _tell_systemd(saved, changes, before, after)
+        waiting = pthread_sigmask(SIG_BLOCK, ENDING)
+        posix.rename(draft, path)
     except BaseException:
-        if undo is not None:
-            undo.undo()
+        waiting = waiting if waiting is not None else pthread_sigmask(SIG_BLOCK, ENDING)
+        _take_back(back)
         raise
-    if saved.unit:
-        _tell_systemd(saved, changes, before, after)
-    linux["resources"] = new
-    write_file(path, dumps(document).encode())
+    finally:
+        if waiting is not None:
+            pthread_sigmask(SIG_SETMASK, waiting)
+
+
+def _take_back(back: list[Callable[[], None]]) -> None:
+    """Call all of BACK, the last one first, as far as they work: the first error is the one to tell."""
+    for each in reversed(back):
+        try:
+            each()
+        except (OSError, PyruncError):
+            continue
 
 
 def _config(path: str) -> Any:
@@ -138,33 +166,52 @@ def _unified(places: tuple[Place, ...]) -> bool:
     return all(place.is_v2 for place in places)
 
 
-def _apply(
-    places: tuple[Place, ...], old: Resources, new: Resources, asked: Resources, *, stopped: bool
-) -> list[Write]:
-    """Make the cgroups at PLACES, which have the limits of OLD, have those of NEW as far as ASKED; return what was written.
+def _asked(saved: SavedState, wanted: Resources, asked: Resources) -> list[Write]:
+    """Return the writes by which the container has what ASKED names as WANTED has it."""
+    return knobs.writes(wanted, unified=_unified(saved.places), asked=knobs.with_swap(asked))
 
-    STOPPED says that the container is paused already.
+
+def _apply(
+    saved: SavedState,
+    old: Resources,
+    new: Resources,
+    asked: Resources,
+    back: list[Callable[[], None]],
+    *,
+    stopped: bool,
+) -> list[Write]:
+    """Let the cgroups of SAVED, which have the limits of OLD, have those of NEW as far as ASKED; return what was written.
+
+    What takes it back is added to BACK.  STOPPED says that the container is paused already.
     """
+    places = saved.places
     unified = _unified(places)
-    changes = knobs.writes(new, unified=unified, asked=knobs.with_swap(asked))
+    changes = _asked(saved, new, asked)
     if unified and new.memory is not None and new.memory.checkBeforeUpdate and asked.memory is not None:
         limits.check_usage(fs.main_directory(places), new.memory)
-    rules = devices.rules(new.devices)
-    if rules == devices.rules(old.devices):
-        limits.update(places, changes)
-    elif unified:
-        from pyrunc.cgroup import bpf
-
-        program = bpf.program(rules)
-        limits.update(places, changes)
-        try:
-            bpf.attach(fs.main_directory(places), program)
-        except OSError as error:
-            reason = (error.strerror or "").lower()
-            raise OpError(f"error setting device rules: {reason}", errno=error.errno or 0, pointer=devices.AT) from None
-    else:
-        _with_devices(places, changes, devices.rules(old.devices), rules, stopped=stopped)
+    before, rules = devices.rules(old.devices), devices.rules(new.devices)
+    if rules != before and not unified:
+        _with_devices(places, changes, before, rules, back, stopped=stopped)
+        return changes
+    done = limits.update(places, changes)
+    back.append(lambda: limits.set_back(done))
+    if rules != before:
+        back.append(lambda: _attach(saved, before))
+        _attach(saved, rules)
     return changes
+
+
+def _attach(saved: SavedState, rules: tuple[devices.Rule, ...]) -> None:
+    """Let version 2 decide about devices by RULES, beside programs that were there before the container."""
+    from pyrunc.cgroup import bpf
+
+    where = fs.main_directory(saved.places)
+    kept = (each.words[2:] for each in saved.made if each.call == "attach_device_program" and each.words[0] == where)
+    try:
+        bpf.attach(where, bpf.program(rules), tuple(map(int, next(kept, ()))))
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise OpError(f"error setting device rules: {reason}", errno=error.errno or 0, pointer=devices.AT) from None
 
 
 def _with_devices(
@@ -172,6 +219,7 @@ def _with_devices(
     changes: list[Write],
     before: tuple[devices.Rule, ...],
     rules: tuple[devices.Rule, ...],
+    back: list[Callable[[], None]],
     *,
     stopped: bool,
 ) -> None:
@@ -183,18 +231,29 @@ def _with_devices(
     where = next((place.directory for place in places if "devices" in place.controllers), "")
     present = read(f"{where}/devices.list") if where else ""
     lines = _writes(devices.v1_change(present, rules))
-    stop = not stopped and any(line.value == "a" for line in lines)
-    if stop:
-        freezer.set_frozen(places, frozen=True)
-    try:
-        limits.update(places, changes + lines)
-    except PyruncError:
+    stop = any(line.value == "a" for line in lines)
+    done: list[tuple[str, str]] = []
+
+    def take_back() -> None:
+        """Bring the old limits and rules back, and do that while the container stands still, too."""
+        limits.set_back(done)
         if stop:
             limits.apply(places, tuple(_writes(devices.v1_writes(before))))
-        raise
+
+    back.append(lambda: _standing_still(places, take_back, stop=stop and not stopped))
+    _standing_still(places, lambda: done.extend(limits.update(places, changes + lines)), stop=stop and not stopped)
+
+
+def _standing_still(places: tuple[Place, ...], does: Callable[[], None], *, stop: bool) -> None:
+    """Call DOES, while the container stands still if it is to STOP."""
+    if not stop:
+        does()
+        return
+    try:
+        freezer.set_frozen(places, frozen=True)
+        does()
     finally:
-        if stop:
-            freezer.set_frozen(places, frozen=False)
+        freezer.set_frozen(places, frozen=False)
 
 
 def _writes(lines: list[tuple[str, str, str]]) -> list[Write]:

@@ -10,6 +10,7 @@ import posix
 
 from pyrunc.linux import mount as m
 from pyrunc.linux.fs import O_PATH
+from pyrunc.plan.op import Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def bind_rootfs(context: Context, path: str, propagation: int) -> int:
         tree = m.open_tree(directory, "", m.OPEN_TREE_CLONE | m.OPEN_TREE_CLOEXEC | m.AT_RECURSIVE | m.AT_EMPTY_PATH)
         m.move_mount(tree, "", directory, "", m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH)
         context.rootfs = BoundRootfs(tree)
+        context.record(Token("bind_rootfs"))
         # After the move: a mount that is attached to a shared one becomes shared by that.
         if propagation:
             m.mount_setattr(tree, "", m.AT_EMPTY_PATH | m.AT_RECURSIVE, 0, 0, propagation, 0)

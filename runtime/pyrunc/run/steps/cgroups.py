@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.cgroup import fs, limits
-from pyrunc.host.files import write
+from pyrunc.cgroup import claim, fs, limits
+from pyrunc.host.files import read, write
+from pyrunc.plan.op import Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,17 +21,85 @@ if TYPE_CHECKING:
 
 
 def make_cgroup(context: Context, places: tuple[Place, ...]) -> None:
-    """Make cgroups, in all of which the caller has found nobody; from here on what is in them is ours to kill."""
-    context.owns_cgroups = True
-    fs.make(places)
+    """Make cgroups, and claim those that are there already, which are not ours.
+
+    Raises StateError if another uses them, or is about to.
+    """
+    _make(context, "make_cgroup", places)
 
 
-def start_scope(context: Context, unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
-    """Let systemd start the scope UNIT with process PID in it."""
+def fill_cgroup(context: Context, places: tuple[Place, ...]) -> None:
+    """Make the cgroups that systemd has not made for our scope: it knows few controllers of version 1."""
+    _make(context, "fill_cgroup", places)
+
+
+def _make(context: Context, call: str, places: tuple[Place, ...]) -> None:
+    """Make the cgroups at PLACES for an op CALL, and record which were made and which found."""
+    made: list[str] = []
+    scope = call == "fill_cgroup"
+    if not scope:
+        context.claims.append(_claim(places[0], made))
+    try:
+        fs.make_directories(places if scope else places[1:], made)
+        if not scope:
+            claim.refuse_used(tuple(place for place in places[1:] if place.directory not in made))
+    finally:
+        context.ours.update(made)
+        own = (each for each in places if each.directory in made)
+        context.record(*(Token(call, (each.directory, inode(each.directory), each.mount)) for each in own))
+    for place in places:
+        if place.directory not in made:
+            context.record(_found(place.directory))
+            if "cpuset" in place.controllers and not scope:
+                context.record(*_cpuset(place.directory))
+    fs.prepare(places, enable=not scope)
+
+
+def _claim(place: Place, made: list[str]) -> int:
+    """Make the cgroup at PLACE, note in MADE if we have, and return what claims it.
+
+    Before it is recorded as ours: if another is quicker to claim it, it is his, although we have made it.
+    """
+    fs.make_directories((place,), made)
+    try:
+        held = claim.take(place.directory)
+    except OSError:
+        if made:
+            fs.remove_empty(place.directory, place.mount)
+        raise
+    try:
+        claim.refuse_used((place,))
+    except BaseException:
+        posix.close(held)
+        raise
+    return held
+
+
+def _found(directory: str) -> Token:
+    """Return the token of the cgroup at DIRECTORY, which was there, and of what was below it."""
+    below = (entry.name for entry in posix.scandir(directory) if entry.is_dir(follow_symlinks=False))
+    return Token("use_cgroup", (directory, inode(directory), *below))
+
+
+def _cpuset(directory: str) -> list[Token]:
+    """Return the tokens of the cpuset at DIRECTORY, which is filled if it is empty: no process could join."""
+    files = [f"{directory}/{name}" for name in fs.CPUSET]
+    return [Token("limit_cgroup", (file, inode(directory), read(file).strip() or "\n")) for file in files]
+
+
+def inode(directory: str) -> str:
+    """Return the inode of DIRECTORY, as tokens have it."""
+    return str(claim.inode(directory))
+
+
+def start_scope(context: Context, unit: Unit, pid: int, properties: tuple[Property, ...], places: tuple[Place, ...]) -> None:
+    """Let systemd start the scope UNIT, whose cgroups are at PLACES, with process PID in it; it is ours once that is done."""
     from pyrunc.cgroup import systemd
 
-    context.owns_cgroups = True
     systemd.start(unit, pid, properties)
+    context.ours.update(place.directory for place in places)
+    where = systemd.cgroup_of(places)
+    context.record(Token("start_scope", (unit.name, "user" if unit.user else "", where, inode(where))))
 
 
 def attach_to_unit(_: Context, unit: str, pid: int) -> None:
@@ -40,13 +109,14 @@ def attach_to_unit(_: Context, unit: str, pid: int) -> None:
     systemd.attach(unit, pid)
 
 
-def fill_cgroup(_: Context, places: tuple[Place, ...]) -> None:
-    """Make the cgroups that systemd has not made: it knows few controllers of version 1."""
-    fs.make(places, enable=False)
-
-
-def limit_cgroup(_: Context, places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
-    """Set the limits."""
+def limit_cgroup(context: Context, places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
+    """Set the limits; what was there before is recorded, where the cgroup was."""
+    found = {place.directory for place in places} - context.ours
+    if not found:
+        limits.apply(places, changes)
+        return
+    before = limits.before(places, changes, found)
+    context.record(*(Token("limit_cgroup", (path, inode(path.rpartition("/")[0]), text)) for path, text in before))
     limits.apply(places, changes)
 
 
@@ -66,17 +136,23 @@ def move_to_cgroup(_: Context, directory: str, pid: int) -> None:
     write(f"{directory}/{fs.PROCS}", str(pid))
 
 
-def attach_device_program(_: Context, directory: str, program: bytes) -> None:
-    """Let an eBPF program decide about devices."""
+def attach_device_program(context: Context, directory: str, program: bytes) -> None:
+    """Let an eBPF program decide about devices, beside those that were there before us."""
     from pyrunc.cgroup import bpf
 
-    bpf.attach(directory, program)
+    kept: tuple[int, ...] = ()
+    if directory not in context.ours:
+        kept = bpf.attached(directory)
+        context.record(Token("attach_device_program", (directory, inode(directory), *map(str, kept))))
+    bpf.attach(directory, program, kept)
 
 
-def own_cgroup(_: Context, directory: str, uid: int) -> None:
+def own_cgroup(context: Context, directory: str, uid: int) -> None:
     """Give the cgroup at DIRECTORY to the host's UID, as far as it may be given away."""
     from pyrunc.cgroup import owner
 
+    if directory not in context.ours:
+        context.record(Token("own_cgroup", (directory, inode(directory), str(posix.stat(directory).st_uid))))
     owner.give(directory, uid, owner.files())
 
 
@@ -85,14 +161,18 @@ def make_resctrl_class(context: Context, directory: str, writes: tuple[tuple[str
     from pyrunc.cgroup import resctrl
 
     resctrl.make_class(directory, writes)
-    context.groups = (directory,)
+    context.record(Token("make_resctrl_class", (directory, inode(directory))))
 
 
-def use_resctrl_class(_: Context, directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
-    """Find, or make, a class of service that others may use too."""
+def use_resctrl_class(context: Context, directory: str, writes: tuple[tuple[str, ...], ...]) -> None:
+    """Find, or make, a class of service that others may use too; it is not to go before we have joined it."""
     from pyrunc.cgroup import resctrl
 
-    resctrl.use_class(directory, writes)
+    made, held = resctrl.use_class(directory, writes)
+    if held >= 0:
+        context.claims.append(held)
+    if made:
+        context.record(Token("use_resctrl_class", (directory, inode(directory))))
 
 
 def make_resctrl_group(context: Context, directory: str) -> None:
@@ -100,7 +180,7 @@ def make_resctrl_group(context: Context, directory: str) -> None:
     from pyrunc.cgroup import resctrl
 
     resctrl.make_group(directory)
-    context.groups = (directory, *context.groups)
+    context.record(Token("make_resctrl_group", (directory, inode(directory))))
 
 
 def join_resctrl(_: Context, directories: tuple[str, ...], pid: int) -> None:

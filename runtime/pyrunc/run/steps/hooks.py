@@ -15,6 +15,7 @@ from time import monotonic
 from pyrunc.errors import HookError, OpError
 from pyrunc.jsonio import dumps
 from pyrunc.linux import process
+from pyrunc.plan.op import Token
 from pyrunc.plan.process import BY_PATH
 from pyrunc.run.steps import hookprocess, program, users
 from pyrunc.run.steps.executable import Program
@@ -22,6 +23,8 @@ from pyrunc.run.steps.hookprocess import Around, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyrunc.oci.hooks import Hook
     from pyrunc.run.context import Context
 
@@ -53,13 +56,16 @@ def run_hook(
     CONFINED is how the container's program is executed, and its limits: for a
     hook that is a program of the image.  Raises HookError.
     """
-    pid = context.slots.get("child") or posix.getpid()
-    state = dumps({**context.state, "status": status, "pid": pid}).encode()
+    pid = context.slots.get("child", 0)
+    state = dumps({**context.state, "status": status, "pid": pid or posix.getpid()}).encode()
+    if pid:  # we are the host's side: poststop hooks are to take back what it does
+        context.record(Token("run_hook", (kind,)))
     if hook.env is None and env is not None and home >= 0:
         env = (*env, f"HOME={_home(context, home)}")
     argv, env = hook.args or (hook.path,), environment(hook, env)
     if confined is None:
-        attend(hook, state, kind, index, process.Image(argv, env), Around(hook.path, directory))
+        started = context.waits_for if pid else _nobody
+        attend(hook, state, kind, index, process.Image(argv, env), Around(hook.path, directory), started)
         return
     how, limits = confined
     root = posix.open("/", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
@@ -80,10 +86,19 @@ def run_hook(
                 posix.close(each)
 
 
-def run_with_state(hook: Hook, state: bytes, kind: str, index: int, bundle: str) -> None:
-    """Run HOOK of KIND in the runtime's own surroundings, from BUNDLE, with STATE on its standard input.  Raises HookError."""
+def _nobody(_: int) -> None:
+    """Tell nobody of a hook that has been started."""
+
+
+def run_with_state(
+    hook: Hook, state: bytes, kind: str, index: int, bundle: str, started: Callable[[int], None] = _nobody
+) -> None:
+    """Run HOOK of KIND in the runtime's own surroundings, from BUNDLE, with STATE on its standard input.  Raises HookError.
+
+    STARTED is called with its pid.
+    """
     image = process.Image(hook.args or (hook.path,), environment(hook, None))
-    attend(hook, state, kind, index, image, Around(hook.path, bundle))
+    attend(hook, state, kind, index, image, Around(hook.path, bundle), started)
 
 
 def environment(hook: Hook, env: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -102,8 +117,16 @@ def _home(context: Context, uid: int) -> str:
     return context.home
 
 
-def attend(hook: Hook, state: bytes, kind: str, index: int, image: process.Image, around: Around) -> None:
-    """Run HOOK as IMAGE, with what is AROUND it and STATE on its standard input.
+def attend(
+    hook: Hook,
+    state: bytes,
+    kind: str,
+    index: int,
+    image: process.Image,
+    around: Around,
+    started: Callable[[int], None] = _nobody,
+) -> None:
+    """Run HOOK as IMAGE, with what is AROUND it and STATE on its standard input; STARTED is called with its pid.
 
     Raises HookError: it cannot be started, its status is not 0, or it takes
     longer than its timeout and is killed, with its process group.  That it
@@ -124,6 +147,7 @@ def attend(hook: Hook, state: bytes, kind: str, index: int, image: process.Image
     for fd in (stdin, stdout, stderr):
         posix.close(fd)
     try:
+        started(pid)
         out, err, late = _watch(pid, to_hook, (from_hook, errors), state, hook.timeout)
     except BaseException:
         _kill(pid)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import posix
 from _signal import SIG_BLOCK, SIG_SETMASK, SIGKILL, pthread_sigmask, valid_signals
 from _struct import pack, unpack_from
+from errno import ENAMETOOLONG
 from select import POLLIN, poll
 
 from pyrunc.errors import OpError
@@ -21,6 +22,8 @@ from pyrunc.linux.abi import failure
 from pyrunc.run import wire
 from pyrunc.run.children import await_end
 from pyrunc.run.seal import seal
+
+PATH_MAX = 4096  # with the byte that ends it, as the kernel counts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +59,10 @@ class MountNamespaceHelper:
         Raises OSError, and OpError if the new process, which waits at the
         other end of CONTAINER, has died: `delete --force` wants us to give up.
         """
-        self.sock.send(pack("=I", flags) + path.encode())
+        named = path.encode()
+        if len(named) >= PATH_MAX:
+            raise failure(ENAMETOOLONG)
+        self.sock.send(pack("=I", flags) + named)
         watch = poll()
         watch.register(self.sock, POLLIN)
         watch.register(container, POLLIN)
@@ -83,7 +89,7 @@ def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
     others.close()
     entered = False
     try:
-        while request := sock.receive(wire.FRAME_MAX)[0]:
+        while request := sock.receive(4 + PATH_MAX)[0]:
             try:
                 if not entered:
                     process.setns(target, process.CLONE_NEWNS)

@@ -14,6 +14,7 @@ from itertools import count
 from pyrunc.errors import OpError
 from pyrunc.linux import rtnetlink as rt
 from pyrunc.plan.netdevices import TEMPLATE
+from pyrunc.plan.op import Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,18 +62,17 @@ class Moved:
         rt.move_link(self.here, link.index, self.namespace, new)
         _restore_addresses(self.there, new, addresses)
 
-    def give_back(self) -> None:
-        """Move every device back, with its name and its addresses, the last one first; one that is gone is left out."""
-        while self.names:
-            name, new = self.names.pop()
-            if _find(self.here, name) is not None:
-                continue
-            link = _find(self.there, new) or _find(self.there, name)
-            if link is not None:
-                addresses = rt.get_addresses(self.there, link.index)
-                rt.move_link(self.there, link.index, self.own, name)
-                kept = [address for address in addresses if address.scope == rt.RT_SCOPE_UNIVERSE]
-                _restore_addresses(self.here, name, kept)
+    def give_back(self, name: str) -> None:
+        """Move the device that was called NAME back, with its name and its addresses; one that is gone is left out."""
+        new = dict(self.names).get(name, name)
+        if _find(self.here, name) is not None:
+            return
+        link = _find(self.there, new) or _find(self.there, name)
+        if link is not None:
+            addresses = rt.get_addresses(self.there, link.index)
+            rt.move_link(self.there, link.index, self.own, name)
+            kept = [address for address in addresses if address.scope == rt.RT_SCOPE_UNIVERSE]
+            _restore_addresses(self.here, name, kept)
 
     def close(self) -> None:
         """Be done: what has been moved stays."""
@@ -87,6 +87,7 @@ def move_device(context: Context, pid: int, name: str, new: str) -> None:
         for slot, who in (("own-net", "thread-self"), ("net", str(pid))):
             slots[slot] = posix.open(f"/proc/{who}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
         context.devices = Moved(slots["own-net"], slots["net"])
+    context.record(Token("move_device", (name,)))
     context.devices.move(name, new)
 
 

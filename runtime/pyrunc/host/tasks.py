@@ -1,0 +1,81 @@
+"""Whether a process lives, and is the one that is meant (proc(5), pidfd_open(2))."""
+
+from __future__ import annotations
+
+import posix
+from _signal import SIGKILL, pidfd_send_signal
+from select import POLLIN, poll
+
+
+def start_time(pid: int) -> int:
+    """Return when process PID started, in clock ticks since boot; 0 if it has ended with all of its threads.
+
+    A first thread that has ended shows as a zombie although others live on; the kernel's descriptor of
+    the process tells both apart.
+    """
+    try:
+        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # nothing else says that it has ended
+    try:
+        text = posix.read(fd, 4096)
+    except ProcessLookupError:
+        return 0
+    finally:
+        posix.close(fd)
+    fields = text[text.rindex(b")") + 2 :].split()
+    if fields[0] in (b"Z", b"X") and has_ended(pid):
+        return 0
+    return int(fields[19])
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether process PID has ended, with all of its threads."""
+    try:
+        fd = posix.pidfd_open(pid)
+    except OSError:
+        return True
+    try:
+        return ends_within(fd, 0)
+    finally:
+        posix.close(fd)
+
+
+def ends_within(pidfd: int, milliseconds: int) -> bool:
+    """Wait at most so many MILLISECONDS for the process behind PIDFD to end, with all of its threads; return whether it has."""
+    watch = poll()
+    watch.register(pidfd, POLLIN)
+    return bool(watch.poll(milliseconds))
+
+
+def end(pid: int, start: int) -> None:
+    """Kill process PID if it is the one that began at START, with the process group that it leads."""
+    if not pid:
+        return
+    try:
+        pidfd = posix.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if start_time(pid) == start:
+            if posix.getpgid(pid) == pid:
+                posix.killpg(pid, SIGKILL)
+            pidfd_send_signal(pidfd, SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        posix.close(pidfd)
+
+
+def parents(pid: int) -> list[int]:
+    """Return the parent of process PID, its parent, and so on."""
+    found: list[int] = []
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                text = file.read()
+        except OSError:
+            break  # it has ended meanwhile
+        pid = int(text[text.rindex(b")") + 2 :].split()[1])
+        found.append(pid)
+    return found
