@@ -60,7 +60,7 @@ def test_it_is_one_static_file_for_one_place(program: Path):
     rows = [line.split() for line in shown.splitlines()]
     assert "INTERP" not in shown
     assert not [row for row in rows if row[:1] == ["LOAD"] and "RWE" in row]
-    assert [row for row in rows if row[:1] == ["LOAD"] and row[2] == "0x0000000080000000"]
+    assert [row for row in rows if row[:1] == ["LOAD"] and row[2] == "0x0000000050000000"]
 
 
 def test_spec_is_what_the_script_writes(program: Path, tmp_path: Path):

@@ -69,5 +69,5 @@ def test_a_linter_counts_as_one_failure(suite):
 
 def test_quick_leaves_the_virtual_machine_out(suite):
     fine = (0, "=== 1 passed in 0.10s ===")
-    done = suite("--quick", lint=(0, ""), type=(0, ""), unit=fine, integration=fine, vm=(1, ""))
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "2 passed, 0 failed, 0 skipped")
+    done = suite("--quick", lint=(0, ""), type=(0, ""), unit=fine, integration=fine, script=fine, vm=(1, ""))
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "3 passed, 0 failed, 0 skipped")
