@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from integration.harness.runtime import Runtime
 
 LIMITS = {"pids": {"limit": 99}, "memory": {"limit": 1 << 28}}
-QUICK = WAIT * 0.4  # less than the ten seconds that a command waits for another; more where all is slow
+SOON = WAIT * 0.4  # less than the ten seconds that a command waits for another; more where all is slow
 USED = "container's cgroup is not empty"
 
 
@@ -248,7 +248,7 @@ def test_a_poststart_hook_calls_the_runtime(runtime, bundle, tmp_path, verb, wor
         runtime("start", name, check=ends)
     else:
         runtime("run", "--detach", "--bundle", str(b.path), name, check=ends, **streams)
-    assert time.monotonic() - begun < QUICK
+    assert time.monotonic() - begun < SOON
     assert (tmp_path / "status").read_text() == "0\n", (tmp_path / "said").read_text()
     assert (runtime.root / name).exists() == ("--force" not in words)
 
@@ -270,7 +270,7 @@ def test_delete_by_force_beside_a_hook_that_hangs(runtime, bundle, tmp_path, kin
     wait_for(up.exists, "the hook to run")
     begun = time.monotonic()
     runtime("delete", "--force", name)
-    assert time.monotonic() - begun < QUICK
+    assert time.monotonic() - begun < SOON
     assert not (runtime.root / name).exists()
     assert not cgroup_directories(name)
     assert command.wait(20) != 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests of a module that names QUICK ones as slow_vm, but for those."""
     for item in items:
-        quick = getattr(getattr(item, "module", None), "QUICK", None)
+        quick = getattr(getattr(item, "module", None), "QUICK", None) if "engines" in item.nodeid else None
         if quick is not None and item.nodeid.partition("::")[2].partition("[")[0] not in quick:
             item.add_marker(pytest.mark.slow_vm)
 
