@@ -263,7 +263,7 @@ def test_the_filter_of_a_hook_need_not_allow_how_hooks_are_run(runtime, bundle, 
     b.config["hooks"] = {"startContainer": [{"path": "/bin/echo", "args": ["echo", "hook"]}]}
     assert runtime.output(b) == "ran\n"
     b.config["hooks"] = {"startContainer": [{"path": "/bin/cat"}]}
-    assert "killed by signal 31 (by the seccomp filter)" in fails(runtime, b, verb="run")
+    assert "killed by signal 31 (bad system call, by the seccomp filter)" in fails(runtime, b, verb="run")
 
 
 @pytest.mark.pyrunc_only("words of our own")

@@ -24,14 +24,16 @@ def test_all_commands_and_general_options():
 def test_one_command(command: Command):
     text = help_.text(command.name)
     flat = " ".join(text.split())
-    assert flat.startswith(f"usage: pyrunc [GLOBAL OPTIONS] {command.name} [OPTIONS]")
+    start = f"NAME: pyrunc {command.name} - {command.help} usage: pyrunc [GLOBAL OPTIONS] {command.name} [OPTIONS]"
+    assert flat.startswith(" ".join(start.split()))
     for option in (*command.options, HELP):
         assert " ".join(option.help.split()) in flat
         assert all(f"--{name}" in text or f"-{name}" in text for name in option.names)
         assert all(choice in text for choice in option.choices)
     required = len(command.positional) - command.optional
+    usage = flat.partition("usage:")[2]
     for index, name in enumerate(command.positional):
-        assert (name if index < required else f"[{name}]") in text.splitlines()[0]
+        assert (name if index < required else f"[{name}]") in usage
     assert command.example in flat
 
 

@@ -7,6 +7,7 @@ import argparse
 from pyrunc.cli.parse import unknown
 from pyrunc.cli.table import GLOBAL, HELP, ROWS, Command, Option, commands
 
+NAME = "NAME:\n   pyrunc {}- {}\n\n"  # first, as with runc: scripts look for it
 ABOUT = "An OCI runtime for Linux: containers from bundles, as runc runs them, in Python."
 
 
@@ -43,7 +44,8 @@ def text(command: str = "") -> str:
     if command:
         if command not in ROWS:
             raise unknown(command)
-        return parser(ROWS[command]()).format_help()
+        row = ROWS[command]()
+        return NAME.format(f"{command} ", row.help) + parser(row).format_help()
     rows = "\n".join(f"  {c.name:<12}{c.help}" for c in commands())
     made = argparse.ArgumentParser(
         prog="pyrunc",
@@ -55,4 +57,4 @@ def text(command: str = "") -> str:
     )
     for option in GLOBAL:
         _add(made, option)
-    return made.format_help()
+    return NAME.format("", "Open Container Initiative runtime") + made.format_help()

@@ -8,7 +8,7 @@ by a command, that has hooks to run.
 from __future__ import annotations
 
 import posix
-from _signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSYS, SIGTERM
+from _signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSYS, SIGTERM, strsignal
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
@@ -161,9 +161,15 @@ def attend(
         text = f"{name}: hook ran past specified timeout of {hook.timeout:.1f}s, and was killed{said}"
         raise HookError(text, pointer=f"{at}/timeout")
     if status:
-        how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
-        forbidden = status == -SIGSYS and around.filter is not None
-        raise HookError(f"{name}: {how}{' (by the seccomp filter)' if forbidden else ''}{said}", pointer=at)
+        raise HookError(f"{name}: {_ending(status, around)}{said}", pointer=at)
+
+
+def _ending(status: int, around: Around) -> str:
+    """Return how a hook has ended: with STATUS, or by the signal of that number, negated."""
+    if status > 0:
+        return f"exit status {status}"
+    forbidden = ", by the seccomp filter" if status == -SIGSYS and around.filter is not None else ""
+    return f"killed by signal {-status} ({(strsignal(-status) or 'unknown').lower()}{forbidden})"
 
 
 def _kill(pid: int) -> None:

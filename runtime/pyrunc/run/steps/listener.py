@@ -121,7 +121,8 @@ class Listener:
             sock.connect(self.path)
             what = "failed to send the seccomp notification descriptor to the seccomp agent"
             sent = sock.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, pack("i", fd))])
-            sock.sendall(data[sent:])
+            if sent < len(data):  # an agent that has read all may be gone: to send it nothing would fail
+                sock.sendall(data[sent:])
         except OSError as error:
             text = f"{what}: {self.path}: {(error.strerror or '').lower()}"
             raise OpError(text, errno=error.errno or 0, pointer=AT, hint="start the agent that listens there") from None
