@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <internal/pycore_interp.h>
@@ -72,7 +73,8 @@ static void give_signals_back(void)
 
 PyObject *start_script(PyObject *module, PyObject *none)
 {
-    char path[PATH_MAX * 2];
+    char path[PATH_MAX * 2], program[PATH_MAX + 16];
+    const char *called;
     ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
     char **argv, *slash;
     int count, i;
@@ -85,14 +87,19 @@ PyObject *start_script(PyObject *module, PyObject *none)
     strcpy(slash + 1, script);
     for (count = 0; arguments[count] != NULL; count++)
         ;
-    argv = calloc((size_t)count + 3, sizeof *argv);
+    /* As whom we were called, for who asks (pyrunc install). Not by argv[0]: Python looks for its library by that. */
+    called = (const char *)getauxval(AT_EXECFN);
+    snprintf(program, sizeof program, "program=%s", called != NULL ? called : arguments[0]);
+    argv = calloc((size_t)count + 5, sizeof *argv);
     if (argv == NULL)
         return PyErr_NoMemory();
     argv[0] = interpreter;
     argv[1] = (char *)"-ISXutf8";
-    argv[2] = path;
+    argv[2] = (char *)"-X";
+    argv[3] = program;
+    argv[4] = path;
     for (i = 1; i < count; i++)
-        argv[i + 2] = arguments[i];
+        argv[i + 4] = arguments[i];
     give_signals_back();
     execve(interpreter, argv, environ);
     free(argv);

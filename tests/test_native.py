@@ -26,7 +26,8 @@ SCRIPT_ONLY |= {f"install.{name}" for name in ("containerd", "docker", "dropin",
 def build(directory: Path, **variables: str) -> Path:
     """Build the program in DIRECTORY, with a script that tells what it was called with."""
     script = directory / "script"
-    script.write_text("import sys, posix\nprint('script', sys.argv[1:], dict(posix.environ).get(b'MARK'))\n")
+    script.write_text("import sys, posix\nprint('script', sys.argv[1:], dict(posix.environ).get(b'MARK'))\n"
+                      "print(sys._xoptions['program'], file=sys.stderr)\n")
     made = directory / "pyrunc"
     interpreter = os.path.realpath(PYTHON)
     command = [PYTHON, "-I", str(BUILD), str(made), interpreter, "script", str(CHECKOUT / "runtime/pyrunc")]
@@ -105,6 +106,15 @@ def test_the_script_gets_the_signals_that_we_got(program: Path, tmp_path: Path):
             for number, handler in before.items():
                 signal.signal(number, handler)
         assert with_us == alone
+
+
+def test_the_script_knows_as_what_we_were_called(program: Path, tmp_path: Path):
+    """`install` registers the link that it was called by; what Python goes by is its own name."""
+    link = tmp_path / "linked"
+    link.symlink_to(program)
+    assert run(link, "--help").stderr == f"{link}\n"
+    done = subprocess.run(["linked", "--help"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.stderr == f"{link}\n"
 
 
 def test_without_its_script_it_says_so(program: Path, tmp_path: Path):

@@ -43,10 +43,15 @@ def _program(options: dict[str, str]) -> str:
 
     A symbolic link such as /usr/local/bin/pyrunc stays: where it leads to may change with the next version.
     """
-    path = options.get("path") or os.path.abspath(sys.argv[0])
+    path = options.get("path") or _called()
     if not options.get("destdir") and not os.access(path, os.X_OK):
         raise UsageError(f"{path} is not a program", hint="name the program to register by --path")
     return path
+
+
+def _called() -> str:
+    """Return the path that this program was called by; the native one says it to the script (native/start.c)."""
+    return os.path.abspath(str(sys._xoptions.get("program", sys.argv[0])))
 
 
 def _after(engine: engines.Engine, wanted: Wanted, *, removing: bool) -> str:
@@ -55,7 +60,7 @@ def _after(engine: engines.Engine, wanted: Wanted, *, removing: bool) -> str:
     done = "does not know" if removing else "knows"
     about = f'"{wanted.name}"' + ("" if removing else f" as {wanted.path}" + (", its default" if wanted.default else ""))
     again = "" if wanted.name == NAME else f" --name {wanted.name}"
-    again += f" --path {wanted.path}" if wanted.path != os.path.abspath(sys.argv[0]) else ""
+    again += f" --path {wanted.path}" if wanted.path != _called() else ""
     again += f" --destdir {wanted.destdir}" if wanted.destdir else ""
     rows = [("done", f"{engine.title} {done} {about}"), ("next", (removing and engine.forget) or engine.restart)]
     if not removing:
