@@ -6,6 +6,7 @@ import errno
 import posix
 from fcntl import F_GETFL, fcntl
 
+from pyrunc import handover
 from pyrunc.cgroup import freezer
 from pyrunc.container import store
 from pyrunc.container.statefile import load
@@ -163,6 +164,7 @@ def _dump(asked: DumpOptions, request: dict[str, Any]) -> None:
             posix.close(asked.status_fd)
 
     worker = Worker(asked.program)
+    handover.begin()
     try:
         worker.version()
         if asked.pre_dump:

@@ -62,6 +62,15 @@ def update(root: str, container: str, change: object, schemata: Schemata | None 
     return knobs.warnings(asked)
 
 
+def choose_program(root: str, container: str) -> None:
+    """Go over to the script, which has the library that talks to systemd, if CONTAINER has a unit: before a document is read.
+
+    Raises StateError if there is no such container.
+    """
+    if load(store.directory(root, container)).unit:
+        handover.need_script()
+
+
 def _pending(path: str, change: Any) -> Any:
     """Return CHANGE, added to the one in the file at PATH that an update was killed in the middle of, if there is one."""
     try:
