@@ -32,8 +32,8 @@ RENAMED = {
     "mmap64": "region_mmap",
     "munmap": "region_munmap",
 }
-REGION_BASE, REGION_SIZE, PAGE = 0x50000000, 64 << 20, 4096  # region.h
-PT_LOAD, PT_NOTE, PT_GNU_PROPERTY, PF_RW = 1, 4, 0x6474E553, 6
+REGION_BASE, REGION_SIZE, REGION_GROWTH, PAGE = 0x50000000, 64 << 20, 2 << 20, 4096  # region.h
+PT_LOAD, PT_NOTE, PT_GNU_PROPERTY, PF_R, PF_RW = 1, 4, 0x6474E553, 4, 6
 EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
 # What makes dumps, and what a dump has in another way.
 PROGRAM = "--program"  # how it calls itself
@@ -106,7 +106,10 @@ def symbol(stage: Path, name: str) -> int:
 
 
 def put_together(stage: Path, state: bytes, region: bytes, output: Path) -> None:
-    """Write OUTPUT: STAGE with the dump's STATE in its place, and its REGION as one more segment."""
+    """Write OUTPUT: STAGE with the dump's STATE in its place, and its REGION as one more segment.
+
+    And a last one, of a page that nobody reads, at the end of what the region may grow to: the kernel puts the heap behind it.
+    """
     start = symbol(stage, "pystate_start")
     stripped = stage.with_name("stripped")
     run("strip", "-o", stripped, stage)
@@ -120,10 +123,13 @@ def put_together(stage: Path, state: bytes, region: bytes, output: Path) -> None
             break
     # The sections' table goes: what is loaded is said by the headers.
     where = -(-len(elf) // PAGE) * PAGE
-    elf += bytes(where - len(elf)) + region
+    elf += bytes(where - len(elf)) + region + bytes(PAGE)
     kept = [row for row in rows if row[0] not in (PT_NOTE, PT_GNU_PROPERTY)]
-    new = (PT_LOAD, PF_RW, where, REGION_BASE, REGION_BASE, len(region), REGION_SIZE, PAGE)
-    loads = sorted([row for row in kept if row[0] == PT_LOAD] + [new], key=lambda row: row[3])
+    end = REGION_BASE + REGION_SIZE
+    size = len(region)
+    new: list[tuple[int, ...]] = [(PT_LOAD, PF_RW, where, REGION_BASE, REGION_BASE, size, size + REGION_GROWTH, PAGE)]
+    new += [(PT_LOAD, PF_R, where + size, end, end, PAGE, PAGE, PAGE)]
+    loads = sorted([row for row in kept if row[0] == PT_LOAD] + new, key=lambda row: row[3])
     table = [*loads, *(row for row in kept if row[0] != PT_LOAD)]
     if len(table) > len(rows):
         raise CannotBuildError("there is no room for another segment")

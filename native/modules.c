@@ -17,6 +17,7 @@ extern PyObject *PyInit_errno(void);
 extern PyObject *PyInit_fcntl(void);
 extern PyObject *PyInit_gc(void);
 extern PyObject *PyInit_itertools(void);
+extern PyObject *PyInit_math(void);
 extern PyObject *PyInit_posix(void);
 extern PyObject *PyInit_select(void);
 extern PyObject *PyInit_time(void);
@@ -44,6 +45,7 @@ struct _inittab _PyImport_Inittab[] = {
     {"gc", PyInit_gc},
     {"itertools", PyInit_itertools},
     {"marshal", PyMarshal_Init},
+    {"math", PyInit_math},
     {"posix", PyInit_posix},
     {"select", PyInit_select},
     {"sys", NULL},

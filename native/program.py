@@ -59,4 +59,3 @@ gc.freeze()
 command = sys.modules["pyrunc.cli.main"].main
 environment = posix.environ
 set_handler = _signal.signal
-default_int_handler = _signal.default_int_handler

@@ -3,6 +3,9 @@
  * It never gives memory back to the kernel: a command lives for milliseconds.  All that it knows stands in
  * variables of this file, which are part of a dump (native/layout.ld).  Where the region is full, and for blocks
  * larger than any class, memory comes from mmap(2) or the C library's malloc(3); the address tells which.
+ *
+ * Only what is needed of the region is mapped, as limits (RLIMIT_AS, RLIMIT_DATA, vm.overcommit_memory) count what is mapped.
+ * Nothing else comes to lie in the rest: the heap of the C library begins above (native/build.py).
  */
 #define _GNU_SOURCE
 #include "region.h"
@@ -26,21 +29,46 @@ struct block {
 };
 
 static char *top = (char *)REGION_BASE;
+static unsigned long mapped = REGION_BASE; /* the end of what is mapped */
+static size_t from_elsewhere;              /* blocks that the region could not give */
 static struct block *freed[CLASSES];
 static struct block *freed_arenas;
 static size_t arena_size;
 
-int region_map(void)
+/* Map the region up to END at the least. Returns 0, or -1 with errno. */
+static int map_up_to(unsigned long end)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-    void *got = mmap((void *)REGION_BASE, REGION_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    unsigned long wanted = (end - mapped + REGION_GROWTH - 1) / REGION_GROWTH * REGION_GROWTH;
+    unsigned long room = REGION_BASE + REGION_SIZE - mapped;
+    size_t size = wanted < room ? wanted : room;
+    void *got;
 
-    return got == (void *)REGION_BASE ? 0 : -1;
+    if (end <= mapped)
+        return 0;
+    got = mmap((void *)mapped, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (got == MAP_FAILED)
+        return -1;
+    if (got != (void *)mapped) { /* a kernel before 4.17, and a place that is taken */
+        munmap(got, size);
+        errno = EEXIST;
+        return -1;
+    }
+    mapped += size;
+    return 0;
 }
 
-unsigned long region_top(void)
+int region_map(void)
 {
-    return ((unsigned long)top + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
+    return map_up_to(REGION_BASE + 1);
+}
+
+unsigned long region_seal(void)
+{
+    unsigned long end = ((unsigned long)top + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
+
+    mapped = end + REGION_GROWTH;
+    return from_elsewhere == 0 && mapped <= REGION_BASE + REGION_SIZE ? end : 0;
 }
 
 static int inside(const void *address)
@@ -55,8 +83,10 @@ static void *fresh(size_t size, size_t align)
 {
     unsigned long start = ((unsigned long)top + align - 1) & ~(align - 1);
 
-    if (size > REGION_SIZE || start + size > REGION_BASE + REGION_SIZE)
+    if (size > REGION_SIZE || start + size > REGION_BASE + REGION_SIZE || map_up_to(start + size) < 0) {
+        from_elsewhere++;
         return NULL;
+    }
     top = (char *)(start + size);
     return (void *)start;
 }
@@ -94,8 +124,10 @@ void *region_malloc(size_t size)
     if (size < sizeof(struct block))
         size = sizeof(struct block); /* room for the list of what is free */
     kind = class_of(size + HEADER, &rounded);
-    if (kind == CLASSES)
+    if (kind == CLASSES) {
+        from_elsewhere++;
         return malloc(size);
+    }
     found = freed[kind];
     if (found != NULL) {
         freed[kind] = found->next;

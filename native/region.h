@@ -8,11 +8,13 @@
 #define REGION_BASE 0x50000000UL /* above any heap: the kernel puts that within 1 GiB of a program that has no region yet */
 #define REGION_SIZE (64UL << 20)
 #define REGION_PAGE 4096UL
+#define REGION_GROWTH (2UL << 20) /* mapped beyond what a dump holds, and then as much at a time */
 
-/* Map the region; only a program that has not been started from a dump needs to. Returns 0, or -1 with errno. */
+/* Map the region's beginning; only a program that has not been started from a dump needs to. Returns 0, or -1 with errno. */
 int region_map(void);
-/* The first address that has never been handed out, rounded up to a page. */
-unsigned long region_top(void);
+/* End the making of a dump: return the first address that has never been handed out, rounded up to a page, from where on
+ * REGION_GROWTH bytes will be mapped. Returns 0 if something could not be had from the region, which a dump would lack. */
+unsigned long region_seal(void);
 
 /* What malloc(3) and its siblings, and mmap(2) of an arena, are to libpython (native/build.py renames its symbols). */
 void *region_malloc(size_t size);

@@ -28,6 +28,8 @@
 #include <internal/pycore_runtime.h>
 #include <marshal.h>
 
+#define INTERRUPTED 130
+
 extern char **environ;
 extern char pystate_start[], pystate_end[];
 
@@ -37,7 +39,6 @@ static PyThreadState *thread_state;
 static PyObject *command;        /* pyrunc.cli.main.main */
 static PyObject *environment;    /* posix.environ */
 static PyObject *set_handler;    /* _signal.signal */
-static PyObject *default_int;    /* _signal.default_int_handler */
 static char interpreter[PATH_MAX]; /* of the script */
 static char script[PATH_MAX];      /* relative to the directory of this program */
 static char **arguments;
@@ -58,10 +59,11 @@ static int fail_python(const char *what)
 
 /* --- the interpreted program ------------------------------------------------------------------------------- */
 
-/* What Python ignores or handles by itself, and what this process was started with. */
-static const int own_signals[] = {SIGINT, SIGPIPE, SIGXFSZ};
+/* What Python ignores by itself, and what this process was started with. */
+static const int own_signals[] = {SIGPIPE, SIGXFSZ};
 #define OWN_SIGNALS (sizeof own_signals / sizeof *own_signals)
 static struct sigaction given_signals[OWN_SIGNALS];
+static sigset_t given_mask;
 
 static void give_signals_back(void)
 {
@@ -69,22 +71,32 @@ static void give_signals_back(void)
 
     for (i = 0; i < OWN_SIGNALS; i++)
         sigaction(own_signals[i], &given_signals[i], NULL);
+    sigprocmask(SIG_SETMASK, &given_mask, NULL);
+}
+
+/* Put the path of the script into PATH, which has room for two. Returns 0, or -1 with errno. */
+static int find_script(char *path)
+{
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+
+    if (length > 0)
+        path[length] = '\0';
+    else if (realpath((const char *)getauxval(AT_EXECFN), path) == NULL) /* without /proc, as we were called */
+        return -1;
+    strcpy(strrchr(path, '/') + 1, script);
+    return access(path, R_OK);
 }
 
 PyObject *start_script(PyObject *module, PyObject *none)
 {
-    char path[PATH_MAX * 2], program[PATH_MAX + 16];
+    char path[PATH_MAX * 2] = "/proc/self/exe", program[PATH_MAX + 16];
     const char *called;
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
-    char **argv, *slash;
+    char **argv;
     int count, i;
 
     (void)module, (void)none;
-    if (length <= 0 || length >= PATH_MAX)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    path[length] = '\0';
-    slash = strrchr(path, '/');
-    strcpy(slash + 1, script);
+    if (find_script(path) < 0)
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
     for (count = 0; arguments[count] != NULL; count++)
         ;
     /* As whom we were called, for who asks (pyrunc install). Not by argv[0]: Python looks for its library by that. */
@@ -186,7 +198,11 @@ static PyObject *run_program(const char *path)
 static int make_dump(const char *program, const char *out)
 {
     PyObject *names;
+    unsigned long end;
+    int number;
 
+    for (number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL); /* what the build ignores is not the dump's */
     if (region_map() < 0)
         return fail("cannot map the region");
     if (start_core() < 0)
@@ -199,12 +215,14 @@ static int make_dump(const char *program, const char *out)
     command = PyDict_GetItemString(names, "command");
     environment = PyDict_GetItemString(names, "environment");
     set_handler = PyDict_GetItemString(names, "set_handler");
-    default_int = PyDict_GetItemString(names, "default_int_handler");
-    if (command == NULL || environment == NULL || set_handler == NULL || default_int == NULL)
+    if (command == NULL || environment == NULL || set_handler == NULL)
         return fail_python("find what a command begins with");
     from_dump = 1;
+    end = region_seal();
+    if (end == 0)
+        return fail_python("have all of it in the region");
     if (write_file(out, "state", pystate_start, (uintptr_t)pystate_end - (uintptr_t)pystate_start) < 0
-        || write_file(out, "region", (void *)REGION_BASE, region_top() - REGION_BASE) < 0)
+        || write_file(out, "region", (void *)REGION_BASE, end - REGION_BASE) < 0)
         return fail("cannot write the dump");
     return 0;
 }
@@ -254,13 +272,17 @@ static int handle(int number, PyObject *handler)
     return done == NULL ? -1 : 0;
 }
 
-/* Let Python know which signals this process ignores, and set its own, as it does at every start. */
+/* Let Python know which signals this process ignores, and set its own, as it does at every start.
+ *
+ * But not for ^C, which the command sees to (cli/main.py): until then it ends us, without a word.
+ */
 static int take_signals(void)
 {
     PyObject *ignore = PyLong_FromLong((long)SIG_IGN);
     int number, failed = ignore == NULL;
     size_t i;
 
+    sigprocmask(SIG_BLOCK, NULL, &given_mask);
     for (i = 0; i < OWN_SIGNALS; i++)
         sigaction(own_signals[i], NULL, &given_signals[i]);
     for (number = 1; number < NSIG && !failed; number++) {
@@ -269,8 +291,6 @@ static int take_signals(void)
             continue;
         if (now.sa_handler == SIG_IGN || number == SIGPIPE || number == SIGXFSZ)
             failed = handle(number, ignore);
-        else if (number == SIGINT)
-            failed = handle(number, default_int);
     }
     Py_XDECREF(ignore);
     return failed ? -1 : 0;
@@ -291,6 +311,21 @@ static PyObject *argument_list(int argc, char **argv)
     return list;
 }
 
+/* Tell in one line about the exception that a command has ended with, if it is not ^C once more; return the exit status. */
+static int interrupted_or_failed(void)
+{
+    PyObject *type, *error, *trace, *text;
+    const char *words;
+
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
+        return INTERRUPTED;
+    PyErr_Fetch(&type, &error, &trace);
+    text = error == NULL ? NULL : PyObject_Str(error);
+    words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    dprintf(2, "pyrunc: cannot run the command: %s: %s\n", ((PyTypeObject *)type)->tp_name, words == NULL ? "" : words);
+    return 1;
+}
+
 static int run_command(int argc, char **argv)
 {
     PyObject *list, *result;
@@ -299,9 +334,7 @@ static int run_command(int argc, char **argv)
     arguments = argv;
     list = fill_environment() < 0 || take_signals() < 0 ? NULL : argument_list(argc, argv);
     result = list == NULL ? NULL : PyObject_CallOneArg(command, list);
-    if (result == NULL)
-        return fail_python("run the command");
-    return (int)PyLong_AsLong(result);
+    return result == NULL ? interrupted_or_failed() : (int)PyLong_AsLong(result);
 }
 
 int main(int argc, char **argv)

@@ -5,15 +5,23 @@ Skipped where it cannot be built: without a C compiler, or with a Python that ha
 
 from __future__ import annotations
 
+import ast
+import errno
 import json
 import os
 import random
+import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from pyrunc.container import statefile
 
 CHECKOUT = Path(__file__).parents[1]
 PYTHON = os.environ.get("PYRUNC_PYTHON", "/usr/bin/python3")
@@ -21,13 +29,29 @@ BUILD = CHECKOUT / "native/build.py"
 # What wants a library, and so is the script's alone; a module more is slower for somebody: put it here on purpose.
 SCRIPT_ONLY = {"cli.commands.install", "cli.help"}
 SCRIPT_ONLY |= {f"install.{name}" for name in ("containerd", "docker", "dropin", "edit", "engines", "toml")}
+# What the rest imports within a function and the program has not: there the script takes over, or the caller can do without.
+# Past handover.begin() only the latter: who adds a line sees to that.
+LIBRARIES = {
+    "cgroup/systemd.py": {"jeepney", "jeepney.io.blocking"},  # whatever has a unit goes to the script from the start
+    "cgroup/userbus.py": {"jeepney.bus", "jeepney.io.blocking", "socket"},
+    "cli/commands/ps.py": {"psutil", "subprocess"},  # changes nothing
+    "cli/main.py": {"traceback"},  # --debug goes to the script from the start
+    "cli/mishap.py": {"dis"},  # does without
+    "container/verbs/listing.py": {"pwd"},  # changes nothing
+    "jsonio.py": {"_json", "json"},  # not taken here: native/json.c
+    "linux/sharedmemory.py": {"mmap"},  # not taken here: native/module.c
+    "oci/explain.py": {"json", "jsonschema", "jsonschema.exceptions", "os.path", "re"},  # does without
+    "seccomp/compile.py": {"os"},  # a profile that is not compiled yet goes to the script first
+    "seccomp/library.py": {"pyseccomp"},
+    "seccomp/version.py": {"ctypes"},  # changes nothing
+}
 
 
 def build(directory: Path, **variables: str) -> Path:
     """Build the program in DIRECTORY, with a script that tells what it was called with."""
     script = directory / "script"
     script.write_text("import sys, posix\nprint('script', sys.argv[1:], dict(posix.environ).get(b'MARK'))\n"
-                      "print(sys._xoptions['program'], file=sys.stderr)\n")
+                      "b'PROGRAM' in posix.environ and print(sys._xoptions['program'], file=sys.stderr)\n")
     made = directory / "pyrunc"
     interpreter = os.path.realpath(PYTHON)
     command = [PYTHON, "-I", str(BUILD), str(made), interpreter, "script", str(CHECKOUT / "runtime/pyrunc")]
@@ -112,8 +136,8 @@ def test_the_script_knows_as_what_we_were_called(program: Path, tmp_path: Path):
     """`install` registers the link that it was called by; what Python goes by is its own name."""
     link = tmp_path / "linked"
     link.symlink_to(program)
-    assert run(link, "--help").stderr == f"{link}\n"
-    done = subprocess.run(["linked", "--help"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert run(link, "--help", env={"PROGRAM": "1"}).stderr == f"{link}\n"
+    done = subprocess.run(["linked", "--help"], env={"PATH": str(tmp_path), "PROGRAM": "1"}, capture_output=True, text=True)
     assert done.stderr == f"{link}\n"
 
 
@@ -131,6 +155,87 @@ def test_what_is_left_to_the_script(program: Path):
     """Only what is listed: another module that slips out of the dump makes some command slow."""
     listed = (program.parent / "left-out").read_text().split()
     assert {name.removeprefix("pyrunc.") for name in listed} == SCRIPT_ONLY
+
+
+def libraries(path: Path, inside: set[str]) -> set[str]:
+    """Return what file PATH imports that is neither ours nor INSIDE the program, but for the sake of types."""
+    tree = ast.parse(path.read_text())
+    types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    left_out = {each for node in types for part in node.body for each in ast.walk(part)}
+    found: set[str] = set()
+    for node in set(ast.walk(tree)) - left_out:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return {name for name in found - inside if name.partition(".")[0] not in ("pyrunc", "__future__")}
+
+
+def test_what_is_imported_late_is_known():
+    """A module that only a function imports is missed by no build, but by the command that gets there."""
+    package = CHECKOUT / "runtime/pyrunc"
+    inside = set(re.findall(r'^    {"(\w+)"', (CHECKOUT / "native/modules.c").read_text(), re.MULTILINE))
+    left_out = {f"{name.replace('.', '/')}.py" for name in SCRIPT_ONLY} | {"boot.py", "image.py", "linux/foreign.py"}
+    found = {str(path.relative_to(package)): libraries(path, inside) for path in package.rglob("*.py")}
+    assert {name: what for name, what in found.items() if what and name not in left_out} == LIBRARIES
+
+
+def with_script(program: Path, directory: Path, script: str) -> Path:
+    """Return a copy of PROGRAM in DIRECTORY that goes over to SCRIPT."""
+    copy = directory / "pyrunc"
+    shutil.copy(program, copy)
+    (directory / "script").write_text(script)
+    return copy
+
+
+ECHO = "import sys; print(sys.stdin.read())"
+
+
+def test_the_script_gets_the_input_that_we_got(program: Path, tmp_path: Path):
+    """Whose unit is systemd's is updated by the script, and its limits come from a pipe, as engines send them."""
+    (tmp_path / "box").mkdir()
+    saved = statefile.SavedState(id="box", bundle="/", rootfs="/", created="", owner=0, unit="box.scope")
+    statefile.save(str(tmp_path / "box"), saved)
+    copy = with_script(program, tmp_path, ECHO)
+    for source in ("-", "/dev/stdin"):
+        done = run(copy, "--root", str(tmp_path), "update", "-r", source, "box", stdin=None, input='{"memory": {}}')
+        assert (done.stdout, done.stderr) == ('{"memory": {}}\n', "")
+
+
+def test_a_configuration_from_a_pipe_is_the_scripts_to_read(program: Path, tmp_path: Path):
+    """It comes out of it once, and may want a library."""
+    (tmp_path / "config.json").symlink_to("/dev/stdin")
+    copy = with_script(program, tmp_path, ECHO)
+    done = run(copy, "--root", str(tmp_path / "state"), "create", "--bundle", str(tmp_path), "x", stdin=None, input='{"a": 1}')
+    assert (done.stdout, done.stderr) == ('{"a": 1}\n', "")
+
+
+def test_nothing_is_said_twice(program: Path, tmp_path: Path):
+    """What is to be warned of waits until no script will warn of it again."""
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/state").write_text("no state\n")
+    alone = run(program, "--root", str(tmp_path), "list")
+    assert alone.stderr.count("cannot read container damaged") == 1
+    (tmp_path / "whole").mkdir()
+    statefile.save(str(tmp_path / "whole"), statefile.SavedState(id="whole", bundle="/", rootfs="/", created="", owner=0))
+    both = run(program, "--root", str(tmp_path), "list")  # the owner's name is the script's to find
+    assert both.stdout.startswith("script")
+    assert both.stderr == ""
+
+
+def test_what_fails_too_late_for_the_script_is_told_in_words(program: Path, tmp_path: Path):
+    """The name of the call is missing, and no other cause is told."""
+    (tmp_path / "box").mkdir()
+    ended = {"pid": 4194303, "start": 1}
+    saved = statefile.SavedState(id="box", bundle="/", rootfs="/", created="", owner=0, **ended)
+    statefile.save(str(tmp_path / "box"), saved)
+    (tmp_path / "box/lock").write_text("")
+    (tmp_path / "box/strange/directory/file").mkdir(parents=True)
+    done = run(program, "--root", str(tmp_path), "delete", "box")
+    assert done.returncode == 1
+    assert os.strerror(errno.EISDIR).lower() in done.stderr
+    assert "ulimit" not in done.stderr
+    assert "load a part" not in done.stderr
 
 
 # What is not the dump's
@@ -192,6 +297,66 @@ def test_nobody_can_write_to_a_program_that_runs(program: Path, tmp_path: Path):
     ]
     said = {child.communicate()[1] for child in children}
     assert said == {"pyrunc state failed: container does not exist\n"}
+
+
+# Limits, signals, and other ways to be called
+
+
+def limited(*limits: tuple[int, int]):
+    """Return what sets LIMITS of the process to come."""
+
+    def limit() -> None:
+        for number, most in limits:
+            resource.setrlimit(number, (most, most))
+
+    return limit
+
+
+def test_it_starts_with_little_memory(program: Path, tmp_path: Path):
+    """The region is mapped as it is needed: twice the file's size is plenty."""
+    size = program.stat().st_size
+    for limits in (
+        [(resource.RLIMIT_AS, size + (6 << 20))],
+        [(resource.RLIMIT_DATA, size)],
+        [(resource.RLIMIT_STACK, 64 << 10)],
+        [(resource.RLIMIT_MEMLOCK, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 4)],
+    ):
+        done = run(program, "--root", str(tmp_path / "none"), "state", "x", preexec_fn=limited(*limits))
+        assert (done.returncode, done.stderr) == (1, "pyrunc state failed: container does not exist\n"), limits
+
+
+@pytest.mark.parametrize("count", [1 << 16, 1 << 18, 3 << 20], ids=["grows", "grows-much", "outgrows-the-region"])
+def test_memory_beyond_what_is_mapped(program: Path, tmp_path: Path, count: int):
+    """And where there is none to be had, that is told."""
+    bundle = tmp_path / "bundle"
+    (bundle / "rootfs").mkdir(parents=True)
+    words = ",".join(f'"{number}"' for number in range(count))
+    (bundle / "config.json").write_text('{"ociVersion": "1.0.0", "annotations": [' + words + "]}")
+    argv = ["--root", str(tmp_path / "state"), "create", "--bundle", str(bundle), "x"]
+    done = run(program, *argv)  # which is too large for the script to look for all that is wrong
+    assert "/annotations" in done.stderr
+    assert "expected an object" in done.stderr
+    lacking = run(program, *argv, preexec_fn=limited((resource.RLIMIT_AS, program.stat().st_size + (8 << 20))))
+    assert lacking.returncode == 1
+    assert "not enough memory" in lacking.stderr
+
+
+def test_interrupts_at_any_moment(program: Path, tmp_path: Path):
+    """One or more ^C, before, while and after the command is begun: no traceback, and no other status."""
+    chosen = random.Random(7)
+    for _ in range(100):
+        argv = [program, "--root", str(tmp_path), "state", "x"]
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + chosen.random() * 0.004
+        while time.monotonic() < end:
+            pass
+        for _ in range(chosen.randint(1, 3)):
+            child.send_signal(signal.SIGINT)
+        said = child.communicate()[1]
+        assert child.returncode in (1, 130, -signal.SIGINT)
+        assert said in ("", "pyrunc state failed: container does not exist\n")
+
+
 
 
 # JSON as the script reads it

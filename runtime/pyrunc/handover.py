@@ -2,7 +2,8 @@
 
 The native program (native/) is one command's good case.  Whatever wants a
 library starts the same command line again as a script, which has them all.
-That is possible as long as nothing has been done: `begin` says when that ends.
+That is possible as long as nothing has been done, said or consumed: `begin`
+says when that ends.
 """
 
 from __future__ import annotations
@@ -11,16 +12,28 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 NATIVE = "_pyrunc" in sys.builtin_module_names
-_begun = False
+_begun = not NATIVE
+_held: list[Callable[[], None]] = []
 
 
 def begin() -> None:
-    """Say that from here on the command changes things, and cannot be started again."""
+    """Say that from here on the command changes things, and cannot be started again; do what was held back until now."""
     global _begun
     _begun = True
+    while _held:
+        _held.pop(0)()
+
+
+def hold(say: Callable[[], None]) -> None:
+    """Do SAY, which tells somebody something, once it is certain that no script will do it again."""
+    if _begun:
+        say()
+    else:
+        _held.append(say)
 
 
 def to_script(name: str) -> NoReturn:

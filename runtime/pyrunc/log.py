@@ -11,6 +11,7 @@ from __future__ import annotations
 import posix
 from time import gmtime
 
+from pyrunc import handover
 from pyrunc.jsonio import dumps
 
 LEVELS = ("error", "warning", "info", "debug")
@@ -33,11 +34,16 @@ class Log:
         self.person, self.head = person, head
 
     def error(self, msg: str) -> None:
-        """Write MSG at level error."""
+        """Write MSG at level error, after the warnings before it."""
+        handover.begin()
         self._write("error", msg)
 
     def warning(self, msg: str) -> None:
         """Write MSG at level warning, or say it to the person."""
+        handover.hold(lambda: self._warn(msg))
+
+    def _warn(self, msg: str) -> None:
+        """Do what `warning` does."""
         if self.fd < 0 or not self._write("warning", msg):
             self._say(msg)
 

@@ -75,6 +75,8 @@ def main(argv: list[str]) -> int:
         _trace(log)
         hint = "please report it" if log.debugging else "please report it, with what --debug adds"
         return _fail(name, f"internal error: {type(error).__name__}: {error} ({hint})", log)
+    finally:
+        handover.begin()  # what was held back is said at the latest now
 
 
 def _heed_interrupts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno as codes
 
+from pyrunc import handover
 from pyrunc.linux.abi import noted
 from pyrunc.run import hints
 
@@ -20,7 +21,7 @@ def told(error: OSError) -> str:
     """Return what failed with ERROR: a system call, by its name as far as that can be found out, and the file."""
     reason = (error.strerror or str(error)).lower()
     path = str(error.filename or "")
-    if path.startswith(PACKAGE) or path.endswith(MODULES):
+    if not handover.NATIVE and (path.startswith(PACKAGE) or path.endswith(MODULES)):  # the dump loads nothing
         text, call = UNLOADED, ""
     else:
         call = noted(error).removesuffix("(2)") or _call(error)
@@ -48,7 +49,10 @@ def _call(error: Exception) -> str:
 
 def _called(code: CodeType, at: int) -> str:
     """Return the name of what the instruction of CODE at offset AT calls, by the instructions before it."""
-    from dis import get_instructions
+    try:
+        from dis import get_instructions
+    except (ImportError, OSError):
+        return ""  # the native program has it not, and it is too late for the script, or there is none
 
     names: list[str] = []
     chained = False  # whether an attribute that is loaded now is one of what is called

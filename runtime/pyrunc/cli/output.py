@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posix
 
+from pyrunc import handover
+
 BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended, as it would end runc
 
 
@@ -12,6 +14,7 @@ def write(text: str, fd: int = 1) -> int:
 
     Raises OSError for every other failure: a full disk, a descriptor that is not open.
     """
+    handover.begin()
     data = memoryview(text.encode("utf-8", "backslashreplace"))
     try:
         while data:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import posix
 
+from pyrunc import handover
 from pyrunc.container import store
 from pyrunc.errors import ConfigError, UsageError
 from pyrunc.plan.paths import clean
 
 FILE_MAX, CHUNK = store.CONFIG_MAX, 1 << 20
+S_IFMT, S_IFREG = 0o170000, 0o100000
 
 
 def read_bundle(bundle: str) -> tuple[str, bytes]:
@@ -32,6 +34,8 @@ def read_document(path: str) -> bytes:
 
     Raises OSError, and ConfigError for more than any document of ours needs.
     """
+    if handover.NATIVE and posix.stat(path).st_mode & S_IFMT != S_IFREG:
+        handover.need_script()  # it may want more than we have, and what comes out of a pipe comes but once
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         text = posix.read(fd, CHUNK)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posix
 
+from pyrunc import handover
 from pyrunc.cgroup.knobs import ROOT
 from pyrunc.cli import sizes
 from pyrunc.cli.main import Call
-from pyrunc.container.verbs.update import update
+from pyrunc.container.verbs.update import choose_program, update
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.jsonio import loads
 
@@ -49,6 +50,7 @@ def command(call: Call) -> int:
     if source and given:
         hint = "runc would ignore the option: put it into the document"
         raise UsageError(f"--resources and --{next(iter(given))} cannot go together", hint=hint)
+    choose_program(call.root, call.positional[0])
     change = _document(source) if source else _from_options(given)
     schemata = _schemata(call.options)
     try:
@@ -82,6 +84,7 @@ def _document(source: str) -> object:
             parts.append(part)
     except OSError as error:
         raise UsageError(f"cannot read --resources {source}: {(error.strerror or '').lower()}") from None
+    handover.begin()  # what comes from a pipe comes but once
     return loads(b"".join(parts), "standard input" if source == "-" else source)
 
 

@@ -6,6 +6,7 @@ import errno
 import posix
 from fcntl import F_GETFL, fcntl
 
+from pyrunc import handover
 from pyrunc.cgroup import freezer
 from pyrunc.container import store, work
 from pyrunc.container.statefile import load
@@ -165,6 +166,7 @@ def _dump(asked: DumpOptions, request: dict[str, Any], working: Work) -> None:
             posix.close(asked.status_fd)
 
     worker = Worker(asked.program)
+    handover.begin()
     try:
         working.waits_for(worker.pid)
         worker.version()

@@ -48,8 +48,6 @@ def update(root: str, container: str, change: object, schemata: Schemata | None 
     working = work.begin(directory, "update")
     try:
         saved = load(directory)
-        if saved.unit:
-            handover.need_script()  # its library talks to systemd
         status = status_of(directory, saved)
         guard("update", saved, status)
         need_cgroup(saved, "update")
@@ -57,6 +55,15 @@ def update(root: str, container: str, change: object, schemata: Schemata | None 
     finally:
         working.close()
     return knobs.warnings(asked)
+
+
+def choose_program(root: str, container: str) -> None:
+    """Go over to the script, which has the library that talks to systemd, if CONTAINER has a unit: before a document is read.
+
+    Raises StateError if there is no such container.
+    """
+    if load(store.directory(root, container)).unit:
+        handover.need_script()
 
 
 def _remembered(directory: str, saved: SavedState, change: Any, schemata: Schemata | None, *, stopped: bool) -> Resources:
