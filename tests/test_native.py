@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import fcntl
 import json
 import os
 import random
@@ -357,6 +358,29 @@ def test_interrupts_at_any_moment(program: Path, tmp_path: Path):
         assert said in ("", "pyrunc state failed: container does not exist\n")
 
 
+
+
+def test_an_interrupt_while_it_works(program: Path, tmp_path: Path):
+    """It is the command's to answer; where the caller ignores it, it is ignored."""
+    (tmp_path / "box").mkdir()
+    ended = {"pid": 4194303, "start": 1}
+    saved = statefile.SavedState(id="box", bundle="/", rootfs="/", created="", owner=0, **ended)
+    statefile.save(str(tmp_path / "box"), saved)
+    with open(tmp_path / "box/lock", "w") as lock:
+        for ignored in (False, True):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+            argv = [program, "--root", str(tmp_path), "delete", "box"]
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if before is not None:
+                signal.signal(signal.SIGINT, before)
+            opened = Path(f"/proc/{child.pid}/fd")
+            while str(tmp_path / "box/lock") not in {os.readlink(each) for each in opened.iterdir()}:
+                assert child.poll() is None
+            child.send_signal(signal.SIGINT)
+            if ignored:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+            assert (child.communicate()[1], child.returncode) == ("", 0 if ignored else 130)
 
 
 # JSON as the script reads it
