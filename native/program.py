@@ -51,6 +51,7 @@ for name, _, _, code in items:
 del code, module, name, path, package, parent, last, _
 sys.meta_path.append(Handover)
 items.clear()
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # a traceback is no answer to ^C: main() takes it in hand
 b"".decode("ascii", "backslashreplace")
 posix.environ.clear()
 gc.collect()
