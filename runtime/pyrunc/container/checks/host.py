@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.errors import PyruncError, UnsupportedError
+from pyrunc.container.checks.words import suggestion
+from pyrunc.errors import UnsupportedError
 from pyrunc.host.files import read
 from pyrunc.plan.namespaces import FILES
 
@@ -32,23 +33,6 @@ def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[Unsupported
             yield from _filesystem(op)
 
 
-def unknown_calls(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the place of each system call in CONFIG's filter that neither libseccomp nor this runtime knows, and what to say."""
-    filters = config.linux.seccomp
-    if filters is None:
-        return
-    from pyrunc.seccomp.compile import compile_filter
-
-    try:
-        unknown = frozenset(compile_filter(filters).unknown)
-    except (PyruncError, ImportError):
-        return  # which is no warning: `create` will refuse it
-    for index, rule in enumerate(filters.syscalls):
-        for place, name in enumerate(rule.names):
-            if name in unknown:
-                yield f"/linux/seccomp/syscalls/{index}/names/{place}", f"no such system call is known: {name}"
-
-
 def _controllers(op: Op, facts: HostFacts) -> Iterator[UnsupportedError]:
     """Yield an error for each limit whose controller is not there."""
     available = set(facts.cgroups.v1)
@@ -67,7 +51,7 @@ def _filesystem(op: Op) -> Iterator[UnsupportedError]:
     known = {line.split()[-1] for line in read("/proc/filesystems").splitlines()}
     if fstype not in known and not _module(fstype):
         text = f"this kernel does not know the file system {fstype}"
-        yield UnsupportedError(text, pointer=op.at, hint="load its module, or remove the mount")
+        yield UnsupportedError(text, pointer=op.at, hint=suggestion(fstype, known, "load its module, or remove the mount"))
 
 
 def _module(name: str) -> bool:

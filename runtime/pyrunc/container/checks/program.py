@@ -1,0 +1,169 @@
+"""The program that a container is to run, and its directory: found in the image as `create` finds it, and looked at."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.container.checks import binary, permission
+from pyrunc.container.checks.view import Hidden
+from pyrunc.errors import OpError, UnsupportedError
+from pyrunc.linux import fs
+from pyrunc.run.context import Context
+from pyrunc.run.steps import program, rootpath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from pyrunc.container.checks.view import View
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.config import Config
+    from pyrunc.oci.process import Process
+    from pyrunc.plan.op import Op, Plan
+    from pyrunc.run.steps.executable import Program
+
+ARGS = "/process/args/0"
+
+
+def errors(config: Config, plan: Plan, facts: HostFacts, view: View) -> Iterator[UnsupportedError]:
+    """Yield why the program of CONFIG, which PLAN is for, cannot run in the image of VIEW, as far as that is seen."""
+    user = config.process
+    if user is None or _changed_by_hooks(config):
+        return
+    refused = _directory(user.cwd, view)
+    if refused:
+        yield UnsupportedError(refused, pointer="/process/cwd", hint="name a directory, or one that can be made")
+        return
+    op = next(each for each in plan.child if each.call == "open_program")
+    try:
+        hint = "correct the path, or put the program into the image"
+        text = _program(config, user, op, facts, view)
+    except Hidden:
+        return
+    except OpError as error:
+        text, hint = error.message, error.hint or hint
+    except OSError:
+        return  # not for us to read
+    if text:
+        yield UnsupportedError(text, pointer=ARGS, hint=hint)
+
+
+def _changed_by_hooks(config: Config) -> bool:
+    """Return whether hooks of CONFIG may yet put something into the root."""
+    hooks = config.hooks
+    return bool(hooks.prestart or hooks.createRuntime or hooks.createContainer)
+
+
+def _directory(path: str, view: View) -> str:
+    """Return why PATH cannot be the current directory, "" if it is one, will be made, or cannot be known."""
+    try:
+        mode = view.find(path)
+    except NotADirectoryError:
+        mode = rootpath.S_IFREG
+    except (Hidden, OSError):
+        return ""
+    if not mode or mode & rootpath.S_IFMT == rootpath.S_IFDIR:
+        return ""
+    return f'chdir to cwd ("{path}") set in config.json failed: not a directory'
+
+
+def _program(config: Config, process: Process, op: Op, facts: HostFacts, view: View) -> str:
+    """Return why what OP opens for PROCESS cannot be executed, "" if it can be.  Raises OpError, OSError and Hidden."""
+    variables: Any = op.args[3]
+    env, cut = _known(process, variables, view)
+    context = Context({}, {})
+    found = posix.stat("/proc/self/exe")
+    context.own_inode = (found.st_dev, found.st_ino)
+    try:
+        program.open_program(context, view.root, process.cwd, process.args, env, -1, False, str(op.args[6]))
+    except OpError:
+        if not context.programs:
+            if cut:
+                raise Hidden from None  # what comes later in PATH may have it
+            raise
+    try:
+        return _chosen(config, process, context, facts, view, cut=cut)
+    finally:
+        for each in context.programs:
+            if each.fd >= 0:
+                posix.close(each.fd)
+
+
+def _known(process: Process, env: tuple[str, ...], view: View) -> tuple[tuple[str, ...], bool]:
+    """Return ENV, that of PROCESS, with PATH cut before the first directory that VIEW cannot show, and whether it was cut.
+
+    Raises Hidden for a program that is named by its path, and leads there.
+    """
+    name = process.args[0]
+    if "/" in name:
+        view.find(_absolute(process, name))
+        return env, False
+    path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
+    known: list[str] = []
+    for directory in path.split(":") if path else ():
+        try:
+            view.find(_absolute(process, f"{directory or '.'}/{name}"))
+        except Hidden:
+            return (f"PATH={':'.join(known)}",), True
+        except OSError:
+            pass  # which is no reason to look no further
+        known.append(directory)
+    return (f"PATH={path}",), False
+
+
+def _absolute(process: Process, path: str) -> str:
+    """Return PATH, which may be relative to the directory of PROCESS, from the root."""
+    return path if path.startswith("/") else f"{process.cwd}/{path}"
+
+
+def _chosen(config: Config, process: Process, context: Context, facts: HostFacts, view: View, *, cut: bool) -> str:
+    """Return why PROCESS can execute none of the programs in CONTEXT; "" if it can, or may after a CUT.  Raises as _program."""
+    closed = ""
+    for found in context.programs:
+        _refuse_hidden(found, process, view)
+        forbidden = permission.forbidden(config, facts, view.root, found.checked)
+        if found.error is not None and (not forbidden or len(context.programs) == 1):
+            raise found.error
+        if not forbidden:
+            if posix.fstatvfs(found.fd).f_flag & posix.ST_NOEXEC:
+                return f'exec: "{found.path}": permission denied: it is on a mount with noexec'
+            reason = binary.unloadable(found.head, found.path)
+            return f"exec {found.path}: exec format error: {reason}" if reason else ""
+        closed = closed or forbidden
+    if cut:
+        return ""
+    first = context.programs[0].checked[0]
+    which = "" if closed == first else f': its interpreter "{closed}" may not be executed'
+    return f'exec: "{first}": permission denied{which}{_why(context.programs[0])}'
+
+
+def _why(found: Program) -> str:
+    """Return why FOUND may not be executed, with a colon before it, if that is for nobody to do."""
+    return ": it is on a mount with noexec" if found.fd >= 0 and posix.fstatvfs(found.fd).f_flag & posix.ST_NOEXEC else ""
+
+
+def _refuse_hidden(found: Program, process: Process, view: View) -> None:
+    """Raise Hidden if FOUND, or what it names as its interpreter, lies where VIEW shows nothing, or we may not look."""
+    path = found.checked[0]
+    for _ in range(program.SCRIPTS_MAX + 1):
+        path = _absolute(process, path)
+        try:
+            view.find(path)
+            fd = fs.openat2(view.root, path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK, 0, fs.RESOLVE_IN_ROOT)
+        except OSError as error:
+            if error.errno == errno.EACCES and posix.geteuid():
+                raise Hidden from None
+            return  # as `create` will find it
+        try:
+            head = posix.pread(fd, program.HEAD, 0)
+            if not head.startswith(b"#!"):
+                for loader in program.elf_interpreters(fd, head):
+                    view.find(_absolute(process, loader))
+                return
+            path = program.shebang(head, path)[0]
+        except (OSError, OpError):
+            return
+        finally:
+            posix.close(fd)
