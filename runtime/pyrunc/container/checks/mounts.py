@@ -31,11 +31,12 @@ LAYERS = ("lowerdir", "upperdir", "workdir")
 NAMED_AT_ONCE = (6, 5)
 
 
-def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str) -> Iterator[UnsupportedError]:
+def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str, view: View | None) -> Iterator[UnsupportedError]:
     """Yield an error for each source in PLAN, that of CONFIG, which is not there.
 
-    Earlier mounts may bring what lies in ROOTFS.
+    Earlier mounts may bring, or make, what lies in ROOTFS, of which there is a VIEW.
     """
+    places = [view.place(each.destination) if view else "/" for each in config.mounts]
     if any(each.type == "mount" and each.path for each in config.linux.namespaces):
         return  # what is in a mount namespace that is joined cannot be seen from here
     certain = (*CERTAIN, errno.EACCES) if facts.user and has(config.linux, "user") else CERTAIN
@@ -43,7 +44,8 @@ def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str) -> Iterat
     for op in (*plan.host, *plan.child):
         for path, at in _paths(op, types, facts):
             code = _missing(path)
-            if code in certain and not (_inside(path, rootfs) and not op.at.startswith("/mounts/0/")):
+            earlier = places[: int(at.split("/")[2])]
+            if code in certain and not _may_be_brought(path, rootfs, earlier):
                 text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"
                 hint = hints.hint("open_tree", code) or "correct the path"
                 yield UnsupportedError(text, pointer=at, hint=hint)
@@ -85,11 +87,15 @@ def _missing(path: str) -> int:
     return 0
 
 
-def _inside(path: str, rootfs: str) -> bool:
-    """Return whether PATH leads into ROOTFS."""
+def _may_be_brought(path: str, rootfs: str, earlier: list[str]) -> bool:
+    """Return whether PATH leads into ROOTFS, and a mount at one of the EARLIER places in that may bring what is there."""
     from os.path import realpath
 
-    return f"{realpath(path)}/".startswith(f"{realpath(rootfs)}/")
+    root, found = realpath(rootfs), f"{realpath(path)}/"
+    if not found.startswith(f"{root}/"):
+        return False
+    inner = found[len(root) :]
+    return any(inner.startswith(f"{place.rstrip('/')}/") or f"{place}/".startswith(inner) for place in earlier)
 
 
 def points(plan: Plan, view: View) -> Iterator[UnsupportedError]:
@@ -113,6 +119,8 @@ def _refused(view: View, place: str, like: object, where: dict[str, str]) -> str
     WHERE are the sources behind slots.
     """
     try:
+        if view.place(place) == "/":
+            return f'cannot mount on "{place}": it leads to the root, which is mounted already'
         mode = view.find(place)
         if like == "directory!":
             posix.close(rootpath.open_path(view.root, place, 0, RESOLVE_NO_SYMLINKS))

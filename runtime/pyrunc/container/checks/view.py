@@ -39,6 +39,13 @@ class View:
             except (Hidden, OSError):
                 continue  # below what is covered already, or refused
 
+    def place(self, path: str) -> str:
+        """Return the place of PATH without links, as far as that can be known."""
+        try:
+            return self.walk(path, 0)[0]
+        except (Hidden, OSError):
+            return path
+
     def find(self, path: str) -> int:
         """Return the mode of what is at PATH, 0 for nothing.  Raises Hidden, and OSError as openat2(2) does."""
         place, mode = self.walk(path, 0)

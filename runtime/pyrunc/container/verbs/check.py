@@ -131,13 +131,14 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
 
 def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whole: Config) -> Iterator[UnsupportedError]:
     """Yield what of PLAN, that of CONFIG, the kernel would refuse; WHOLE has what has been refused already."""
-    yield from mounts.sources(config, plan, known, asked.rootfs)
     yield from options.refused(plan, known)
     try:
         image = view.View(asked.rootfs)
-    except OSError:
-        return  # which is a finding of its own, or not for us to read
+    except OSError:  # which is a finding of its own, or not for us to read
+        yield from mounts.sources(config, plan, known, asked.rootfs, None)
+        return
     try:
+        yield from mounts.sources(config, plan, known, asked.rootfs, image)
         yield from mounts.points(plan, image)
         hidden = paths.cleaned(whole, asked.rootfs)
         image.cover((*(each.destination for each in hidden.mounts), *hidden.linux.maskedPaths))
