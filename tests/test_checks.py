@@ -177,8 +177,12 @@ def test_what_hooks_may_bring(image):
     assert list(image.lacking()) == ["/process/args/0"]
 
 
-@pytest.mark.parametrize(("cwd", "fine"), [("/bin", True), ("/made/later", True), ("/bin/run", False), ("/bin/run/x", False)])
+@pytest.mark.parametrize(
+    ("cwd", "fine"),
+    [("/bin", True), ("/made/later", True), ("/bin/run", False), ("/bin/run/x", False), ("/bin/loop", False)],
+)
 def test_the_directory(image, cwd, fine):
+    (image.root / "bin/loop").symlink_to("loop")
     image.document["process"]["cwd"] = cwd
     assert list(image.lacking()) == ([] if fine else ["/process/cwd"])
     image.mount("/bin", type="tmpfs", source="tmpfs")
@@ -213,10 +217,27 @@ def test_a_source_that_is_missing(image, tmp_path):
     image.mount("/a", type="bind", source="/no/such", options=["bind"])
     image.mount("/b", source="nosuch", options=["rbind"])
     image.mount("/c", type="bind", source=str(tmp_path), options=["bind"])
-    image.mount("/d", type="bind", source=f"{tmp_path}/rootfs/made", options=["bind"])  # an earlier mount may bring it
     said = image.lacking()
     assert list(said) == ["/mounts/0/source", "/mounts/1/source"]
     assert f"{tmp_path}/nosuch: no such file" in said["/mounts/1/source"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "fine"), [("/made", True), ("/made/x/y", True), ("/link", True), ("/made/xy", False), ("/other", False)]
+)
+def test_a_source_that_an_earlier_mount_may_bring(image, tmp_path, earlier, fine):
+    """Or make, as a mount point."""
+    (image.root / "link").symlink_to("/made")
+    image.document["process"]["args"] = ["/m/run"]
+    image.mount("/m", type="tmpfs", source="tmpfs")
+    image.mount(earlier, type="bind", source=str(tmp_path), options=["bind"])
+    image.mount("/d", type="bind", source=f"{tmp_path}/rootfs/made/x", options=["bind"])
+    assert list(image.lacking()) == ([] if fine else ["/mounts/2/source"])
+
+
+def test_a_mount_on_the_root_itself(image):
+    image.mount("/bin/..", type="tmpfs", source="tmpfs")
+    assert "leads to the root" in image.lacking()["/mounts/0/destination"]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def refused(plan: Plan, facts: HostFacts) -> Iterator[UnsupportedError]:
     for index, code, said in apart(lambda: _ask(asked)) or ():
         op = asked[index]
         key = str(op.args[2] or "")
-        hint = hints.hint("fsconfig", code)
+        hint = hints.hint("fsconfig", code) or "correct the option, or remove it"
         if "nknown parameter" in said:
             tables = (word for table in mountopts.TABLES for word in table)
             hint = suggestion(key, (*tables, *OWN.get(types[op.args[0]], "").split()), hint)

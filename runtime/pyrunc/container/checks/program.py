@@ -58,15 +58,18 @@ def _changed_by_hooks(config: Config) -> bool:
 
 def _directory(path: str, view: View) -> str:
     """Return why PATH cannot be the current directory, "" if it is one, will be made, or cannot be known."""
+    code = errno.ENOTDIR
     try:
         mode = view.find(path)
-    except NotADirectoryError:
-        mode = rootpath.S_IFREG
-    except (Hidden, OSError):
+    except Hidden:
         return ""
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return ""
+        mode, code = rootpath.S_IFREG, error.errno
     if not mode or mode & rootpath.S_IFMT == rootpath.S_IFDIR:
         return ""
-    return f'chdir to cwd ("{path}") set in config.json failed: not a directory'
+    return f'chdir to cwd ("{path}") set in config.json failed: {posix.strerror(code).lower()}'
 
 
 def _program(config: Config, process: Process, op: Op, facts: HostFacts, view: View) -> str:

@@ -131,14 +131,16 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
 
 def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whole: Config) -> Iterator[UnsupportedError]:
     """Yield what of PLAN, that of CONFIG, the kernel would refuse; WHOLE has what has been refused already."""
-    yield from options.refused(plan, known)
+    image = None
     try:
         image = view.View(asked.rootfs)
-    except OSError:  # which is a finding of its own, or not for us to read
-        yield from mounts.sources(config, plan, known, asked.rootfs, None)
+    except OSError:
+        pass  # which is a finding of its own, or not for us to read
+    yield from mounts.sources(config, plan, known, asked.rootfs, image)
+    yield from options.refused(plan, known)
+    if image is None:
         return
     try:
-        yield from mounts.sources(config, plan, known, asked.rootfs, image)
         yield from mounts.points(plan, image)
         hidden = paths.cleaned(whole, asked.rootfs)
         image.cover((*(each.destination for each in hidden.mounts), *hidden.linux.maskedPaths))
