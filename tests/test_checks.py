@@ -169,6 +169,25 @@ def test_links_of_the_image_stay_in_it(image):
     assert list(image.lacking()) == ["/process/args/0"]
 
 
+@pytest.mark.parametrize("closed", ["bin", "bin/run"])
+def test_what_we_may_not_look_at(image, closed):
+    """Others than root say nothing of it."""
+    (image.root / closed).chmod(0o100)
+    (image.bundle / "config.json").write_text(json.dumps(image.document))
+    if os.geteuid():
+        assert check(str(image.bundle)).lacking == ()
+        return
+    for directory in (image.bundle, *image.bundle.parents):
+        if not directory.stat().st_mode & 0o001:
+            directory.chmod(0o755)
+    pid = os.fork()
+    if pid == 0:
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+        os._exit(len(check(str(image.bundle)).lacking))
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 def test_what_hooks_may_bring(image):
     image.document["process"]["args"] = ["nosuch"]
     image.document["hooks"] = {"createContainer": [{"path": "/bin/true"}]}

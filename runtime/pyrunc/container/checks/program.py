@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from pyrunc.run.steps.executable import Program
 
 ARGS = "/process/args/0"
+HINTS = {
+    errno.ENOENT: "correct the path, or put what is missing into the image",
+    errno.EACCES: "name a file that the container's user may execute, in directories that it may pass",
+    errno.ENOEXEC: "use a program for this machine, or a script that begins with #! and an interpreter",
+}
+NOEXEC, ELSEWHERE = ": it is on a mount with noexec", "keep the image on a mount without noexec"
 
 
 def errors(config: Config, plan: Plan, facts: HostFacts, view: View) -> Iterator[UnsupportedError]:
@@ -38,16 +44,12 @@ def errors(config: Config, plan: Plan, facts: HostFacts, view: View) -> Iterator
         return
     op = next(each for each in plan.child if each.call == "open_program")
     try:
-        hint = "correct the path, or put the program into the image"
-        text = _program(config, user, op, facts, view)
-    except Hidden:
-        return
+        _try(config, user, op, facts, view)
+    except (Hidden, OSError):
+        return  # not for us to see
     except OpError as error:
-        text, hint = error.message, error.hint or hint
-    except OSError:
-        return  # not for us to read
-    if text:
-        yield UnsupportedError(text, pointer=ARGS, hint=hint)
+        hint = error.hint or HINTS.get(error.errno, "correct the path, or change the image")
+        yield UnsupportedError(error.message, pointer=ARGS, hint=hint)
 
 
 def _changed_by_hooks(config: Config) -> bool:
@@ -72,8 +74,8 @@ def _directory(path: str, view: View) -> str:
     return f'chdir to cwd ("{path}") set in config.json failed: {posix.strerror(code).lower()}'
 
 
-def _program(config: Config, process: Process, op: Op, facts: HostFacts, view: View) -> str:
-    """Return why what OP opens for PROCESS cannot be executed, "" if it can be.  Raises OpError, OSError and Hidden."""
+def _try(config: Config, process: Process, op: Op, facts: HostFacts, view: View) -> None:
+    """Do what OP does, without executing what it opens for PROCESS.  Raises OpError as `create` does, OSError and Hidden."""
     variables: Any = op.args[3]
     env, cut = _known(process, variables, view)
     context = Context({}, {})
@@ -87,7 +89,7 @@ def _program(config: Config, process: Process, op: Op, facts: HostFacts, view: V
                 raise Hidden from None  # what comes later in PATH may have it
             raise
     try:
-        return _chosen(config, process, context, facts, view, cut=cut)
+        _choose(config, process, context, facts, view, cut=cut)
     finally:
         for each in context.programs:
             if each.fd >= 0:
@@ -121,8 +123,8 @@ def _absolute(process: Process, path: str) -> str:
     return path if path.startswith("/") else f"{process.cwd}/{path}"
 
 
-def _chosen(config: Config, process: Process, context: Context, facts: HostFacts, view: View, *, cut: bool) -> str:
-    """Return why PROCESS can execute none of the programs in CONTEXT; "" if it can, or may after a CUT.  Raises as _program."""
+def _choose(config: Config, process: Process, context: Context, facts: HostFacts, view: View, *, cut: bool) -> None:
+    """Raise OpError if PROCESS can execute none of the programs in CONTEXT, and none may follow after a CUT.  Raises Hidden."""
     closed = ""
     for found in context.programs:
         _refuse_hidden(found, process, view)
@@ -130,21 +132,24 @@ def _chosen(config: Config, process: Process, context: Context, facts: HostFacts
         if found.error is not None and (not forbidden or len(context.programs) == 1):
             raise found.error
         if not forbidden:
-            if posix.fstatvfs(found.fd).f_flag & posix.ST_NOEXEC:
-                return f'exec: "{found.path}": permission denied: it is on a mount with noexec'
+            if _is_noexec(found):
+                raise OpError(f'exec: "{found.path}": permission denied{NOEXEC}', errno=errno.EACCES, hint=ELSEWHERE)
             reason = binary.unloadable(found.head, found.path)
-            return f"exec {found.path}: exec format error: {reason}" if reason else ""
+            if reason:
+                raise OpError(f"exec {found.path}: exec format error: {reason}", errno=errno.ENOEXEC)
+            return
         closed = closed or forbidden
     if cut:
-        return ""
+        return
     first = context.programs[0].checked[0]
     which = "" if closed == first else f': its interpreter "{closed}" may not be executed'
-    return f'exec: "{first}": permission denied{which}{_why(context.programs[0])}'
+    why = NOEXEC if _is_noexec(context.programs[0]) else ""
+    raise OpError(f'exec: "{first}": permission denied{which}{why}', errno=errno.EACCES, hint=ELSEWHERE if why else "")
 
 
-def _why(found: Program) -> str:
-    """Return why FOUND may not be executed, with a colon before it, if that is for nobody to do."""
-    return ": it is on a mount with noexec" if found.fd >= 0 and posix.fstatvfs(found.fd).f_flag & posix.ST_NOEXEC else ""
+def _is_noexec(found: Program) -> bool:
+    """Return whether FOUND lies on a mount from which nobody may execute."""
+    return found.fd >= 0 and bool(posix.fstatvfs(found.fd).f_flag & posix.ST_NOEXEC)
 
 
 def _refuse_hidden(found: Program, process: Process, view: View) -> None:
@@ -156,7 +161,7 @@ def _refuse_hidden(found: Program, process: Process, view: View) -> None:
             view.find(path)
             fd = fs.openat2(view.root, path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK, 0, fs.RESOLVE_IN_ROOT)
         except OSError as error:
-            if error.errno == errno.EACCES and posix.geteuid():
+            if error.errno == errno.EACCES:
                 raise Hidden from None
             return  # as `create` will find it
         try:

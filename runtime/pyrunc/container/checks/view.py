@@ -16,7 +16,7 @@ O_NOFOLLOW = posix.O_NOFOLLOW
 
 
 class Hidden(Exception):
-    """A path leads where something will be mounted: what is there cannot be known."""
+    """A path leads where something will be mounted, or where we may not look: what is there cannot be known."""
 
 
 class View:
@@ -48,7 +48,10 @@ class View:
 
     def find(self, path: str) -> int:
         """Return the mode of what is at PATH, 0 for nothing.  Raises Hidden, and OSError as openat2(2) does."""
-        place, mode = self.walk(path, 0)
+        try:
+            place, mode = self.walk(path, 0)
+        except PermissionError:
+            raise Hidden from None  # not for us to see
         if place in self.covered:
             raise Hidden
         return mode
