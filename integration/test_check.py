@@ -92,6 +92,8 @@ REFUSED = {
     "option of devpts": (mount("/data", type="devpts", options=["gdi=5"]), "/mounts/{}"),
     "option of overlay": (mount("/data", type="overlay", options=["redirect=1", "lowerdir=/etc:/usr"]), "/mounts/{}"),
     "no lower directory": (mount("/data", type="overlay", options=["lowerdir=/etc:/no/such"]), "/mounts/{}"),
+    "overlay of nothing": (mount("/data", type="overlay"), "/mounts/{}"),
+    "overlay of one": (mount("/data", type="overlay", options=["lowerdir=/etc"]), "/mounts/{}"),
     "on a file": (mount("/bin/busybox", type="tmpfs"), TO),
     "below a file": (mount("/bin/busybox/x", type="tmpfs"), TO),
     "a file on a directory": (mount("/data", type="bind", source="/etc/passwd", options=["bind"]), TO),

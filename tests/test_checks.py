@@ -287,6 +287,29 @@ def test_a_link_below_proc(image):
     assert "symbolic link" in image.lacking()["/mounts/0/destination"]
 
 
+@pytest.mark.parametrize(
+    ("options", "lacks"),
+    [
+        ([], "lowerdir"),
+        (["lowerdir=/etc"], "second directory"),
+        (["lowerdir=/etc:/usr"], ""),
+        (["lowerdir=/etc", "upperdir=/tmp"], "workdir"),
+        (["lowerdir=/etc", "upperdir=/tmp", "workdir=/tmp"], ""),
+    ],
+)
+def test_an_overlay_without_what_it_needs(image, options, lacks):
+    image.mount("/m", type="overlay", source="overlay", options=options)
+    said = image.lacking().get("/mounts/0", "")
+    assert bool(said) == bool(lacks)
+    assert lacks in said
+
+
+@pytest.mark.parametrize(("kind", "hint"), [("none", "bind missing"), ("tmpf", "did you mean tmpfs?"), ("zzz", "its module")])
+def test_a_type_that_there_is_not(image, kind, hint):
+    image.mount("/m", type=kind, source="/etc", options=["rbnd"])
+    assert hint in image.lacking()["/mounts/0/type"]
+
+
 @ROOT
 @pytest.mark.parametrize(
     ("kind", "options", "place", "hint"),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Op, Plan
 
+NO_TYPE = ("none", "rbind")  # what people write for a bind mount
+
 
 def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[UnsupportedError]:
     """Yield an error for everything that PLAN, which is that of CONFIG, needs and this host has not."""
@@ -51,7 +53,8 @@ def _filesystem(op: Op) -> Iterator[UnsupportedError]:
     known = {line.split()[-1] for line in read("/proc/filesystems").splitlines()}
     if fstype not in known and not _module(fstype):
         text = f"this kernel does not know the file system {fstype}"
-        yield UnsupportedError(text, pointer=op.at, hint=suggestion(fstype, known, "load its module, or remove the mount"))
+        otherwise = "is the option bind missing?" if fstype in NO_TYPE else "load its module, or remove the mount"
+        yield UnsupportedError(text, pointer=op.at, hint=suggestion(fstype, known, otherwise))
 
 
 def _module(name: str) -> bool:
