@@ -58,6 +58,21 @@ def closed(mode: int, *capabilities: str) -> Callable[[Bundle], None]:
     return change
 
 
+def joining(path: str) -> Callable[[Bundle], None]:
+    def change(b: Bundle) -> None:
+        b.linux["namespaces"] = [n for n in b.linux["namespaces"] if n["type"] != "network"]
+        b.linux["namespaces"].insert(0, {"type": "network", "path": path})
+
+    return change
+
+
+def rlimit(hard: int) -> Callable[[Bundle], None]:
+    def change(b: Bundle) -> None:
+        b.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "hard": hard, "soft": 1024}]
+
+    return change
+
+
 def foreign(b: Bundle) -> None:
     data = bytearray((b.rootfs / "bin/busybox").read_bytes())
     data[18:20] = b"\x08\x00"  # EM_MIPS
@@ -94,6 +109,10 @@ REFUSED = {
     "no lower directory": (mount("/data", type="overlay", options=["lowerdir=/etc:/no/such"]), "/mounts/{}"),
     "overlay of nothing": (mount("/data", type="overlay"), "/mounts/{}"),
     "overlay of one": (mount("/data", type="overlay", options=["lowerdir=/etc"]), "/mounts/{}"),
+    "no namespace": (joining("/no/such"), "/linux/namespaces/0/path"),
+    "another namespace": (joining("/proc/self/ns/uts"), "/linux/namespaces/0/path"),
+    "a file as namespace": (joining("/etc/passwd"), "/linux/namespaces/0/path"),
+    "too many open files": (rlimit(1 << 40), "/process/rlimits/0/hard"),
     "on a file": (mount("/bin/busybox", type="tmpfs"), TO),
     "below a file": (mount("/bin/busybox/x", type="tmpfs"), TO),
     "a file on a directory": (mount("/data", type="bind", source="/etc/passwd", options=["bind"]), TO),

@@ -310,6 +310,32 @@ def test_a_type_that_there_is_not(image, kind, hint):
     assert hint in image.lacking()["/mounts/0/type"]
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/proc/self/ns/net", ""),
+        ("/proc/self/ns/uts", "another type"),
+        ("/etc/passwd", "another type"),
+        ("/etc", "another type"),
+        ("/no/such", "no such file"),
+        ("/etc/passwd/x", "not a directory"),
+    ],
+)
+def test_a_namespace_to_be_joined(image, path, says):
+    image.document["linux"]["namespaces"].append({"type": "network", "path": path})
+    said = image.lacking()
+    assert list(said) == (["/linux/namespaces/2/path"] if says else [])
+    assert says in "".join(said.values())
+
+
+def test_more_open_files_than_the_machine_lets_anybody_have(image):
+    most = int(Path("/proc/sys/fs/nr_open").read_text())
+    image.document["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "hard": most + 1, "soft": 1}]
+    assert list(image.lacking()) == ["/process/rlimits/0/hard"]
+    image.document["process"]["rlimits"][0]["hard"] = 64
+    assert image.lacking() == {}
+
+
 @ROOT
 @pytest.mark.parametrize(
     ("kind", "options", "place", "hint"),

@@ -39,7 +39,8 @@ def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str, view: Vie
     places = [view.place(each.destination) if view else "/" for each in config.mounts]
     if any(each.type == "mount" and each.path for each in config.linux.namespaces):
         return  # what is in a mount namespace that is joined cannot be seen from here
-    certain = (*CERTAIN, errno.EACCES) if facts.user and has(config.linux, "user") else CERTAIN
+    same = not facts.user or has(config.linux, "user")  # whoever asks is who would make the container
+    certain = (*CERTAIN, errno.EACCES) if same else CERTAIN
     types = {op.into: str(op.args[0]) for op in (*plan.host, *plan.child) if op.call == "fsopen"}
     for op in (*plan.host, *plan.child):
         for path, at in _paths(op, types, facts):
@@ -47,7 +48,7 @@ def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str, view: Vie
             earlier = places[: int(at.split("/")[2])]
             if code in certain and not _may_be_brought(path, rootfs, earlier):
                 text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"
-                hint = hints.hint("open_tree", code) or "correct the path"
+                hint = hints.hint("open_tree", code) or "correct the path, or open the directories on the way"
                 yield UnsupportedError(text, pointer=at, hint=hint)
 
 

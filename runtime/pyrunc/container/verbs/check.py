@@ -9,7 +9,7 @@ kernel would refuse is looked for without changing anything (container/checks).
 from __future__ import annotations
 
 from pyrunc.container.bundle import check_rootfs, read_bundle
-from pyrunc.container.checks import fields, host, ignored, mounts, options, overlay, program, view
+from pyrunc.container.checks import fields, host, ignored, joining, limits, mounts, options, overlay, program, view
 from pyrunc.container.options import CreateOptions
 from pyrunc.container.verbs import create
 from pyrunc.errors import ConfigError, PyruncError, UnsupportedError
@@ -137,6 +137,8 @@ def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whol
     except OSError:
         pass  # which is a finding of its own, or not for us to read
     yield from mounts.sources(config, plan, known, asked.rootfs, image)
+    yield from joining.errors(config)
+    yield from limits.errors(config)
     yield from options.refused(plan, known)
     yield from overlay.incomplete(plan)
     if image is None:
