@@ -92,7 +92,10 @@ def _may_be_brought(path: str, rootfs: str, earlier: list[str]) -> bool:
     """Return whether PATH leads into ROOTFS, and a mount at one of the EARLIER places in that may bring what is there."""
     from os.path import realpath
 
-    root, found = realpath(rootfs), f"{realpath(path)}/"
+    try:
+        root, found = realpath(rootfs), f"{realpath(path)}/"
+    except OSError:
+        return False  # a link of procfs's own that we may not follow, which leads out of every root
     if not found.startswith(f"{root}/"):
         return False
     inner = found[len(root) :]
