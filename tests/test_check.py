@@ -10,10 +10,11 @@ import pytest
 
 from pyrunc.cli.main import main
 from pyrunc.container.verbs.check import FINE, INVALID, NOT_HERE, check
+from tests.elf import program
 
 GOOD = {
     "ociVersion": "1.3.0",
-    "process": {"cwd": "/", "args": ["a"]},
+    "process": {"cwd": "/", "args": ["/program"]},
     "root": {"path": "rootfs"},
     "mounts": [{"destination": "/proc", "type": "proc"}],
     "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]},
@@ -27,6 +28,8 @@ UNKNOWN = {"destination": "/b", "type": "no-such-fs"}
 def bundle(tmp_path: Path):
     """Return a function that writes a bundle."""
     (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs/program").write_bytes(program())
+    (tmp_path / "rootfs/program").chmod(0o755)
 
     def write(document: object, **changes: object) -> str:
         text = document if isinstance(document, str) else json.dumps({**document, **changes})  # type: ignore[dict-item]
@@ -130,7 +133,7 @@ def test_for_a_person_and_for_a_program(bundle, capfd):
     assert main(["check", "--json", path]) == INVALID
     document = json.loads(capfd.readouterr().out)
     assert document["status"] == "invalid"
-    assert [sorted(each) for each in document["violations"]] == [["found", "hint", "message", "pointer"]] * 2
+    assert [sorted(each) for each in document["violations"]] == [["found", "hint", "message", "pointer", "severity"]] * 2
     assert document["lacking"] == []
     assert main(["check", bundle(GOOD)]) == FINE
     assert capfd.readouterr().out == "runs here\n"

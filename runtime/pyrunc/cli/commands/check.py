@@ -8,6 +8,7 @@ from pyrunc.container.verbs.check import Finding, Report, check
 from pyrunc.jsonio import dumps
 
 DEPTH_MAX = 50
+SEVERITY = {"violations": "error", "lacking": "error", "warnings": "warning"}
 VERDICTS = ("runs here", "valid, but does not run here", "invalid")
 
 
@@ -21,12 +22,13 @@ def command(call: Call) -> int:
 def _document(report: Report) -> dict[str, object]:
     """Return REPORT for a program."""
     kinds = {"violations": report.violations, "lacking": report.lacking, "warnings": report.warnings}
-    return {"status": VERDICTS[report.status]} | {name: [_object(each) for each in found] for name, found in kinds.items()}
+    shown = {name: [_object(each, SEVERITY[name]) for each in found] for name, found in kinds.items()}
+    return {"status": VERDICTS[report.status], **shown}
 
 
-def _object(finding: Finding) -> dict[str, object]:
-    """Return FINDING for a program, "..." for what stands there if that is too deep to be shown."""
-    return {**dict(finding.items()), "found": "..." if _is_deep(finding.found) else finding.found}
+def _object(finding: Finding, severity: str) -> dict[str, object]:
+    """Return FINDING of this SEVERITY for a program, "..." for what stands there if that is too deep to be shown."""
+    return {**dict(finding.items()), "severity": severity, "found": "..." if _is_deep(finding.found) else finding.found}
 
 
 def _is_deep(value: object) -> bool:

@@ -2,13 +2,14 @@
 
 Structure and meaning are what the parser checks, all of it (oci/explain.py).
 Then the container is planned, as `create` plans it; what the planner refuses is
-noted, taken out of the document, and the rest planned again.
+noted, taken out of the document, and the rest planned again.  What of that plan the
+kernel would refuse is looked for without changing anything (container/checks).
 """
 
 from __future__ import annotations
 
-from pyrunc.container import hostsupport
 from pyrunc.container.bundle import check_rootfs, read_bundle
+from pyrunc.container.checks import fields, host, ignored, joining, limits, mounts, options, overlay, program, view
 from pyrunc.container.options import CreateOptions
 from pyrunc.container.verbs import create
 from pyrunc.errors import ConfigError, PyruncError, UnsupportedError
@@ -16,14 +17,19 @@ from pyrunc.host import facts
 from pyrunc.jsonio import loads
 from pyrunc.oci import config as oci
 from pyrunc.oci import explain
-from pyrunc.plan import build
+from pyrunc.plan import build, paths
 from pyrunc.plan.namespaces import has
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.config import Config
+    from pyrunc.plan.op import Plan
+    from pyrunc.plan.request import Request
 
 FINDINGS_MAX = 200
 OPTIONS = CreateOptions(id="check")
@@ -67,9 +73,17 @@ def check(bundle: str) -> Report:
         invalid = bool(wrong)
     rest = _Rest(document)
     if invalid or not all(rest.remove(each.pointer) for each in reversed(wrong)):
-        return Report(violations=wrong)
+        return Report(violations=wrong, warnings=_warnings(document, None))
     planned = _planned(absolute, document, rest)
     return planned.replace(violations=(*wrong, *planned.violations))
+
+
+def _warnings(document: object, config: Config | None) -> tuple[Finding, ...]:
+    """Return what in DOCUMENT is ignored; CONFIG is what has been made of it, if that was possible."""
+    found = [*fields.unknown(document)]
+    if config is not None:
+        found += [*ignored.capabilities(config), *ignored.calls(config)]
+    return tuple(Finding(at, text, hint, explain.value(document, at)) for at, text, hint in found[:FINDINGS_MAX])
 
 
 def _finding(error: PyruncError, document: object) -> Finding:
@@ -80,15 +94,18 @@ def _finding(error: PyruncError, document: object) -> Finding:
 def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
     """Plan the container of DOCUMENT, whose structure is right, until nothing of the REST is refused any more."""
     probed = facts.probe()
+    whole = oci.config(document, "")
     violations: list[Finding] = []
-    missing: list[Finding] = []
-    ignored: list[Finding] = []
+    missing: dict[str, Finding] = {}
 
     def note(error: PyruncError) -> None:
         """Keep ERROR, with its place in the whole document."""
         at = rest.original(error.pointer)
         finding = Finding(at, error.message, error.hint, explain.value(document, at))
-        (missing if isinstance(error, UnsupportedError) else violations).append(finding)
+        if isinstance(error, UnsupportedError):
+            missing.setdefault(at, finding)
+        else:
+            violations.append(finding)
 
     while len(violations) + len(missing) < FINDINGS_MAX:
         try:
@@ -101,17 +118,38 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
             if not rest.remove(error.pointer):
                 break
         else:
-            for lack in hostsupport.errors(config, plan, known):
+            config = paths.cleaned(config, asked.rootfs)
+            for lack in (*host.errors(config, plan, known), *_refusals(config, plan, probed, asked, whole)):
                 note(lack)
-            for pointer, text in hostsupport.unknown_calls(config):
-                at = rest.original(pointer)
-                ignored.append(Finding(at, text, "it is ignored: correct the name, or remove it", explain.value(document, at)))
             break
     try:
-        check_rootfs(create.request(OPTIONS, bundle, oci.config(document, ""), wait=True).rootfs)
+        check_rootfs(create.request(OPTIONS, bundle, whole, wait=True).rootfs)
     except ConfigError as error:
         violations.append(_finding(error, document))
-    return Report(tuple(violations), tuple(missing), tuple(ignored))
+    return Report(tuple(violations), tuple(missing.values()), _warnings(document, whole))
+
+
+def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whole: Config) -> Iterator[UnsupportedError]:
+    """Yield what of PLAN, that of CONFIG, the kernel would refuse; WHOLE has what has been refused already."""
+    image = None
+    try:
+        image = view.View(asked.rootfs)
+    except OSError:
+        pass  # which is a finding of its own, or not for us to read
+    yield from mounts.sources(config, plan, known, asked.rootfs, image)
+    yield from joining.errors(config)
+    yield from limits.errors(config)
+    yield from options.refused(plan, known)
+    yield from overlay.incomplete(plan)
+    if image is None:
+        return
+    try:
+        yield from mounts.points(plan, image)
+        hidden = paths.cleaned(whole, asked.rootfs)
+        image.cover((*(each.destination for each in hidden.mounts), *hidden.linux.maskedPaths))
+        yield from program.errors(config, plan, known, image)
+    finally:
+        image.close()
 
 
 class _Rest:

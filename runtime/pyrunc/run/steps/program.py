@@ -82,7 +82,7 @@ def prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], e
         head = posix.pread(fd, HEAD, 0)
         if not head.startswith(b"#!"):
             break
-        interpreter, argument = _shebang(head, path)
+        interpreter, argument = shebang(head, path)
         args = (interpreter, *([argument] if argument else []), path, *args[1:])
         posix.close(fd)
         fd, path = _open_interpreter(root, cwd, interpreter, path), interpreter
@@ -92,7 +92,7 @@ def prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], e
         raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
     found.fd, found.path, found.head = fd, found.checked[-1], head
     _refuse_ourselves(context, fd, path)
-    for interpreter in _elf_interpreters(fd, head):
+    for interpreter in elf_interpreters(fd, head):
         loader = _open_interpreter(root, cwd, interpreter, path)
         _refuse_ourselves(context, loader, path)
         found.seen.append((_absolute(cwd, interpreter), _identity(loader)))
@@ -169,7 +169,7 @@ def _open_interpreter(root: int, cwd: str, path: str, script: str) -> int:
         raise OpError(f"exec {script}: {text}: {hint}", errno=error.errno or 0) from None
 
 
-def _shebang(head: bytes, path: str) -> tuple[str, str]:
+def shebang(head: bytes, path: str) -> tuple[str, str]:
     """Return interpreter and argument of the script that begins with HEAD, as execve(2) reads them."""
     line = head[2:SHEBANG_MAX].partition(b"\n")[0].strip(b" \t")
     end = next((index for index, byte in enumerate(line) if byte in b" \t"), len(line))
@@ -180,7 +180,7 @@ def _shebang(head: bytes, path: str) -> tuple[str, str]:
     return str(interpreter, "utf-8", "surrogateescape"), str(argument, "utf-8", "surrogateescape")
 
 
-def _elf_interpreters(fd: int, head: bytes) -> list[str]:
+def elf_interpreters(fd: int, head: bytes) -> list[str]:
     """Return each PT_INTERP of ELF file FD, which begins with HEAD (elf(5)).
 
     Read where the kernel reads it, anywhere in the file, and in both layouts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.errors import PyruncError, UnsupportedError
+from pyrunc.container.checks.words import suggestion
+from pyrunc.errors import UnsupportedError
 from pyrunc.host.files import read
 from pyrunc.plan.namespaces import FILES
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Op, Plan
+
+NO_TYPE = ("none", "rbind")  # what people write for a bind mount
 
 
 def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[UnsupportedError]:
@@ -30,23 +33,6 @@ def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[Unsupported
     for op in plan.child:
         if op.call == "fsopen" and op.at:
             yield from _filesystem(op)
-
-
-def unknown_calls(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the place of each system call in CONFIG's filter that neither libseccomp nor this runtime knows, and what to say."""
-    filters = config.linux.seccomp
-    if filters is None:
-        return
-    from pyrunc.seccomp.compile import compile_filter
-
-    try:
-        unknown = frozenset(compile_filter(filters).unknown)
-    except (PyruncError, ImportError):
-        return  # which is no warning: `create` will refuse it
-    for index, rule in enumerate(filters.syscalls):
-        for place, name in enumerate(rule.names):
-            if name in unknown:
-                yield f"/linux/seccomp/syscalls/{index}/names/{place}", f"no such system call is known: {name}"
 
 
 def _controllers(op: Op, facts: HostFacts) -> Iterator[UnsupportedError]:
@@ -67,7 +53,8 @@ def _filesystem(op: Op) -> Iterator[UnsupportedError]:
     known = {line.split()[-1] for line in read("/proc/filesystems").splitlines()}
     if fstype not in known and not _module(fstype):
         text = f"this kernel does not know the file system {fstype}"
-        yield UnsupportedError(text, pointer=op.at, hint="load its module, or remove the mount")
+        otherwise = "is the option bind missing?" if fstype in NO_TYPE else "load its module, or remove the mount"
+        yield UnsupportedError(text, pointer=op.at, hint=suggestion(fstype, known, otherwise))
 
 
 def _module(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""What `check` looks at beyond the plan, reading only: one file for each subject."""

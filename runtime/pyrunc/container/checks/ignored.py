@@ -1,0 +1,43 @@
+"""What a configuration asks for by a name that nobody knows, and so gets not: legal, and worth a warning."""
+
+from __future__ import annotations
+
+from pyrunc.container.checks.words import suggestion
+from pyrunc.errors import PyruncError
+from pyrunc.linux import caps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.oci.config import Config
+
+SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+
+
+def calls(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Yield pointer, message and hint for each system call in CONFIG's filter that neither libseccomp nor this runtime knows."""
+    filters = config.linux.seccomp
+    if filters is None:
+        return
+    from pyrunc.seccomp.compile import compile_filter
+
+    try:
+        unknown = frozenset(compile_filter(filters).unknown)
+    except (PyruncError, ImportError):
+        return  # which is no warning: `create` will refuse it
+    for index, rule in enumerate(filters.syscalls):
+        for place, name in enumerate(rule.names):
+            if name in unknown:
+                at = f"/linux/seccomp/syscalls/{index}/names/{place}"
+                yield at, f"no such system call is known: {name}", "it is ignored: correct the name, or remove it"
+
+
+def capabilities(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Yield the same for each capability that no kernel knows."""
+    sets = config.process.capabilities if config.process else None
+    for kind in SETS if sets else ():
+        for index, name in enumerate(getattr(sets, kind)):
+            if name not in caps.NUMBER:
+                hint = "it is ignored: " + suggestion(name, caps.NUMBER, "remove it")
+                yield f"/process/capabilities/{kind}/{index}", f"no such capability is known: {name}", hint

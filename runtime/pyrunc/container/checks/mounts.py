@@ -1,0 +1,149 @@
+"""What is to be mounted, and where: sources that are missing, and mount points that cannot be."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.container.checks.view import Hidden
+from pyrunc.errors import UnsupportedError
+from pyrunc.linux.fs import RESOLVE_NO_SYMLINKS
+from pyrunc.plan.namespaces import has
+from pyrunc.plan.newfs import ON_DEVICES
+from pyrunc.plan.op import Slot
+from pyrunc.run import hints
+from pyrunc.run.steps import rootpath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.container.checks.view import View
+    from pyrunc.host.facts import HostFacts
+    from pyrunc.oci.config import Config
+    from pyrunc.plan.op import Op, Plan
+
+OPENING = ("open_tree", "open_tree_by_helper")
+# What no privilege helps against.  Others may lie in who is asking.
+CERTAIN = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+LAYERS = ("lowerdir", "upperdir", "workdir")
+# From Linux 6.5 on, overlay looks at each directory when it is named, and no more only when all is mounted.
+NAMED_AT_ONCE = (6, 5)
+
+
+def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str, view: View | None) -> Iterator[UnsupportedError]:
+    """Yield an error for each source in PLAN, that of CONFIG, which is not there.
+
+    Earlier mounts may bring, or make, what lies in ROOTFS, of which there is a VIEW.
+    """
+    places = [view.place(each.destination) if view else "/" for each in config.mounts]
+    if any(each.type == "mount" and each.path for each in config.linux.namespaces):
+        return  # what is in a mount namespace that is joined cannot be seen from here
+    same = not facts.user or has(config.linux, "user")  # whoever asks is who would make the container
+    certain = (*CERTAIN, errno.EACCES) if same else CERTAIN
+    types = {op.into: str(op.args[0]) for op in (*plan.host, *plan.child) if op.call == "fsopen"}
+    for op in (*plan.host, *plan.child):
+        for path, at in _paths(op, types, facts):
+            code = _missing(path)
+            earlier = places[: int(at.split("/")[2])]
+            if code in certain and not _may_be_brought(path, rootfs, earlier):
+                text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"
+                hint = hints.hint("open_tree", code) or "correct the path, or open the directories on the way"
+                yield UnsupportedError(text, pointer=at, hint=hint)
+
+
+def _paths(op: Op, types: dict[str, str], facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Yield each path of the host that OP mounts, and the place in the configuration that `create` would name for it.
+
+    TYPES are those of the file systems behind slots.
+    """
+    if op.call in OPENING and op.at.endswith("/source"):
+        yield str(op.args[1]), op.at
+    elif op.call == "fsconfig":
+        kind, key, value = types.get(str(op.args[0]), ""), op.args[2], str(op.args[3] or "")
+        mount = "/".join(op.at.split("/")[:3])
+        if key == "source" and kind in ON_DEVICES and value.startswith("/"):
+            yield value, mount
+        elif kind == "overlay" and key in LAYERS:
+            yield from ((path, op.at if facts.kernel >= NAMED_AT_ONCE else mount) for path in _layers(value))
+    elif op.call == "mount_on" and op.args[2] == "overlay":
+        for option in str(op.args[4]).split(","):
+            key, _, value = option.partition("=")
+            yield from ((path, op.at) for path in (_layers(value) if key in LAYERS else ()))
+
+
+def _layers(value: str) -> list[str]:
+    """Return the absolute paths in VALUE, which colons separate; none if something is escaped there."""
+    return [path for path in value.split(":") if path.startswith("/")] if "\\" not in value else []
+
+
+def _missing(path: str) -> int:
+    """Return the errno of looking for PATH, 0 if it is there."""
+    try:
+        posix.stat(path)
+    except OSError as error:
+        return error.errno or 0
+    except ValueError:
+        return 0
+    return 0
+
+
+def _may_be_brought(path: str, rootfs: str, earlier: list[str]) -> bool:
+    """Return whether PATH leads into ROOTFS, and a mount at one of the EARLIER places in that may bring what is there."""
+    from os.path import realpath
+
+    try:
+        root, found = realpath(rootfs), f"{realpath(path)}/"
+    except OSError:
+        return False  # a link of procfs's own that we may not follow, which leads out of every root
+    if not found.startswith(f"{root}/"):
+        return False
+    inner = found[len(root) :]
+    return any(inner.startswith(f"{place.rstrip('/')}/") or f"{place}/".startswith(inner) for place in earlier)
+
+
+def points(plan: Plan, view: View) -> Iterator[UnsupportedError]:
+    """Yield an error for each mount point of PLAN that the image in VIEW makes impossible; note in VIEW what they cover."""
+    where = {op.into: str(op.args[1]) for op in plan.child if op.call in OPENING and op.into}
+    where |= {op.into: str(op.args[1]) for op in plan.host if op.call in OPENING and op.into}
+    for op in plan.child:
+        if op.call != "mount_point" or not op.at.startswith("/mounts/"):
+            continue
+        place, like = str(op.args[1]), op.args[2]
+        text = _refused(view, place, like, where)
+        if text:
+            hint = "mount elsewhere, or change the image"
+            yield UnsupportedError(f"{op.doing}: {text}", pointer=op.at, hint=hint)
+        view.cover((place,))
+
+
+def _refused(view: View, place: str, like: object, where: dict[str, str]) -> str:
+    """Return why nothing LIKE that can be mounted at PLACE of VIEW, "" if nothing is known to stand against it.
+
+    WHERE are the sources behind slots.
+    """
+    try:
+        if view.place(place) == "/":
+            return f'cannot mount on "{place}": it leads to the root, which is mounted already'
+        mode = view.find(place)
+        if like == "directory!":
+            posix.close(rootpath.open_path(view.root, place, 0, RESOLVE_NO_SYMLINKS))
+    except Hidden:
+        return ""
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return f"{place} must be mounted on ordinary directory: it is a symbolic link in the image"
+        return f"{place}: {posix.strerror(errno.ENOTDIR).lower()}" if error.errno == errno.ENOTDIR else ""
+    wanted = _is_directory(where.get(str(like), "")) if isinstance(like, Slot) else True
+    if not mode or wanted is None or wanted == (mode & rootpath.S_IFMT == rootpath.S_IFDIR):
+        return ""
+    found, needed = ("a file", "a directory") if wanted else ("a directory", "a file")
+    return f"{place} is {found} in the image, and {needed} is to be mounted there: not a directory"
+
+
+def _is_directory(path: str) -> bool | None:
+    """Return whether PATH of the host is a directory; None if that cannot be told."""
+    try:
+        return posix.stat(path).st_mode & rootpath.S_IFMT == rootpath.S_IFDIR
+    except OSError:
+        return None

@@ -1,0 +1,107 @@
+"""A container's root as far as it can be known before the container is: the image, without what is mounted over it."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.linux.fs import RESOLVE_NO_SYMLINKS
+from pyrunc.run.steps import rootpath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+O_NOFOLLOW = posix.O_NOFOLLOW
+
+
+class Hidden(Exception):
+    """A path leads where something will be mounted, or where we may not look: what is there cannot be known."""
+
+
+class View:
+    """The image below descriptor `root`, in which `covered` are the places where something will be mounted."""
+
+    def __init__(self, rootfs: str) -> None:
+        """Open ROOTFS.  Raises OSError."""
+        self.root = posix.open(rootfs, rootpath.O_DIRECTORY | rootpath.O_CLOEXEC)
+        self.covered: set[str] = set()
+
+    def close(self) -> None:
+        """Be done."""
+        posix.close(self.root)
+
+    def cover(self, paths: Iterable[str]) -> None:
+        """Note that something will be mounted at each of PATHS, which may lead over links of the image."""
+        for path in paths:
+            try:
+                self.covered.add(self.walk(path, 0)[0])
+            except (Hidden, OSError):
+                continue  # below what is covered already, or refused
+
+    def place(self, path: str) -> str:
+        """Return the place of PATH without links, as far as that can be known."""
+        try:
+            return self.walk(path, 0)[0]
+        except (Hidden, OSError):
+            return path
+
+    def find(self, path: str) -> int:
+        """Return the mode of what is at PATH, 0 for nothing.  Raises Hidden, and OSError as openat2(2) does."""
+        try:
+            place, mode = self.walk(path, 0)
+        except PermissionError:
+            raise Hidden from None  # not for us to see
+        if place in self.covered:
+            raise Hidden
+        return mode
+
+    def walk(self, path: str, links: int) -> tuple[str, int]:
+        """Return the place of PATH without links, and the mode of what is there (0: nothing).  Raises Hidden for a place below
+        what is covered, and OSError.
+        """
+        done: list[str] = []
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        mode = rootpath.S_IFDIR
+        while parts:
+            part = parts.pop(0)
+            if "/" + "/".join(done) in self.covered:
+                raise Hidden
+            if part == "..":
+                done, mode = done[:-1], rootpath.S_IFDIR
+                continue
+            if mode and mode & rootpath.S_IFMT != rootpath.S_IFDIR:
+                raise NotADirectoryError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR))
+            place = "/" + "/".join((*done, part))
+            mode = self._mode(place)
+            if mode & rootpath.S_IFMT == rootpath.S_IFLNK and place not in self.covered:
+                links += 1
+                if links > rootpath.LINKS_MAX:
+                    raise OSError(errno.ELOOP, posix.strerror(errno.ELOOP))
+                target = self._target(place)
+                done = [] if target.startswith("/") else done
+                parts = [each for each in target.split("/") if each not in ("", ".")] + parts
+                mode = rootpath.S_IFDIR
+            else:
+                done.append(part)
+        return "/" + "/".join(done), mode
+
+    def _mode(self, place: str) -> int:
+        """Return the mode of what is at PLACE, which leads over no link but the last part; 0 if nothing is."""
+        try:
+            fd = rootpath.open_path(self.root, place, O_NOFOLLOW)
+        except FileNotFoundError:
+            return 0
+        try:
+            return posix.fstat(fd).st_mode
+        finally:
+            posix.close(fd)
+
+    def _target(self, place: str) -> str:
+        """Return where the link at PLACE leads."""
+        above, name = rootpath.split(place)
+        fd = rootpath.open_path(self.root, above, rootpath.O_DIRECTORY, RESOLVE_NO_SYMLINKS)
+        try:
+            return posix.readlink(name, dir_fd=fd)
+        finally:
+            posix.close(fd)
