@@ -41,7 +41,7 @@ def test_version_and_help(pyrunc: Run):
     for words in ([], ["--help"], ["help"], ["-h"]):
         done = pyrunc(*words)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("usage: pyrunc [GLOBAL OPTIONS] COMMAND")
+        assert done.stdout.startswith("NAME:\n   pyrunc - ")
     assert pyrunc("help", "run").stdout == pyrunc("run", "--help").stdout
 
 
