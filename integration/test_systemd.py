@@ -349,20 +349,3 @@ def test_a_unit_that_is_anothers_is_not_stopped(runtime, bundle, args):
     finally:
         subprocess.run(["systemctl", "stop", scope], check=False)
         other.wait(60)
-
-
-@pytest.mark.v2
-def test_a_slice_that_is_there_is_not_stopped(runtime, bundle):
-    """It has no process, so only systemd can tell that it is another's."""
-    b = bundle()
-    name = runtime.prepare(b)
-    slice_ = f"pyrunctest{os.getpid()}.slice"
-    b.linux["cgroupsPath"] = f"system.slice:pyrunctest:{slice_}"
-    b.save()
-    subprocess.run(["systemctl", "start", slice_], check=True)
-    try:
-        runtime("--systemd-cgroup", "create", "--bundle", str(b.path), name, check=False, stdout=-3, stderr=-3)
-        runtime("delete", "--force", name, check=False)
-        assert shown(slice_, "ActiveState")["ActiveState"] == "active"
-    finally:
-        subprocess.run(["systemctl", "stop", slice_], check=False)

@@ -72,14 +72,14 @@ def _remembered(directory: str, saved: SavedState, change: Any, schemata: Schema
     earlier = _config(path) if posix.access(path, posix.F_OK) else None  # of an update that was killed in the middle
     with_earlier = change if earlier is None else merged(earlier, change)
     asked: Resources = resources(with_earlier, knobs.ROOT)
-    write_file(path, dumps(with_earlier).encode())
     try:
+        write_file(path, dumps(with_earlier).encode())
         _update(directory, saved, with_earlier, asked, schemata, stopped=stopped)
     except BaseException:
-        if earlier is None:
-            posix.unlink(path)
-        else:
+        if earlier is not None:
             write_file(path, dumps(earlier).encode())
+        elif posix.access(path, posix.F_OK):  # a signal may have come before it was there, or right after
+            posix.unlink(path)
         raise
     posix.unlink(path)
     return asked
