@@ -98,6 +98,16 @@ def test_a_death_with_something_unread(ends):
     assert wire.receive(host) is None
 
 
+def test_last_words_are_heard_though_something_is_unread(ends):
+    """A process that fails leaves the word to go on unread: the kernel tells that first, and what it said is still there."""
+    host, child = ends
+    wire.send_go(host)
+    child.send(wire.fail(7, errno.EMFILE, "recvmsg"))
+    child.close()
+    assert wire.receive(host) == Frame(wire.FAIL, index=7, errno=errno.EMFILE, text="recvmsg")
+    assert wire.receive(host) is None
+
+
 def test_both_ends_are_closed_on_exec(ends):
     assert not any(os.get_inheritable(end.fileno()) for end in ends)
 

@@ -86,7 +86,8 @@ def receive(sock: Socket) -> Frame | None:
     try:
         data, fds = sock.receive(FRAME_MAX)
     except ConnectionResetError:
-        return None
+        # The other end has gone and left something unread, which the kernel tells before it hands out what that end said last.
+        data, fds = sock.receive(FRAME_MAX)
     return parse(data, fds)
 
 
