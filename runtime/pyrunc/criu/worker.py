@@ -163,10 +163,7 @@ class Worker:
 
     def _receive(self) -> tuple[dict[str, Any], int]:
         """Return the next message, and the descriptor that came with it or -1."""
-        try:
-            data, fds = self.sock.receive(MESSAGE_MAX)
-        except ConnectionResetError:
-            return {}, -1
+        data, fds = self.sock.receive(MESSAGE_MAX)
         try:
             return decode(m.RESPONSE, data), fds[0] if fds else -1
         except ValueError as error:

@@ -62,13 +62,17 @@ class Socket:
     def receive(self, most: int) -> tuple[bytes, tuple[int, ...]]:
         """Wait for a message of up to MOST bytes; return it, b"" at end of file, and the descriptors that came with it.
 
-        Raises OSError: EMFILE if there was no room for all descriptors.
+        What the other end has said is heard even if it has left something of ours unread at its end: the kernel tells
+        that (ECONNRESET) before it hands the rest out.  Raises OSError: EMFILE if there was no room for all descriptors.
         """
         control = Buffer(_CONTROL_MAX)
         text = Buffer(most)
         part = Buffer(pack("=QQ", text.address, most))
         header = Buffer(pack(_MSGHDR, 0, 0, part.address, 1, control.address, _CONTROL_MAX, 0))
-        size = _again(NR["recvmsg"], self._fd, header.address, MSG_CMSG_CLOEXEC)
+        try:
+            size = _again(NR["recvmsg"], self._fd, header.address, MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            size = _again(NR["recvmsg"], self._fd, header.address, MSG_CMSG_CLOEXEC)
         filled, flags = unpack_from("=Qi", bytes(header), _CONTROL_LEN)
         fds: tuple[int, ...] = ()
         if filled >= _RIGHTS_LEN:

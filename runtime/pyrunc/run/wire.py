@@ -83,12 +83,7 @@ def send_did(sock: Socket, index: int, at: int, took: int, text: str) -> None:
 
 def receive(sock: Socket) -> Frame | None:
     """Wait for a frame; None at end of file."""
-    try:
-        data, fds = sock.receive(FRAME_MAX)
-    except ConnectionResetError:
-        # The other end has gone and left something unread, which the kernel tells before it hands out what that end said last.
-        data, fds = sock.receive(FRAME_MAX)
-    return parse(data, fds)
+    return parse(*sock.receive(FRAME_MAX))
 
 
 def parse(data: bytes, fds: tuple[int, ...] = ()) -> Frame | None:
