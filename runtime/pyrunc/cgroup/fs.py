@@ -155,6 +155,8 @@ def remove_empty(directory: str, mount: str) -> None:
     """Remove the cgroup at DIRECTORY if nothing is in it or below it, and marked parents left empty, up to MOUNT."""
     try:
         posix.rmdir(directory)
+    except FileNotFoundError:
+        pass  # a command that was killed in between has made its parents only
     except OSError as error:
         if error.errno not in LEFT:
             raise
