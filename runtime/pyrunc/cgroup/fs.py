@@ -60,7 +60,7 @@ def _make(directory: str, mount: str, mode: int = 0o755) -> bool:
             # Again if it is gone by now: somebody may have removed the last container below it.
             _make(parent, mount, 0o755 | MARK)
         except OSError:
-            _remove_parents(directory.rpartition("/")[0], mount)  # what was made on the way here
+            remove_parents(directory.rpartition("/")[0], mount)  # what was made on the way here
             raise
 
 
@@ -143,7 +143,7 @@ def remove(directory: str, mount: str) -> None:
     Raises OpError if processes hold it for ten seconds.
     """
     remove_tree(directory)
-    _remove_parents(directory.rpartition("/")[0], mount)
+    remove_parents(directory.rpartition("/")[0], mount)
 
 
 def remove_tree(directory: str) -> None:
@@ -161,7 +161,7 @@ def remove_empty(directory: str, mount: str) -> None:
         if error.errno not in LEFT:
             raise
         return
-    _remove_parents(directory.rpartition("/")[0], mount)
+    remove_parents(directory.rpartition("/")[0], mount)
 
 
 def _remove(directory: str, deadline: float) -> None:
@@ -187,7 +187,7 @@ def _remove(directory: str, deadline: float) -> None:
         sleep(0.001)
 
 
-def _remove_parents(directory: str, mount: str) -> None:
+def remove_parents(directory: str, mount: str) -> None:
     """Remove DIRECTORY and its parents, as long as they are marked and empty."""
     while len(directory) > len(mount):
         try:

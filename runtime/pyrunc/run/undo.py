@@ -37,10 +37,13 @@ def _same(directory: str, inode: str) -> bool:
 
 
 def _cgroup(words: tuple[str, ...], _: Context | None) -> None:
-    """Remove the cgroup of WORDS, and what its container made below it."""
+    """Remove the cgroup of WORDS, and what its container made below it; or only its parents, if a killed delete got that far."""
     directory, inode, mount = words
-    if _same(directory, inode):
+    found = claim.inode(directory)
+    if found == int(inode) != 0:
         fs.remove(directory, mount)
+    elif not found:
+        fs.remove_parents(directory.rpartition("/")[0], mount)
 
 
 def _found_cgroup(words: tuple[str, ...], _: Context | None) -> None:
