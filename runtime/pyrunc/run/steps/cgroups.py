@@ -70,6 +70,8 @@ def _claim(place: Place, made: list[str]) -> int:
     try:
         claim.refuse_used((place,))
     except BaseException:
+        if made:
+            fs.remove_empty(place.directory, place.mount)
         posix.close(held)
         raise
     return held
