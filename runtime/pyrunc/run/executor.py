@@ -105,7 +105,11 @@ def _give_up(context: Context) -> None:
 def undo_all(context: Context) -> None:
     """Take back what the host's column has made, backwards."""
     _give_up(context)
-    from pyrunc.run import undo
+    try:
+        from pyrunc.run import undo
+    except (OSError, ImportError):
+        _close(context)  # what is still open left no descriptor to load it by
+        from pyrunc.run import undo
 
     undo.kill(context.tokens)
     left = undo.backwards((each for each in context.tokens if each.call != "move_device"), context)
