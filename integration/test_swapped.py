@@ -98,7 +98,9 @@ def test_what_the_attack_would_get(runtime, bundle):
     b = furnished(bundle("/data/echo"))
     shutil.copy(interpreter(runtime), b.rootfs / "data/copy")
     (b.rootfs / "data/echo").write_text(EVIL.replace("/proc/self/exe", "/data/copy"))
-    assert runtime.output(b) == "got the interpreter\n"
+    done = runtime.run(b, check=False)
+    # Python runs the script; the native program takes its name for a command.
+    assert done.stdout == "got the interpreter\n" or "No help topic for '/data/echo'" in done.stderr
 
 
 def exchange(one: Path, other: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pyrunc import __version__
 from pyrunc.cgroup import annotated
-from pyrunc.host.files import read
-from pyrunc.linux import caps
+from pyrunc.linux import caps, process
 from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
 from pyrunc.plan import memorypolicy, mountopts
 from pyrunc.seccomp import version
@@ -17,9 +16,17 @@ def mount_options() -> list[str]:
 
 
 def known_capabilities() -> list[str]:
-    """Return the capabilities that this kernel has and that have a name here."""
-    last = int(read("/proc/sys/kernel/cap_last_cap"))
-    return [f"CAP_{name}" for number, name in enumerate(caps.NAMES) if number <= last]
+    """Return the capabilities that this kernel has and that have a name here; it is asked without /proc, which may be missing."""
+    return [f"CAP_{name}" for number, name in enumerate(caps.NAMES) if _has(number)]
+
+
+def _has(number: int) -> bool:
+    """Return whether the kernel knows the capability of that NUMBER (PR_CAPBSET_READ(2const))."""
+    try:
+        process.prctl(process.PR_CAPBSET_READ, number)
+    except OSError:
+        return False
+    return True
 
 
 def features() -> dict[str, object]:
