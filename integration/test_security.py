@@ -5,19 +5,18 @@ Each performs the attack, and then looks whether the host is as it was.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pty
 import select
 import struct
 import subprocess
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from integration.harness.swapping import swapping
 from integration.looking import (
     become,
     fingerprint,
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
     from integration.harness.runtime import Runtime
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
 own_program = pytest.mark.pyrunc_only("it runs a sealed copy of itself, and that it may be")
 
 
@@ -302,35 +299,18 @@ def test_what_lxcfs_emulates_may_be(runtime, bundle, name):
 # Paths that lead out (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310)
 
 
-def exchange(one: Path, other: Path) -> None:
-    """Let ONE and OTHER change places, atomically (rename(2), RENAME_EXCHANGE)."""
-    if LIBC.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
-        raise OSError(ctypes.get_errno(), "renameat2")
-
-
 @pytest.fixture
-def flipping(tmp_path):
+def flipping():
     """Return a function that lets PATH be a directory and a link to TARGET by turns, as fast as it goes."""
-    stop = threading.Event()
-    threads = []
+    with swapping() as swap:
 
-    def flip(path: Path, target: str) -> None:
-        other = path.with_name(path.name + ".other")
-        path.mkdir(exist_ok=True)
-        other.symlink_to(target)
+        def flip(path: Path, target: str) -> None:
+            other = path.with_name(path.name + ".other")
+            path.mkdir(exist_ok=True)
+            other.symlink_to(target)
+            swap(path, other)
 
-        def loop() -> None:
-            while not stop.is_set():
-                exchange(path, other)
-
-        threads.append(threading.Thread(target=loop))
-        threads[-1].start()
-
-    yield flip
-    assert all(thread.is_alive() for thread in threads), "the attacker gave up"
-    stop.set()
-    for thread in threads:
-        thread.join()
+        yield flip
 
 
 @pytest.mark.slow_vm

@@ -5,19 +5,15 @@ What was checked is executed, or nothing is; the runtime's own program never is.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
 
 from integration.harness.bundle import BUSYBOX
+from integration.harness.swapping import swapping
 from integration.looking import fingerprint, interpreter, script
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
 pytestmark = pytest.mark.pyrunc_only("it runs a sealed copy of itself, and that it may be")
 # A program for the interpreter that the runtime is, if that gets it.
 EVIL = "#!/proc/self/exe\nprint('got the interpreter')\n"
@@ -103,31 +99,11 @@ def test_what_the_attack_would_get(runtime, bundle):
     assert done.stdout == "got the interpreter\n" or "No help topic for '/data/echo'" in done.stderr
 
 
-def exchange(one: Path, other: Path) -> None:
-    """Let ONE and OTHER change places, atomically (rename(2), RENAME_EXCHANGE)."""
-    if LIBC.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
-        raise OSError(ctypes.get_errno(), "renameat2")
-
-
 @pytest.fixture
 def flipping():
     """Return a function that lets a file and another one change places, as fast as it goes."""
-    stop = threading.Event()
-    threads = []
-
-    def flip(path: Path, other: Path) -> None:
-        def loop() -> None:
-            while not stop.is_set():
-                exchange(path, other)
-
-        threads.append(threading.Thread(target=loop))
-        threads[-1].start()
-
-    yield flip
-    assert all(thread.is_alive() for thread in threads), "the attacker gave up"
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with swapping() as flip:
+        yield flip
 
 
 @pytest.mark.slow_vm

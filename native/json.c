@@ -283,10 +283,26 @@ static PyObject *plain(struct reader *r)
     return number(r);
 }
 
+/* Whether another one follows in what CLOSE ends: 1 after a comma, 0 after CLOSE, -1 with an exception. */
+static int goes_on(struct reader *r, Py_UCS4 close)
+{
+    Py_UCS4 c;
+
+    skip_blank(r);
+    c = peek(r);
+    if (c != close && c != ',') {
+        wrong("Expecting ',' delimiter", r->at);
+        return -1;
+    }
+    r->at++;
+    return c == ',';
+}
+
 /* Read an array, of which the bracket has been read. */
 static PyObject *array(struct reader *r)
 {
     PyObject *made = PyList_New(0);
+    int more;
 
     if (made == NULL)
         return NULL;
@@ -295,23 +311,14 @@ static PyObject *array(struct reader *r)
         r->at++;
         return made;
     }
-    for (;;) {
+    do {
         PyObject *item = value(r);
         int failed = item == NULL || PyList_Append(made, item) < 0;
         Py_XDECREF(item);
-        if (failed)
-            break;
-        skip_blank(r);
-        if (peek(r) == ']') {
-            r->at++;
-            return made;
-        }
-        if (peek(r) != ',') {
-            wrong("Expecting ',' delimiter", r->at);
-            break;
-        }
-        r->at++;
-    }
+        more = failed ? -1 : goes_on(r, ']');
+    } while (more > 0);
+    if (more == 0)
+        return made;
     Py_DECREF(made);
     return NULL;
 }
@@ -355,6 +362,7 @@ static int member(struct reader *r, PyObject *made)
 static PyObject *object(struct reader *r)
 {
     PyObject *made = PyDict_New();
+    int more;
 
     if (made == NULL)
         return NULL;
@@ -363,18 +371,11 @@ static PyObject *object(struct reader *r)
         r->at++;
         return made;
     }
-    while (member(r, made) == 0) {
-        skip_blank(r);
-        if (peek(r) == '}') {
-            r->at++;
-            return made;
-        }
-        if (peek(r) != ',') {
-            wrong("Expecting ',' delimiter", r->at);
-            break;
-        }
-        r->at++;
-    }
+    do
+        more = member(r, made) < 0 ? -1 : goes_on(r, '}');
+    while (more > 0);
+    if (more == 0)
+        return made;
     Py_DECREF(made);
     return NULL;
 }

@@ -58,7 +58,7 @@ def exec_(options: ExecOptions) -> int:
     if not alive(saved):
         raise StateError(STOPPED)
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
-    filter_cache.ensure_compiler(config.linux.seccomp, f"{options.root}/.seccomp")
+    filter_cache.ensure_compiler(config.linux.seccomp, f"{options.root}/{store.SECCOMP_CACHE}")
     if saved.user_unit:
         handover.need_script()  # its library talks to systemd
     added = _process(options, config.process, saved)
