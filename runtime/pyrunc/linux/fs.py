@@ -15,12 +15,23 @@ RESOLVE_IN_ROOT = 0x10
 AT_FDCWD = -100
 AT_EACCESS = 0x200
 AT_EMPTY_PATH = 0x1000
+TRIES = 128  # of a lookup that others' renames disturb
 
 
 def openat2(dirfd: int, path: str | bytes, flags: int, mode: int, resolve: int) -> int:
-    """openat2(2); returns a descriptor."""
+    """openat2(2); returns a descriptor.
+
+    Where a path has `..`, RESOLVE_IN_ROOT and RESOLVE_BENEATH give EAGAIN if anything
+    on the machine was renamed or mounted meanwhile; that says nothing of the path, so it is tried again.
+    """
     how = pack("=QQQ", flags, mode, resolve)
-    return syscall(NR["openat2"], dirfd, path if isinstance(path, bytes) else path_bytes(path), how, len(how))
+    name = path if isinstance(path, bytes) else path_bytes(path)
+    for _ in range(TRIES - 1):
+        try:
+            return syscall(NR["openat2"], dirfd, name, how, len(how))
+        except BlockingIOError:
+            pass
+    return syscall(NR["openat2"], dirfd, name, how, len(how))
 
 
 def faccessat2(dirfd: int, path: str, mode: int, flags: int) -> None:
