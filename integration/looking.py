@@ -44,6 +44,16 @@ def unified() -> bool:
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
+def has_controller(name: str) -> bool:
+    """Return whether this machine offers cgroup controller NAME; on version 1 a hierarchy has to be mounted for it.
+
+    A directory of that name is no proof: what writes limits by paths, as engines' tests do, leaves one in the tmpfs above.
+    """
+    if unified():
+        return name in Path("/sys/fs/cgroup/cgroup.controllers").read_text().split()
+    return (Path("/sys/fs/cgroup") / name).is_mount()
+
+
 @functools.cache
 def before_1_4(program: str) -> bool:
     """Return whether PROGRAM is a runc that is older than 1.4: shares, processes and tun were others then."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.looking import before_1_4, cgroup_of, give, knob, mapped, refused, unified
+from integration.looking import before_1_4, cgroup_of, give, has_controller, knob, mapped, refused, unified
 
 if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
@@ -254,17 +254,15 @@ def test_the_oom_killer_cannot_be_off_on_version_2(runtime, bundle):
 @pytest.mark.v1
 @pytest.mark.pyrunc_only("the words differ")
 def test_a_missing_controller_is_named(runtime, bundle):
-    if Path("/sys/fs/cgroup/hugetlb").exists():
+    if has_controller("hugetlb"):
         pytest.skip("it is not missing here")
     b = limited(bundle("true"), hugepageLimits=[{"pageSize": "2MB", "limit": 4096}])
     refused(runtime, b, "hugetlb", "/linux/resources/hugepageLimits/0")
 
 
 def test_huge_pages(runtime, bundle):
-    if unified() and "hugetlb" not in Path("/sys/fs/cgroup/cgroup.controllers").read_text().split():
-        pytest.skip("this kernel has no hugetlb controller")
-    if not unified() and not Path("/sys/fs/cgroup/hugetlb").exists():
-        pytest.skip("the hugetlb controller is not mounted")
+    if not has_controller("hugetlb"):
+        pytest.skip("there is no hugetlb controller here")
     b = limited(bundle(), hugepageLimits=[{"pageSize": "2MB", "limit": 4 * MIB}])
     check(
         runtime, b, "hugetlb", ("hugetlb.2MB.limit_in_bytes", str(4 * MIB)), ("hugetlb.2MB.max", str(4 * MIB))

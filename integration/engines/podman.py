@@ -35,7 +35,8 @@ SHARED = "libpod_parent"  # the cgroup that all of a Podman's containers are in,
 FOREVER = ("sleep", "1000000")
 SECONDS = 20
 # /run, /dev/shm and /var/tmp of their own, where engines and runtimes keep what they share with all of the machine; but for what
-# the machine itself has to be asked by.
+# the machine itself has to be asked by. And of the directory of cgroups of version 1 only what is mounted: another directory there, as
+# programs leave that write limits by paths, is a hierarchy to conmon, whose files there Podman cannot remove.
 PRIVATE = """
 mkdir "$0" && mount -t tmpfs tmpfs "$0" && chmod 755 "$0"
 for directory in systemd dbus vmrun; do
@@ -44,6 +45,14 @@ done
 mount -n --move "$0" /run
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /var/tmp
+[ ! -d /sys/fs/cgroup/cpuset ] || {
+    mkdir "$0-cgroup" && mount -t tmpfs tmpfs "$0-cgroup"
+    for each in /sys/fs/cgroup/*; do
+        if [ -L "$each" ]; then cp -P "$each" "$0-cgroup"
+        elif mountpoint -q "$each"; then mkdir "$0-cgroup/${each##*/}" && mount -n --move "$each" "$0-cgroup/${each##*/}"; fi
+    done
+    mount -n --move "$0-cgroup" /sys/fs/cgroup
+}
 """
 # Limits that root may have without CAP_SYS_RESOURCE too; soft and hard alike, as `kube play` mixes them up.
 CONTAINERS = """
