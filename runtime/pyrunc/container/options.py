@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pyrunc.container import store
 from pyrunc.log import Log
+from pyrunc.plan.request import Request
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -77,3 +79,15 @@ class ExecOptions(Record):
     cgroup: tuple[str, ...] = ()
     pidfd_socket: str = ""
     log: Log = Log()
+
+
+def common_request(options: CreateOptions | ExecOptions, bundle: str) -> Request:
+    """Return the planner's request for what create and exec have in common; the container is that of BUNDLE."""
+    return Request(
+        id=options.id,
+        bundle=bundle,
+        listen_fds=options.listen_fds,
+        listen_names=options.listen_names,
+        preserve_fds=options.preserve_fds,
+        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
+    )

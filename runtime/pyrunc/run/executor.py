@@ -1,4 +1,4 @@
-"""Carry a plan out: the host's column here, the child's in a new process.
+"""Carry a plan out: the host's column here, the child's in a new process (child.py).
 
 The whole protocol is in these two loops.  Whatever goes wrong, `run` leaves no
 process behind: it kills the child that it made, waits for it, and raises.
@@ -7,15 +7,7 @@ process behind: it kills the child that it made, waits for it, and raises.
 from __future__ import annotations
 
 import posix
-from _signal import (
-    SIG_BLOCK,
-    SIG_DFL,
-    SIG_SETMASK,
-    getsignal,
-    pthread_sigmask,
-    signal,
-    valid_signals,
-)
+from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 from errno import EMFILE, ENFILE
 
 from pyrunc import handover
@@ -24,17 +16,15 @@ from pyrunc.linux import process
 from pyrunc.linux.abi import noted
 from pyrunc.run import newprocess, wire
 from pyrunc.run.calls import load, perform
+from pyrunc.run.child import run_child
 from pyrunc.run.children import has_executed
 from pyrunc.run.context import CALLERS
 from pyrunc.run.interrupt import Heeding, await_readable
-from pyrunc.run.seal import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
 
-    from pyrunc.linux.socket import Socket
     from pyrunc.plan.op import Op, Plan
     from pyrunc.run.context import Context, Trace
 
@@ -172,18 +162,18 @@ def _go(plan: Plan, context: Context, name: str) -> None:
 
 def _fork(plan: Plan, context: Context, op: Op) -> None:
     """Make the child.  Signals wait meanwhile, so that none finds it half made."""
-    host, child = wire.pair()
+    host, theirs = wire.pair()
     before = pthread_sigmask(SIG_BLOCK, valid_signals())
     try:
         flags, *place = op.args
         pid = process.clone3(flags, *(context.slots[slot] for slot in place))  # type: ignore[index, arg-type]
         if pid == 0:
-            _child(plan, context, host, child)
+            run_child(plan, context, host, theirs)
         context.sock = host
         newprocess.follow(context, pid)
     finally:
         pthread_sigmask(SIG_SETMASK, before)
-        child.close()
+        theirs.close()
 
 
 def _expect(plan: Plan, context: Context, name: str) -> None:
@@ -278,78 +268,3 @@ def _own_inode() -> tuple[int, int]:
     """Return device and inode of the interpreter that runs us."""
     found = posix.stat("/proc/self/exe")
     return found.st_dev, found.st_ino
-
-
-def _child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoReturn:
-    """Be the new process: seal, reset signals, do every op.  Leaves by execve or _exit only."""
-    index = 0
-    try:
-        seal()
-        host.close()
-        for fd in context.private:
-            posix.close(fd)
-        context.sock = sock
-        do = perform if context.trace is None else context.trace.child(perform, plan, sock)
-        for number in valid_signals():
-            if getsignal(number) not in (SIG_DFL, None):
-                signal(number, SIG_DFL)
-        for index, op in enumerate(plan.child):  # noqa: B007 - read in the handlers below
-            if op.call == "barrier":
-                fd = context.slots[op.args[1]] if len(op.args) > 1 else -1  # type: ignore[index]
-                wire.send_at(sock, str(op.args[0]), fd)
-                while (frame := wire.receive(sock)) is not None and frame.kind == wire.GIVE:
-                    context.slots.update(zip(frame.name.split(wire.SEPARATOR), frame.fds, strict=True))
-                if frame is None:
-                    posix._exit(1)  # the host side is gone: so are we
-            elif op.call == "respawn":
-                _respawn(op, sock)
-            else:
-                do(op, context)
-    except OSError as error:
-        _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context, error))
-    except PyruncError as error:
-        _report(context, sock, index - len(plan.child), getattr(error, "errno", 0), _said(error, plan.child[index].at))
-    except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
-        _report(context, sock, index - len(plan.child), 0, f"internal error: {type(error).__name__}: {error}")
-    posix._exit(1)
-
-
-def _respawn(op: Op, sock: Socket) -> None:
-    """Fork again, as a sibling, into the namespaces that only a child enters; the first half leaves."""
-    pid = process.clone3(int(str(op.args[0])) | process.CLONE_PARENT)
-    if pid:
-        wire.send_moved(sock, pid)
-        posix._exit(0)
-
-
-def _report(context: Context, sock: Socket, index: int, errno: int, text: str) -> None:
-    """Send the failure of op INDEX to whoever is there: `create`, or later `start`.
-
-    INDEX counts from the plan's end: `start` makes the plan again without knowing
-    the options of `create`, which change only what comes before the wait.
-    """
-    frame = wire.fail(index, errno, text)
-    try:
-        sock.send(frame)
-    except OSError:
-        # The host side has left: this was created, and `start` reads the fifo.  Or the filter
-        # forbids this too: then our exit status is all there is.
-        if "result" in context.slots:
-            posix.write(context.slots["result"], frame)
-
-
-def _said(error: PyruncError, at: str) -> str:
-    """Return ERROR in words, without a pointer that only repeats AT, the op's own."""
-    if not error.pointer.startswith(at):
-        return str(error)
-    return f"{error.message} ({error.hint})" if error.hint else error.message
-
-
-def _detail(op: Op, context: Context, error: OSError) -> str:
-    """Return what is known beyond errno: the log of a file system context (fsopen(2)), or the system call in OP."""
-    if op.call in ("fsconfig", "fsmount"):
-        try:
-            return str(posix.read(context.slots[op.args[0]], 512), "utf-8", "replace")  # type: ignore[index]
-        except OSError:
-            return ""  # ENODATA: it logged nothing
-    return noted(error)

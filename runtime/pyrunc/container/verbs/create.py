@@ -10,6 +10,7 @@ from pyrunc.cgroup import claim, freezer
 from pyrunc.container import callerio, hooks, store
 from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.hooks import for_hooks
+from pyrunc.container.options import common_request
 from pyrunc.container.progress import Progress
 from pyrunc.container.statefile import SavedState, save, write_file
 from pyrunc.errors import ConfigError
@@ -18,7 +19,6 @@ from pyrunc.oci import config as oci
 from pyrunc.oci import parsing
 from pyrunc.plan import build, cgroups, ondemand, process, seccomp
 from pyrunc.plan.namespaces import is_new
-from pyrunc.plan.request import Request
 from pyrunc.record import Record
 from pyrunc.run import executor, newprocess
 from pyrunc.run.context import Context
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Plan
+    from pyrunc.plan.request import Request
 
 
 class Made(Record):
@@ -47,19 +48,13 @@ class Made(Record):
 def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) -> Request:
     """Return the planner's request for CONFIG, found in BUNDLE."""
     root = oci.need_root(config).path
-    return Request(
-        id=options.id,
-        bundle=bundle,
+    return common_request(options, bundle).replace(
         rootfs=root if root.startswith("/") else f"{bundle}/{root}",
         wait=wait,
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
-        listen_fds=options.listen_fds,
-        listen_names=options.listen_names,
-        preserve_fds=options.preserve_fds,
         systemd=options.systemd_cgroup,
         rootless=options.rootless,
-        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
         own_mounts=any(n.type == "mount" and n.path and _is_own_mounts(n.path) for n in config.linux.namespaces),
     )
 

@@ -11,6 +11,7 @@ from pyrunc import handover
 from pyrunc.container import callerio, store
 from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
+from pyrunc.container.options import common_request
 from pyrunc.container.statefile import SavedState, load
 from pyrunc.container.status import PAUSED, alive, guard, refuse_frozen, status_of
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
@@ -22,7 +23,6 @@ from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build, cgroups, seccomp
 from pyrunc.plan.op import ROOT
 from pyrunc.plan.process import grantable, warnings
-from pyrunc.plan.request import Request
 from pyrunc.run import executor
 from pyrunc.run.context import Context
 from pyrunc.run.steps import users
@@ -57,8 +57,9 @@ def exec_(options: ExecOptions) -> int:
         slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
         raise StateError(STOPPED)
+    asked = common_request(options, saved.bundle)
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
-    filter_cache.ensure_compiler(config.linux.seccomp, f"{options.root}/{store.SECCOMP_CACHE}")
+    filter_cache.ensure_compiler(config.linux.seccomp, asked.seccomp_cache)
     if saved.user_unit:
         handover.need_script()  # its library talks to systemd
     added = _process(options, config.process, saved)
@@ -67,14 +68,6 @@ def exec_(options: ExecOptions) -> int:
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     callerio.check_preserved(options.listen_fds, options.preserve_fds)
-    request = Request(
-        id=options.id,
-        bundle=saved.bundle,
-        listen_fds=options.listen_fds,
-        listen_names=options.listen_names,
-        preserve_fds=options.preserve_fds,
-        seccomp_cache=f"{options.root}/{store.SECCOMP_CACHE}",
-    )
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
     try:
@@ -86,7 +79,7 @@ def exec_(options: ExecOptions) -> int:
     if not options.ignore_paused:
         refuse_frozen("exec", places)
     unit = saved.unit if saved.user_unit and not options.cgroup else ""
-    plan = build.build_exec(added, saved.joins, places, config.linux, known, request, groups, unit)
+    plan = build.build_exec(added, saved.joins, places, config.linux, known, asked, groups, unit)
     if options.log.debugging:
         from pyrunc.container import findings
 
