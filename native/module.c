@@ -140,6 +140,7 @@ static PyMethodDef methods[] = {
     {"address", module_address, METH_O, "Return the address of the bytes of a bytearray, which must not change its size, or of shared memory."},
     {"shared_memory", module_shared_memory, METH_VARARGS, "Map bytes of a file, or of none (-1), shared, and return them as a memoryview."},
     {"scan", json_scan, METH_O, "Return the value of a JSON document; raise ValueError, RecursionError."},
+    {"script", script_place, METH_NOARGS, "Return the paths of the interpreter and of the interpreted program."},
     {"start_script", start_script, METH_NOARGS, "Become the interpreted program, with the same arguments."},
     {NULL, NULL, 0, NULL},
 };

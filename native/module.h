@@ -8,6 +8,8 @@
 PyObject *PyInit__pyrunc(void);
 /* json.c: the value of the JSON document TEXT, a str; NULL with ValueError or RecursionError set. */
 PyObject *json_scan(PyObject *module, PyObject *text);
+/* start.c: the interpreter and the path of the interpreted program. */
+PyObject *script_place(PyObject *module, PyObject *none);
 /* start.c: become the interpreted program, with the arguments that this one was started with. */
 PyObject *start_script(PyObject *module, PyObject *none);
 

@@ -87,6 +87,21 @@ static int find_script(char *path)
     return access(path, R_OK);
 }
 
+static PyObject *decoded(const char *path)
+{
+    return PyUnicode_DecodeUTF8(path, (Py_ssize_t)strlen(path), "surrogateescape");
+}
+
+PyObject *script_place(PyObject *module, PyObject *none)
+{
+    char path[PATH_MAX * 2] = "/proc/self/exe";
+
+    (void)module, (void)none;
+    if (find_script(path) < 0)
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+    return Py_BuildValue("NN", decoded(interpreter), decoded(path));
+}
+
 PyObject *start_script(PyObject *module, PyObject *none)
 {
     char path[PATH_MAX * 2] = "/proc/self/exe", program[PATH_MAX + 16];
@@ -302,7 +317,7 @@ static PyObject *argument_list(int argc, char **argv)
     int i;
 
     for (i = 1; list != NULL && i < argc; i++) {
-        PyObject *text = PyUnicode_DecodeUTF8(argv[i], (Py_ssize_t)strlen(argv[i]), "surrogateescape");
+        PyObject *text = decoded(argv[i]);
         if (text == NULL)
             Py_CLEAR(list);
         else

@@ -26,6 +26,7 @@ OTHER_WAITS = {
     "run.steps.listener.Listener.offer",
     "run.steps.listener.Listener.wait",
     "run.steps.start.wait_for_start",
+    "seccomp.apart._all",
 }
 GO_ON = {"return", "continue", "break", "fall"}
 

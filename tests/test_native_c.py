@@ -18,7 +18,10 @@ PYTHON = os.environ.get("PYRUNC_PYTHON", "/usr/bin/python3")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g")
 SANITIZERS += ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
 # Takes the place of start.c in the extension.
-STUB = '#include "module.h"\nPyObject *start_script(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }\n'
+STUB = """#include "module.h"
+PyObject *start_script(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }
+PyObject *script_place(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }
+"""
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 

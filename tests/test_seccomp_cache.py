@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.oci.seccomp import Seccomp, seccomp
-from pyrunc.seccomp import cache, library
+from pyrunc.seccomp import cache, entry, library
 from pyrunc.seccomp.compile import compile_filter
 
 pytest.importorskip("pyseccomp", reason="it compiles filters")
@@ -35,7 +35,7 @@ def kept(directory: Path) -> Path:
 def plant(directory: Path, bpf: bytes = b"planted!") -> Path:
     """Put BPF, with a right digest, into the place of the kept program: whoever reads that back took it from there."""
     path = kept(directory)
-    path.write_bytes(cache._entry(library.loaded_file(), (), bpf))
+    path.write_bytes(entry.new(library.loaded_file(), (), bpf).pack())
     return path
 
 
@@ -44,7 +44,7 @@ def test_the_first_load_compiles_and_keeps(directory: Path):
     assert program.bpf == compile_filter(profile()).bpf
     assert directory.stat().st_mode & 0o777 == 0o700
     assert kept(directory).stat().st_mode & 0o777 == 0o600
-    assert kept(directory).name == cache.key(profile())
+    assert kept(directory).name == entry.key(profile())
 
 
 def test_the_second_load_does_not_compile(directory: Path):
@@ -69,7 +69,7 @@ def test_a_damaged_file_is_compiled_anew(directory: Path, damage):
     right = cache.load(profile(), str(directory)).bpf
     damage(kept(directory))
     assert cache.load(profile(), str(directory)).bpf == right
-    assert kept(directory).read_bytes() == cache._entry(library.loaded_file(), (), right)
+    assert kept(directory).read_bytes() == entry.new(library.loaded_file(), (), right).pack()
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
@@ -118,10 +118,10 @@ def test_a_directory_behind_a_link_is_left_alone(directory: Path, tmp_path: Path
 def test_a_draft_of_our_pid_is_in_nobodys_way(directory: Path):
     """A process that was killed while it wrote has left it, and pids come again."""
     directory.mkdir(mode=0o700)
-    draft = directory / f"{cache.key(profile())}.{os.getpid()}"
+    draft = directory / f"{entry.key(profile())}.{os.getpid()}"
     draft.write_bytes(b"x" * 100_000)
     right = cache.load(profile(), str(directory)).bpf
-    assert kept(directory).read_bytes() == cache._entry(library.loaded_file(), (), right)
+    assert kept(directory).read_bytes() == entry.new(library.loaded_file(), (), right).pack()
 
 
 @pytest.mark.parametrize("place", ["/proc/self/cache", "/dev/null/cache", "/nonexistent/far/away"])
@@ -133,11 +133,11 @@ def test_where_nothing_can_be_kept_it_is_compiled(place: str):
 def test_a_full_disk_leaves_nothing(directory: Path, size: int):
     """A limit on the size of files stands for it: write(2) says EFBIG, or that it has written a part."""
     directory.mkdir(mode=0o700)
-    entry = cache._entry(library.loaded_file(), (), compile_filter(profile()).bpf)
+    data = entry.new(library.loaded_file(), (), compile_filter(profile()).bpf).pack()
     before, heeded = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
-        cache._write(str(directory), str(directory / "name"), entry)
+        cache._write(str(directory), str(directory / "name"), data)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, heeded)
@@ -149,7 +149,7 @@ def test_it_does_not_grow_without_end(directory: Path):
     for number in range(cache.FILES_MAX):
         (directory / f"{number:064x}.1").write_bytes(b"left")
     cache.load(profile(), str(directory))
-    assert kept(directory).name == cache.key(profile())
+    assert kept(directory).name == entry.key(profile())
 
 
 def test_a_libseccomp_that_has_been_replaced_compiles_anew(directory: Path, tmp_path: Path):
@@ -157,13 +157,13 @@ def test_a_libseccomp_that_has_been_replaced_compiles_anew(directory: Path, tmp_
     right = cache.load(profile(), str(directory)).bpf
     own = tmp_path / "libseccomp.so.2"
     own.write_bytes(b"the one that compiled it")
-    kept(directory).write_bytes(cache._entry(str(own), (), b"planted!"))
+    kept(directory).write_bytes(entry.new(str(own), (), b"planted!").pack())
     assert cache.load(profile(), str(directory)).bpf == b"planted!"
     newer = tmp_path / "newer"
     newer.write_bytes(own.read_bytes())
     newer.rename(own)
     assert cache.load(profile(), str(directory)).bpf == right
-    kept(directory).write_bytes(cache._entry(str(own), (), b"planted!"))
+    kept(directory).write_bytes(entry.new(str(own), (), b"planted!").pack())
     own.unlink()
     assert cache.load(profile(), str(directory)).bpf == right
 
@@ -172,7 +172,7 @@ def test_the_library_is_the_one_that_compiles(directory: Path):
     cache.load(profile(), str(directory))
     file = Path(library.loaded_file())
     assert file.name.startswith("libseccomp.so")
-    assert kept(directory).read_bytes()[cache.DIGEST :].startswith(f"{file}\n".encode())
+    assert kept(directory).read_bytes()[entry.DIGEST :].startswith(f"{file}\n".encode())
 
 
 @pytest.mark.parametrize("name", ["no_such_call", "no\nsuch\ncall", "no such call", "\N{SNOWMAN}"])
@@ -194,8 +194,8 @@ def test_what_makes_another_program_has_another_name():
         {"syscalls": [{"names": ["write"], "action": "SCMP_ACT_ALLOW"}]},
         {"syscalls": [{"names": ["read"], "action": "SCMP_ACT_LOG"}]},
     )
-    assert len({cache.key(profile(**change)) for change in changes}) == len(changes)
-    assert cache.key(profile()) == cache.key(profile())
+    assert len({entry.key(profile(**change)) for change in changes}) == len(changes)
+    assert entry.key(profile()) == entry.key(profile())
 
 
 def test_what_makes_no_other_program_has_no_other_name():
@@ -205,7 +205,7 @@ def test_what_makes_no_other_program_has_no_other_name():
         {"listenerPath": "/run/agent"},
         {"listenerPath": "/run/agent", "listenerMetadata": "container 4711"},
     )
-    assert {cache.key(profile(**change)) for change in changes} == {cache.key(profile())}
+    assert {entry.key(profile(**change)) for change in changes} == {entry.key(profile())}
 
 
 def test_flags_come_with_it(directory: Path):

@@ -3,7 +3,8 @@
 The native program (native/) is one command's good case.  Whatever wants a
 library starts the same command line again as a script, which has them all.
 That is possible as long as nothing has been done, said or consumed: `begin`
-says when that ends.
+says when that ends.  What is one small piece of work is given to the script as
+a `task`, in a process of its own.
 """
 
 from __future__ import annotations
@@ -53,3 +54,15 @@ def need_script() -> None:
     """Go over to the script, if this is the native program: what comes next wants libraries."""
     if NATIVE:
         to_script("")
+
+
+def task(name: str) -> tuple[str, ...]:
+    """Return the command line by which the script does task NAME for the native program, and nothing else.
+
+    The task is an option of the interpreter's, before the script: no word of a command line of ours can ask for it.
+    boot.py knows the tasks.  Raises OSError if there is no script.
+    """
+    import _pyrunc
+
+    interpreter, script = _pyrunc.script()
+    return interpreter, "-ISXutf8", "-X", f"task={name}", script

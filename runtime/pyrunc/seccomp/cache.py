@@ -14,22 +14,21 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc import __version__, handover
+from pyrunc import handover
 from pyrunc.record import Record
+from pyrunc.seccomp import entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrunc.oci.seccomp import Seccomp
+    from pyrunc.seccomp.entry import Entry
 
-DIGEST = 32
 FILE_MAX = 1 << 20
 FILES_MAX = 64  # then all go: a machine has a few profiles, and one that has more compiles them again now and then
-FORMAT = "2"
 OTHERS_WRITE = 0o022
 S_IFMT, S_IFDIR = 0o170000, 0o040000
-LOADER_CACHE = "/etc/ld.so.cache"  # which library a name means changes with it
 
 
 class Program(Record):
@@ -42,31 +41,22 @@ class Program(Record):
 def load(seccomp: Seccomp, directory: str, warn: Callable[[str], None] = lambda _: None) -> Program:
     """Return the filter for SECCOMP, from DIRECTORY if it has been compiled before; WARN of what it cannot do.
 
-    Raises what compile_filter raises.
+    Raises what compile_filter raises, and UnsupportedError if the script that compiles for us cannot.
     """
-    path = f"{directory}/{key(seccomp)}"
+    path = f"{directory}/{entry.key(seccomp)}"
     ours = _is_ours(directory, warn)
     found = _read(path) if ours else None
     if found is None:
-        from pyrunc.seccomp import compile as compiler
-        from pyrunc.seccomp import library
-
-        made = compiler.compile_filter(seccomp)
-        found = made.bpf, tuple(ascii(name)[1:-1] for name in made.unknown)
+        if handover.NATIVE:
+            from pyrunc.seccomp.apart import compile_apart as compiled
+        else:
+            from pyrunc.seccomp.compile import compiled
+        found = compiled(seccomp)
         if ours:
-            _write(directory, path, _entry(library.loaded_file(), made.unknown, made.bpf))
-    bpf, unknown = found
-    for name in unknown:
+            _write(directory, path, found.pack())
+    for name in found.unknown:
         warn(f"ignoring the seccomp rule for {name}: neither libseccomp nor this runtime knows such a system call")
-    return Program(bpf, _flags(seccomp))
-
-
-def ensure_compiler(seccomp: Seccomp | None, directory: str) -> None:
-    """Go over to the script, which has libseccomp, if SECCOMP is not in DIRECTORY yet and this is the native program."""
-    if not handover.NATIVE or seccomp is None:
-        return
-    if not _is_ours(directory, lambda _: None) or _read(f"{directory}/{key(seccomp)}") is None:
-        handover.need_script()
+    return Program(found.bpf, _flags(seccomp))
 
 
 def _flags(seccomp: Seccomp) -> int:
@@ -76,37 +66,6 @@ def _flags(seccomp: Seccomp) -> int:
     from pyrunc.seccomp.compile import flags
 
     return flags(seccomp)
-
-
-def key(seccomp: Seccomp) -> str:
-    """Return the digest that names the filter of SECCOMP: who its agent is, and the flags, change no program."""
-    profile = seccomp.replace(flags=(), listenerPath="", listenerMetadata="")
-    described = [FORMAT, __version__, repr(posix.uname()[2:]), repr(profile)]
-    return _digest("\n".join(described).encode("utf-8", "replace")).hex()
-
-
-def _digest(data: bytes) -> bytes:
-    """Return the digest of DATA: of a profile as its name, of a kept program as the check that stands before it."""
-    from _blake2 import blake2b  # 0.1 ms, for containers with a filter
-
-    return bytes(blake2b(data, digest_size=DIGEST).digest())
-
-
-def _stamp(path: str) -> str:
-    """Return what changes when the file at PATH is replaced; as much for none."""
-    try:
-        found = posix.stat(path)
-    except OSError:
-        return "none"
-    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
-
-
-def _entry(library: str, unknown: tuple[str, ...], bpf: bytes) -> bytes:
-    """Return what is kept of program BPF, made by the libseccomp in file LIBRARY, to which calls UNKNOWN are none."""
-    names = " ".join(ascii(name)[1:-1].replace(" ", "?") for name in unknown)  # whatever they are, in one line
-    head = (library, _stamp(library), _stamp(LOADER_CACHE), names)
-    data = "".join(f"{line}\n" for line in head).encode("utf-8", "surrogateescape") + bpf
-    return _digest(data) + data
 
 
 def _is_ours(directory: str, warn: Callable[[str], None]) -> bool:
@@ -125,8 +84,8 @@ def _is_ours(directory: str, warn: Callable[[str], None]) -> bool:
     return False
 
 
-def _read(path: str) -> tuple[bytes, tuple[str, ...]] | None:
-    """Return the program kept at PATH, and the calls unknown to it; None if it is missing, damaged, outdated or not ours."""
+def _read(path: str) -> Entry | None:
+    """Return what is kept at PATH; None if it is missing, damaged, outdated or not ours."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     except OSError:
@@ -135,30 +94,23 @@ def _read(path: str) -> tuple[bytes, tuple[str, ...]] | None:
         found = posix.fstat(fd)
         if found.st_uid != posix.geteuid() or found.st_mode & OTHERS_WRITE:
             return None
-        data = posix.read(fd, FILE_MAX)
+        kept = entry.unpack(posix.read(fd, FILE_MAX))
     except OSError:
         return None
     finally:
         posix.close(fd)
-    digest, data = data[:DIGEST], data[DIGEST:]
-    if _digest(data) != digest or data.count(b"\n") < 4:
-        return None
-    library, stamp, loader, unknown, bpf = data.split(b"\n", 4)
-    where = str(library, "utf-8", "surrogateescape")
-    if not bpf or [stamp, loader] != [_stamp(each).encode() for each in (where, LOADER_CACHE)]:
-        return None
-    return bpf, tuple(str(unknown, "utf-8", "surrogateescape").split())
+    return kept if kept is not None and kept.is_current() else None
 
 
-def _write(directory: str, path: str, entry: bytes) -> None:
-    """Keep ENTRY at PATH in DIRECTORY if that can be done; a reader sees the whole file or none."""
+def _write(directory: str, path: str, data: bytes) -> None:
+    """Keep DATA at PATH in DIRECTORY if that can be done; a reader sees the whole file or none."""
     draft = f"{path}.{posix.getpid()}"
     try:
         _make_room(directory)
         # What a process of our pid has left, we may take: it is gone.
         fd = posix.open(draft, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
         try:
-            if posix.write(fd, entry) == len(entry):
+            if posix.write(fd, data) == len(data):
                 posix.rename(draft, path)
                 return
         finally:

@@ -13,7 +13,7 @@ from _struct import pack
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.record import Record
-from pyrunc.seccomp import added, library
+from pyrunc.seccomp import added, entry, library
 from pyrunc.seccomp.bpf import ERRNO, INSTRUCTION, JEQ, JGE, JGT, LOAD, OFFSET_ARCH, OFFSET_NR, RET
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrunc.oci.seccomp import Seccomp, Syscall
+    from pyrunc.seccomp.entry import Entry
 
 AT = "/linux/seccomp"
 EPERM, ENOSYS = 1, 38
@@ -56,6 +57,12 @@ def flags(seccomp: Seccomp) -> int:
     if NOTIFY in (seccomp.defaultAction, *(rule.action for rule in seccomp.syscalls)):
         return found | NEW_LISTENER | (TSYNC_ESRCH if found & FLAGS["SECCOMP_FILTER_FLAG_TSYNC"] else 0)
     return found & ~FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
+
+
+def compiled(seccomp: Seccomp) -> Entry:
+    """Return the program for profile SECCOMP as it is kept.  Raises what compile_filter raises."""
+    made = compile_filter(seccomp)
+    return entry.new(library.loaded_file(), made.unknown, made.bpf)
 
 
 def compile_filter(seccomp: Seccomp) -> Compiled:

@@ -22,7 +22,6 @@ from pyrunc.plan.namespaces import is_new
 from pyrunc.record import Record
 from pyrunc.run import executor, newprocess
 from pyrunc.run.context import Context
-from pyrunc.seccomp import cache as filter_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +99,6 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
 
         config = notify.with_socket(config, store.directory(options.root, options.id))
     asked = request(options, bundle, config, wait=wait)
-    filter_cache.ensure_compiler(config.linux.seccomp, asked.seccomp_cache)
     check_rootfs(asked.rootfs)
     callerio.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     callerio.check_preserved(options.listen_fds, options.preserve_fds)

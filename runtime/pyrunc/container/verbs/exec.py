@@ -26,7 +26,6 @@ from pyrunc.plan.process import grantable, warnings
 from pyrunc.run import executor
 from pyrunc.run.context import Context
 from pyrunc.run.steps import users
-from pyrunc.seccomp import cache as filter_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,9 +56,7 @@ def exec_(options: ExecOptions) -> int:
         slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
         raise StateError(STOPPED)
-    asked = common_request(options, saved.bundle)
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
-    filter_cache.ensure_compiler(config.linux.seccomp, asked.seccomp_cache)
     if saved.user_unit:
         handover.need_script()  # its library talks to systemd
     added = _process(options, config.process, saved)
@@ -68,6 +65,7 @@ def exec_(options: ExecOptions) -> int:
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     callerio.check_preserved(options.listen_fds, options.preserve_fds)
+    asked = common_request(options, saved.bundle)
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
     try:
