@@ -28,6 +28,15 @@
 #include <internal/pycore_runtime.h>
 #include <marshal.h>
 
+/* Under which key the C library has the state of this thread; since 3.12 it is beside that in a variable of the thread's. */
+#if PY_VERSION_HEX >= 0x030C0000
+#define STATE_KEY _PyRuntime.autoTSSkey
+#define STATE_VARIABLE 1
+#else
+#define STATE_KEY _PyRuntime.gilstate.autoTSSkey
+#define STATE_VARIABLE 0
+#endif
+
 #define INTERRUPTED 130
 
 extern char **environ;
@@ -233,6 +242,7 @@ static int make_dump(const char *program, const char *out)
     if (command == NULL || environment == NULL || set_handler == NULL)
         return fail_python("find what a command begins with");
     from_dump = 1;
+    PyOS_BeforeFork(); /* whose other half is revive()'s */
     end = region_seal();
     if (end == 0)
         return fail_python("have all of it in the region");
@@ -247,11 +257,12 @@ static int make_dump(const char *program, const char *out)
 /* Make threads' things again: the C library has given this thread another name, and none of its keys is there. */
 static void revive(void)
 {
-    struct _gilstate_runtime_state *gilstate = &_PyRuntime.gilstate;
-
-    gilstate->autoTSSkey._is_initialized = 0;
-    if (PyThread_tss_create(&gilstate->autoTSSkey) != 0 || PyThread_tss_set(&gilstate->autoTSSkey, thread_state) != 0)
+    STATE_KEY._is_initialized = 0;
+    if (PyThread_tss_create(&STATE_KEY) != 0 || PyThread_tss_set(&STATE_KEY, thread_state) != 0)
         Py_FatalError("no thread key");
+#if STATE_VARIABLE
+    _Py_tss_tstate = thread_state;
+#endif
     thread_state->thread_id = PyThread_get_thread_ident();
     PyOS_AfterFork_Child();
 }
