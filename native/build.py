@@ -70,7 +70,8 @@ def link(directory: Path) -> Path:
         run("cc", *FLAGS, f"-I{include}", "-c", HERE / f"{part}.c", "-o", objects[-1])
     library = directory / "libpython-region.a"
     renames = [f"--redefine-sym={old}={new}" for old, new in RENAMED.items()]
-    run("objcopy", *renames, static_library(), library)
+    # mimalloc, which is in libpython since 3.13 and not used, would begin anew in what the dump has of it.
+    run("objcopy", *renames, "--remove-section=.init_array", static_library(), library)
     stage = directory / "stage"
     libraries = (sysconfig.get_config_var("LIBM") or "-lm").split()
     run("cc", "-static", "-no-pie", f"-Wl,-T,{HERE / 'layout.ld'}", "-o", stage, *objects, library, *libraries)

@@ -283,9 +283,12 @@ static PyObject *plain(struct reader *r)
     return number(r);
 }
 
+#define SAYS_TRAILING_COMMA (PY_VERSION_HEX >= 0x030D0000) /* what json says of it, before it looks for what is missing */
+
 /* Whether another one follows in what CLOSE ends: 1 after a comma, 0 after CLOSE, -1 with an exception. */
 static int goes_on(struct reader *r, Py_UCS4 close)
 {
+    Py_ssize_t comma;
     Py_UCS4 c;
 
     skip_blank(r);
@@ -294,8 +297,15 @@ static int goes_on(struct reader *r, Py_UCS4 close)
         wrong("Expecting ',' delimiter", r->at);
         return -1;
     }
-    r->at++;
-    return c == ',';
+    comma = r->at++;
+    if (c == close)
+        return 0;
+    skip_blank(r);
+    if (SAYS_TRAILING_COMMA && peek(r) == close) {
+        wrong(close == ']' ? "Illegal trailing comma before end of array" : "Illegal trailing comma before end of object", comma);
+        return -1;
+    }
+    return 1;
 }
 
 /* Read an array, of which the bracket has been read. */

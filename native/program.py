@@ -28,6 +28,7 @@ class Handover:
 
 
 builtins.open = _io.open  # which the rest of the interpreter's start would have done
+sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)  # as well
 sys.path, sys.path_hooks, sys.path_importer_cache = [], [], {}
 sys.argv = ["pyrunc"]
 sys.modules["encodings"] = kind("encodings")  # what looks error handlers up asks that it is there

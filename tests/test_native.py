@@ -328,7 +328,7 @@ def test_it_starts_with_little_memory(program: Path, tmp_path: Path):
         assert (done.returncode, done.stderr) == (1, "pyrunc state failed: container does not exist\n"), limits
 
 
-@pytest.mark.parametrize("count", [1 << 16, 1 << 18, 3 << 20], ids=["grows", "grows-much", "outgrows-the-region"])
+@pytest.mark.parametrize("count", [3 << 15, 1 << 18, 3 << 20], ids=["grows", "grows-much", "outgrows-the-region"])
 def test_memory_beyond_what_is_mapped(program: Path, tmp_path: Path, count: int):
     """And where there is none to be had, that is told."""
     bundle = tmp_path / "bundle"
