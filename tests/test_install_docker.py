@@ -98,7 +98,7 @@ BROKEN = "/etc/docker/daemon.json: invalid JSON at"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{\n  "a": 1,\n}', f"{BROKEN} line 3 column 1: Expecting property name enclosed in double quotes"),
+        ('{\n  "a": 1,\n  b}', f"{BROKEN} line 3 column 3: Expecting property name enclosed in double quotes"),
         ("", f"{BROKEN} line 1 column 1: Expecting value"),
         ("[]", "/etc/docker/daemon.json: expected an object"),
         ('{"runtimes": []}', "/etc/docker/daemon.json: runtimes: expected an object"),

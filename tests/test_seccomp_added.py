@@ -30,13 +30,16 @@ def profile(*rules: dict, default: str = "SCMP_ACT_ALLOW", **more: object) -> Se
     return seccomp({"defaultAction": default, "syscalls": rows, **more}, "/linux/seccomp")
 
 
+ONLY_LIBSECCOMPS = ("uretprobe", added.X32)  # libseccomp 2.6 has it; the kernel's table has it for x86_64 alone
+
+
 def test_numbers_are_libseccomps_where_it_has_one():
     """On every architecture of the table; what it lacks somewhere is not guessed there."""
     seen = 0
     for name in (*added.NUMBERS, *added.OF_ONE):
         for arch in added.ARCHITECTURES:
             theirs = lib.resolve_syscall(arch, name)
-            if theirs >= 0:
+            if theirs >= 0 and (name, arch) != ONLY_LIBSECCOMPS:
                 assert added.number(arch, name) == theirs, (name, hex(arch))
                 seen += 1
     assert seen > 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno as codes
+import sys
 
 from pyrunc import handover
 from pyrunc.linux.abi import noted
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 PACKAGE = __file__.rpartition("/cli/")[0]
 MODULES = (".py", ".pyc", ".so")
+NULL_AFTER = sys.version_info >= (3, 13)  # whether what is called is loaded before its NULL
 UNLOADED = "cannot load a part of this program"
 
 
@@ -55,6 +57,7 @@ def _called(code: CodeType, at: int) -> str:
         return ""  # the native program has it not, and it is too late for the script, or there is none
 
     names: list[str] = []
+    last = ""  # what the instruction before has loaded
     chained = False  # whether an attribute that is loaded now is one of what is called
     for each in get_instructions(code):
         if each.offset > at:
@@ -65,8 +68,9 @@ def _called(code: CodeType, at: int) -> str:
         elif each.opname == "LOAD_METHOD" or (each.opname.startswith("LOAD_") and "NULL" in each.argrepr):
             names.append(str(each.argval))  # what is called is loaded with NULL, or by its object
         elif each.opname in ("MAKE_FUNCTION", "PUSH_NULL"):
-            names.append("")  # of Python's own: no system call
+            names.append(last if NULL_AFTER and each.opname == "PUSH_NULL" else "")  # "": of Python's own, no system call
         elif each.opname.startswith("CALL") and each.offset < at and names:
             names.pop()
+        last = str(each.argval) if each.opname.startswith("LOAD_") else ""
         chained = (each.opname.startswith("LOAD_GLOBAL") and "NULL" in each.argrepr) or (chained and attribute)
     return next((name.rpartition(".")[2] for name in reversed(names) if name), "")
