@@ -9,8 +9,10 @@ the dump has not; PACKAGE is the directory of pyrunc.
 
 from __future__ import annotations
 
+import _imp
 import marshal
 import os
+import secrets
 import shutil
 import struct
 import subprocess
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("start", "region", "module", "json", "modules")
+PARTS = ("start", "dump", "region", "module", "json", "modules", "frozen")
 FLAGS = ("-O2", "-std=gnu11", "-fno-pie", "-Wall", "-Wextra", "-Werror")
 # What libpython gets from the region in place of the C library.
 RENAMED = {
@@ -64,10 +66,12 @@ def run(*command: object, **options: Any) -> str:
 def link(directory: Path) -> Path:
     """Compile and link the program, still without a dump, in DIRECTORY."""
     include = sysconfig.get_path("include")
+    frozen = marshal.dumps(_imp.get_frozen_object("_frozen_importlib"))
+    (directory / "bootstrap.h").write_text(", ".join(map(str, frozen)))
     objects = []
     for part in PARTS:
         objects.append(directory / f"{part}.o")
-        run("cc", *FLAGS, f"-I{include}", "-c", HERE / f"{part}.c", "-o", objects[-1])
+        run("cc", *FLAGS, f"-I{include}", f"-I{directory}", "-c", HERE / f"{part}.c", "-o", objects[-1])
     library = directory / "libpython-region.a"
     renames = [f"--redefine-sym={old}={new}" for old, new in RENAMED.items()]
     # mimalloc, which is in libpython since 3.13 and not used, would begin anew in what the dump has of it.
@@ -79,7 +83,7 @@ def link(directory: Path) -> Path:
 
 
 def program(package: Path, path: Path) -> None:
-    """Write file PATH: program.py, and the modules of PACKAGE in the order in which they run.
+    """Write file PATH: program.py, the modules of PACKAGE in the order in which they run, warm.py, hot.py and hot.txt.
 
     Imports all of them, so this is for a process of its own.
     """
@@ -90,8 +94,8 @@ def program(package: Path, path: Path) -> None:
     names = [".".join(file.parts).removesuffix(".__init__") for file in files if file.name != "__main__"]
     found = image.collect([name for name in names if name not in LEFT_OUT])
     items = [(name, place, is_package, code) for name, place, _, _, is_package, code in found if name not in LEFT_OUT]
-    code = image.lean((HERE / "program.py").read_bytes(), "program.py")
-    path.write_bytes(marshal.dumps((code, items)))
+    code, warm, hot = (image.lean((HERE / file).read_bytes(), file) for file in ("program.py", "warm.py", "hot.py"))
+    path.write_bytes(marshal.dumps((code, items, warm, hot, frozenset((HERE / "hot.txt").read_text().split()))))
 
 
 def headers(elf: bytes | bytearray) -> list[tuple[int, ...]]:
@@ -152,7 +156,10 @@ def build(output: Path, interpreter: str, script: str, package: Path) -> list[st
         dump = directory / "dump"
         path = directory / "program.marshal"
         run(sys.executable, "-ISXutf8", __file__, PROGRAM, package, path)
-        left_out = run(stage, path, dump, interpreter, script, env={}, cwd="/")  # nothing of ours is to be in the dump
+        seed, hot = secrets.randbits(32), directory / "hot"
+        run(stage, "count", path, seed, hot, env={}, cwd="/")
+        # Nothing of ours is to be in the dump.
+        left_out = run(stage, "dump", path, seed, hot, dump, interpreter, script, env={}, cwd="/")
         put_together(stage, Path(f"{dump}.state").read_bytes(), Path(f"{dump}.region").read_bytes(), output)
     return left_out.split()
 

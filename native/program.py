@@ -1,7 +1,7 @@
 """What the program that is dumped runs: every module of the commands, executed once, in order.
 
 Not imported: native/build.py compiles it, and native/start.c runs it with the modules, as pyrunc.image makes
-them, as ITEMS in the dictionary; it takes `command` and the other names at the end from there.
+them, among PARTS in the dictionary; it takes `command` and the other names at the end from there.
 """
 
 import _io
@@ -11,7 +11,7 @@ import gc
 import posix
 import sys
 
-items = globals()["ITEMS"]  # name, path below the package, is a package, code
+_, items, warm, _, _ = globals()["PARTS"]  # items: name, path below the package, is a package, code
 gc.disable()  # a command ends before garbage matters
 kind = type(sys)
 
@@ -51,6 +51,7 @@ for name, _, _, code in items:
         delattr(sys.modules[parent], last)
 del code, module, name, path, package, parent, last, _
 sys.meta_path.append(Handover)
+exec(warm, {})
 items.clear()
 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # a traceback is no answer to ^C: main() takes it in hand
 b"".decode("ascii", "backslashreplace")

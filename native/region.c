@@ -1,8 +1,12 @@
 /* A small allocator: blocks of fixed classes of size, each class with a list of what has been freed.
  *
- * It never gives memory back to the kernel: a command lives for milliseconds.  All that it knows stands in
+ * A slab holds small blocks of one class, without a header: a table tells of which.  Larger ones have a header.
+ * Memory is never given back to the kernel: a command lives for milliseconds.  All that this knows stands in
  * variables of this file, which are part of a dump (native/layout.ld).  Where the region is full, and for blocks
- * larger than any class, memory comes from mmap(2) or the C library's malloc(3); the address tells which.
+ * larger than any class, memory comes from the C library's malloc(3); the address tells which.
+ *
+ * A page of the dump that is written to is copied, by the command and by the process that it forks. So what commands
+ * write to, the hot blocks, lies together while a dump is made (native/start.c knows which they are).
  *
  * Only what is needed of the region is mapped, as limits (RLIMIT_AS, RLIMIT_DATA, vm.overcommit_memory) count what is mapped.
  * Nothing else comes to lie in the rest: the heap of the C library begins above (native/build.py).
@@ -16,24 +20,37 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HEADER 16UL /* holds the class, and keeps blocks aligned as malloc's are */
-#define FINE_MAX 1024UL /* up to here classes are 16 bytes apart, above it four to each doubling */
-#define FINE_CLASSES (FINE_MAX / 16 + 1)
-#define STEPS 4UL
-#define DOUBLINGS 14UL /* up to 16 MiB */
-#define CLASSES (FINE_CLASSES + STEPS * DOUBLINGS)
-#define ARENA_ALIGN (16UL << 10) /* a pool of obmalloc's, so that none of an arena is lost */
+#define GRAIN REGION_GRAIN
+#define SMALL_MAX 512UL /* so many bytes at the most have no header */
+#define SMALL_CLASSES (SMALL_MAX / GRAIN + 1) /* class N has blocks of N grains; 0 is a slab without small ones */
+#define HEADER GRAIN /* of a larger block: holds its class */
+#define STEPS 4UL /* classes to each doubling of size */
+#define DOUBLINGS 15UL /* up to 16 MiB */
+#define CLASSES (SMALL_CLASSES + STEPS * DOUBLINGS)
+#define CHUNK (4 * REGION_PAGE) /* what larger blocks are cut from */
+#define SLAB 1024UL /* holds small blocks of one class */
+#define SLABS (REGION_SIZE / SLAB)
 
 struct block {
     struct block *next;
 };
 
-static char *top = (char *)REGION_BASE;
+struct run {
+    char *next, *end;
+};
+
+/* Where new pages come from: of a hot part, from its own few, and then as all others from the end. */
+static struct run pages[REGION_PARTS] = {[REGION_COLD] = {(char *)REGION_BASE, (char *)(REGION_BASE + REGION_SIZE)}};
+static struct run slabs[REGION_PARTS], small[REGION_PARTS][SMALL_CLASSES], large[REGION_PARTS];
+static struct block *freed[REGION_PARTS][CLASSES];
+static unsigned char kinds[SLABS];         /* the class of each slab's blocks */
 static unsigned long mapped = REGION_BASE; /* the end of what is mapped */
 static size_t from_elsewhere;              /* blocks that the region could not give */
-static struct block *freed[CLASSES];
-static struct block *freed_arenas;
-static size_t arena_size;
+/* While a dump is made: */
+static uint32_t *numbers, number;
+static const unsigned char *parts; /* by number */
+static size_t parts_count;
+static unsigned long ends[REGION_COLD]; /* of the hot parts */
 
 /* Map the region up to END at the least. Returns 0, or -1 with errno. */
 static int map_up_to(unsigned long end)
@@ -65,10 +82,33 @@ int region_map(void)
 
 unsigned long region_seal(void)
 {
-    unsigned long end = ((unsigned long)top + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
+    unsigned long end = (unsigned long)pages[REGION_COLD].next;
 
+    /* What is free among the cold stays so: a command is to write to pages of its own, or to hot ones. */
+    numbers = NULL;
+    parts = NULL;
     mapped = end + REGION_GROWTH;
     return from_elsewhere == 0 && mapped <= REGION_BASE + REGION_SIZE ? end : 0;
+}
+
+void region_count(uint32_t *serials)
+{
+    numbers = serials;
+}
+
+void region_part(const unsigned char *of_blocks, size_t count, const size_t sizes[REGION_COLD])
+{
+    char *end = (char *)REGION_BASE;
+    int part;
+
+    parts = of_blocks;
+    parts_count = count;
+    for (part = 0; part < REGION_COLD; part++) {
+        pages[part].next = end;
+        pages[part].end = end += sizes[part];
+        ends[part] = (unsigned long)end;
+    }
+    pages[REGION_COLD].next = end;
 }
 
 static int inside(const void *address)
@@ -78,28 +118,33 @@ static int inside(const void *address)
     return place >= REGION_BASE && place < REGION_BASE + REGION_SIZE;
 }
 
-/* Take SIZE fresh bytes, aligned to ALIGN, a power of two; NULL if there are none. */
-static void *fresh(size_t size, size_t align)
+static unsigned char *kind_of_slab(const void *address)
 {
-    unsigned long start = ((unsigned long)top + align - 1) & ~(align - 1);
+    return &kinds[((unsigned long)address - REGION_BASE) / SLAB];
+}
 
-    if (size > REGION_SIZE || start + size > REGION_BASE + REGION_SIZE || map_up_to(start + size) < 0) {
+/* Take SIZE fresh bytes for PART, whole pages; NULL if there are none. */
+static char *fresh_pages(int part, size_t size)
+{
+    struct run *from = &pages[part];
+    char *start;
+
+    if ((size_t)(from->end - from->next) < size)
+        from = &pages[REGION_COLD];
+    start = from->next;
+    if ((size_t)(from->end - start) < size || map_up_to((unsigned long)start + size) < 0) {
         from_elsewhere++;
         return NULL;
     }
-    top = (char *)(start + size);
-    return (void *)start;
+    from->next = start + size;
+    return start;
 }
 
-/* Return the class of blocks of SIZE bytes, header included, and in *ROUNDED how many each has; CLASSES: too large for any. */
+/* Return the class of larger blocks of SIZE bytes, header included, and in *ROUNDED how many each has; CLASSES: larger than any. */
 static size_t class_of(size_t size, size_t *rounded)
 {
-    size_t base = FINE_MAX, doubling = 0, step;
+    size_t base = SMALL_MAX, doubling = 0, step;
 
-    if (size <= FINE_MAX) {
-        *rounded = (size + 15) & ~15UL;
-        return *rounded / 16;
-    }
     while (doubling < DOUBLINGS && size > base * 2) {
         base *= 2;
         doubling++;
@@ -108,53 +153,118 @@ static size_t class_of(size_t size, size_t *rounded)
         return CLASSES;
     step = (size - base + base / STEPS - 1) / (base / STEPS);
     *rounded = base + step * (base / STEPS);
-    return FINE_CLASSES + doubling * STEPS + step - 1;
+    return SMALL_CLASSES + doubling * STEPS + step - 1;
 }
 
-void *region_malloc(size_t size)
+static size_t *header_of(void *block)
 {
-    size_t rounded, kind;
-    struct block *found;
+    return (size_t *)((char *)block - HEADER);
+}
+
+/* Return how many bytes BLOCK, one of the region's, has for its user. */
+static size_t room(void *block)
+{
+    size_t kind = *kind_of_slab(block), base, step;
+
+    if (kind != 0)
+        return kind * GRAIN;
+    kind = *header_of(block) - SMALL_CLASSES;
+    base = SMALL_MAX << (kind / STEPS);
+    step = kind % STEPS + 1;
+    return base + step * (base / STEPS) - HEADER;
+}
+
+/* Cut SIZE bytes from RUN, which gets AMOUNT fresh bytes for PART if it has not so many; NULL if there are none. */
+static char *cut(struct run *run, int part, size_t size, size_t amount)
+{
     char *start;
 
-    if (size > PTRDIFF_MAX - HEADER) {
-        errno = ENOMEM;
-        return NULL;
+    if ((size_t)(run->end - run->next) < size) {
+        start = fresh_pages(part, amount);
+        if (start == NULL)
+            return NULL;
+        run->next = start;
+        run->end = start + amount;
     }
-    if (size < sizeof(struct block))
-        size = sizeof(struct block); /* room for the list of what is free */
-    kind = class_of(size + HEADER, &rounded);
-    if (kind == CLASSES) {
-        from_elsewhere++;
-        return malloc(size);
+    start = run->next;
+    run->next += size;
+    return start;
+}
+
+static void *new_small(int part, size_t kind)
+{
+    struct run *run = &small[part][kind];
+    char *slab;
+
+    if ((size_t)(run->end - run->next) < kind * GRAIN) {
+        slab = cut(&slabs[part], part, SLAB, REGION_PAGE);
+        if (slab == NULL)
+            return NULL;
+        *kind_of_slab(slab) = (unsigned char)kind;
+        run->next = slab;
+        run->end = slab + SLAB;
     }
-    found = freed[kind];
-    if (found != NULL) {
-        freed[kind] = found->next;
-        return found;
-    }
-    start = fresh(rounded, 16);
+    return cut(run, part, kind * GRAIN, 0);
+}
+
+static void *new_large(int part, size_t kind, size_t size)
+{
+    size_t amount = size <= CHUNK ? CHUNK : (size + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
+    struct run own = {NULL, NULL};
+    char *start = cut(size <= CHUNK ? &large[part] : &own, part, size, amount);
+
     if (start == NULL)
-        return malloc(size);
+        return NULL;
     *(size_t *)start = kind;
     return start + HEADER;
 }
 
-/* Return how many bytes a block of class KIND has for its user. */
-static size_t room(size_t kind)
+/* Return which part the next block belongs to, while a dump is made. */
+static int next_part(void)
 {
-    size_t base, step;
-
-    if (kind < FINE_CLASSES)
-        return kind * 16 - HEADER;
-    base = FINE_MAX << ((kind - FINE_CLASSES) / STEPS);
-    step = (kind - FINE_CLASSES) % STEPS + 1;
-    return base + step * (base / STEPS) - HEADER;
+    number++;
+    if (parts == NULL)
+        return REGION_COLD;
+    return number < parts_count ? parts[number] : REGION_COLD;
 }
 
-static size_t *kind_of(void *block)
+/* Return which part BLOCK, which is being freed, belongs to. */
+static int part_of(const void *block)
 {
-    return (size_t *)((char *)block - HEADER);
+    int part = 0;
+
+    if (numbers != NULL)
+        return REGION_COLD;
+    while (parts != NULL && part < REGION_COLD && (unsigned long)block >= ends[part])
+        part++;
+    return part; /* of a dump's blocks, whatever they were: the command has written to them */
+}
+
+void *region_malloc(size_t size)
+{
+    int part = numbers != NULL || parts != NULL ? next_part() : REGION_AFTER;
+    size_t kind = (size + GRAIN - 1) / GRAIN, rounded = 0;
+    struct block *found;
+
+    if (size <= SMALL_MAX) {
+        kind += kind == 0; /* room for the list of what is free */
+    } else {
+        kind = size > PTRDIFF_MAX - HEADER ? CLASSES : class_of(size + HEADER, &rounded);
+        if (kind == CLASSES) {
+            from_elsewhere++;
+            return malloc(size);
+        }
+    }
+    found = freed[part][kind];
+    if (found != NULL)
+        freed[part][kind] = found->next;
+    else
+        found = kind < SMALL_CLASSES ? new_small(part, kind) : new_large(part, kind, rounded);
+    if (found == NULL)
+        return malloc(size);
+    if (numbers != NULL)
+        numbers[((unsigned long)found - REGION_BASE) / GRAIN] = number;
+    return found;
 }
 
 void *region_calloc(size_t count, size_t size)
@@ -181,12 +291,12 @@ void *region_realloc(void *old, size_t size)
         return region_malloc(size);
     if (!inside(old))
         return realloc(old, size);
-    had = room(*kind_of(old));
-    if (size <= had)
+    had = room(old);
+    if (size <= had && size >= had / 4) /* what a short read has left of a long buffer moves */
         return old;
     made = region_malloc(size);
     if (made != NULL) {
-        memcpy(made, old, had);
+        memcpy(made, old, had < size ? had : size);
         region_free(old);
     }
     return made;
@@ -196,6 +306,7 @@ void region_free(void *old)
 {
     struct block *block = old;
     size_t kind;
+    int part;
 
     if (old == NULL)
         return;
@@ -203,38 +314,41 @@ void region_free(void *old)
         free(old);
         return;
     }
-    kind = *kind_of(old);
-    block->next = freed[kind];
-    freed[kind] = block;
+    kind = *kind_of_slab(old);
+    if (kind == 0)
+        kind = *header_of(old);
+    part = part_of(old);
+    block->next = freed[part][kind];
+    freed[part][kind] = block;
 }
 
 void *region_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
-    struct block *found = freed_arenas;
     void *made;
 
     if (fd != -1 || address != NULL)
         return mmap(address, length, protection, flags, fd, offset);
-    if (found != NULL && length == arena_size) {
-        freed_arenas = found->next;
-        memset(found, 0, sizeof *found);
-        return found;
-    }
-    made = fresh(length, ARENA_ALIGN);
-    return made != NULL ? made : mmap(address, length, protection, flags, fd, offset);
+    made = region_malloc(length);
+    return made != NULL ? made : MAP_FAILED;
 }
 
 int region_munmap(void *address, size_t length)
 {
-    struct block *block = address;
-
-    if (!inside(address))
-        return munmap(address, length);
-    if (arena_size == 0)
-        arena_size = length;
-    if (length == arena_size) {
-        block->next = freed_arenas;
-        freed_arenas = block;
-    }
+    (void)length;
+    region_free(address);
     return 0;
+}
+
+unsigned long region_block(unsigned long address, size_t *size)
+{
+    unsigned long place = address & ~(GRAIN - 1);
+
+    if (!inside((void *)address) || numbers == NULL)
+        return 0;
+    while (place >= REGION_BASE && numbers[(place - REGION_BASE) / GRAIN] == 0)
+        place -= GRAIN;
+    if (place < REGION_BASE)
+        return 0;
+    *size = room((void *)place);
+    return place;
 }

@@ -1,7 +1,8 @@
 /* The program: it makes a dump of the interpreter with everything imported, and starts from one.
  *
- *     stage PROGRAM.marshal OUT INTERPRETER SCRIPT     writes the dump to OUT.state and OUT.region
- *     pyrunc ...                                       (with the dump in the file) runs a command
+ *     stage count PROGRAM.marshal SEED HOT                          writes to HOT which blocks commands write to
+ *     stage dump PROGRAM.marshal SEED HOT OUT INTERPRETER SCRIPT    writes the dump to OUT.state and OUT.region
+ *     pyrunc ...                                                    (with the dump in the file) runs a command
  *
  * Starting from a dump is what a fork is to the interpreter: memory is there, threads are new, and what came from
  * the C library has to be made again. So PyOS_AfterFork_Child() does most of it. The rest is below: what
@@ -9,7 +10,7 @@
  */
 #define Py_BUILD_CORE 1
 #include "module.h"
-#include "region.h"
+#include "start.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,11 +23,9 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include <internal/pycore_interp.h>
 #include <internal/pycore_pylifecycle.h>
 #include <internal/pycore_pystate.h>
 #include <internal/pycore_runtime.h>
-#include <marshal.h>
 
 /* Under which key the C library has the state of this thread; since 3.12 it is beside that in a variable of the thread's. */
 #if PY_VERSION_HEX >= 0x030C0000
@@ -40,29 +39,36 @@
 #define INTERRUPTED 130
 
 extern char **environ;
-extern char pystate_start[], pystate_end[];
 
 /* Part of the dump, like all variables of this file. */
-static int from_dump;
-static PyThreadState *thread_state;
-static PyObject *command;        /* pyrunc.cli.main.main */
-static PyObject *environment;    /* posix.environ */
-static PyObject *set_handler;    /* _signal.signal */
+int from_dump;
+PyThreadState *thread_state;
+PyObject *command, *environment, *set_handler;
 static char interpreter[PATH_MAX]; /* of the script */
 static char script[PATH_MAX];      /* relative to the directory of this program */
 static char **arguments;
 
-static int fail(const char *what)
+int fail(const char *what)
 {
     dprintf(2, "pyrunc: %s: %s\n", what, strerror(errno));
     return 1;
 }
 
-static int fail_python(const char *what)
+/* Tell in one line that PART of us has ended with an exception, if there is one. */
+static void tell_exception(const char *part)
 {
-    dprintf(2, "pyrunc: cannot %s\n", what);
-    if (PyErr_Occurred())
-        PyErr_Print();
+    PyObject *type, *error, *trace, *text;
+    const char *words;
+
+    PyErr_Fetch(&type, &error, &trace);
+    text = error == NULL ? NULL : PyObject_Str(error);
+    words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    dprintf(2, "pyrunc: cannot %s: %s: %s\n", part, type == NULL ? "" : ((PyTypeObject *)type)->tp_name, words == NULL ? "" : words);
+}
+
+int fail_python(const char *what)
+{
+    tell_exception(what);
     return 1;
 }
 
@@ -140,116 +146,6 @@ PyObject *start_script(PyObject *module, PyObject *none)
     execve(interpreter, argv, environ);
     free(argv);
     return PyErr_SetFromErrnoWithFilename(PyExc_OSError, interpreter);
-}
-
-/* --- making a dump ----------------------------------------------------------------------------------------- */
-
-static int write_file(const char *name, const char *suffix, const void *data, size_t size)
-{
-    char path[PATH_MAX];
-    int fd;
-
-    snprintf(path, sizeof path, "%s.%s", name, suffix);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -1;
-    while (size > 0) {
-        ssize_t done = write(fd, data, size);
-        if (done <= 0)
-            return -1;
-        data = (const char *)data + done;
-        size -= (size_t)done;
-    }
-    return close(fd);
-}
-
-/* Start the interpreter as far as its core (PEP 587): no paths, no codecs, no streams, nothing of this machine's. */
-static int start_core(void)
-{
-    PyPreConfig before;
-    PyConfig config;
-    PyStatus status;
-
-    PyPreConfig_InitIsolatedConfig(&before);
-    before.utf8_mode = 1;
-    status = Py_PreInitialize(&before);
-    if (PyStatus_Exception(status))
-        return -1;
-    PyConfig_InitIsolatedConfig(&config);
-    config._init_main = 0;
-    config.site_import = 0;
-    config.write_bytecode = 0;
-    config.install_signal_handlers = 0;
-    status = Py_InitializeFromConfig(&config);
-    PyConfig_Clear(&config);
-    if (PyStatus_Exception(status) || _PySignal_Init(0) < 0)
-        return -1;
-    return 0;
-}
-
-/* The codec of file names, which the core has not looked up yet: UTF-8, whatever the locale is. */
-static void name_codec(PyThreadState *state)
-{
-    struct _Py_unicode_fs_codec *codec = &state->interp->unicode.fs_codec;
-
-    codec->encoding = _PyMem_RawStrdup("utf-8");
-    codec->utf8 = 1;
-    codec->errors = _PyMem_RawStrdup("surrogateescape");
-    codec->error_handler = _Py_ERROR_SURROGATEESCAPE;
-}
-
-/* Run the program in file PATH, which leaves what start needs in its dictionary. Returns that, or NULL. */
-static PyObject *run_program(const char *path)
-{
-    PyObject *parts, *code, *items, *names = NULL, *result;
-    FILE *file = fopen(path, "rb");
-
-    if (file == NULL)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    parts = PyMarshal_ReadLastObjectFromFile(file);
-    fclose(file);
-    if (parts == NULL || !PyArg_ParseTuple(parts, "OO", &code, &items))
-        return NULL;
-    names = Py_BuildValue("{s:O,s:O}", "__builtins__", PyEval_GetBuiltins(), "ITEMS", items);
-    result = names == NULL ? NULL : PyEval_EvalCode(code, names, names);
-    Py_DECREF(parts);
-    if (result == NULL)
-        return NULL;
-    Py_DECREF(result);
-    return names;
-}
-
-static int make_dump(const char *program, const char *out)
-{
-    PyObject *names;
-    unsigned long end;
-    int number;
-
-    for (number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL); /* what the build ignores is not the dump's */
-    if (region_map() < 0)
-        return fail("cannot map the region");
-    if (start_core() < 0)
-        return fail_python("start the interpreter");
-    thread_state = PyThreadState_Get();
-    name_codec(thread_state);
-    names = run_program(program);
-    if (names == NULL)
-        return fail_python("run the program that is to be dumped");
-    command = PyDict_GetItemString(names, "command");
-    environment = PyDict_GetItemString(names, "environment");
-    set_handler = PyDict_GetItemString(names, "set_handler");
-    if (command == NULL || environment == NULL || set_handler == NULL)
-        return fail_python("find what a command begins with");
-    from_dump = 1;
-    PyOS_BeforeFork(); /* whose other half is revive()'s */
-    end = region_seal();
-    if (end == 0)
-        return fail_python("have all of it in the region");
-    if (write_file(out, "state", pystate_start, (uintptr_t)pystate_end - (uintptr_t)pystate_start) < 0
-        || write_file(out, "region", (void *)REGION_BASE, end - REGION_BASE) < 0)
-        return fail("cannot write the dump");
-    return 0;
 }
 
 /* --- starting from one ------------------------------------------------------------------------------------- */
@@ -340,15 +236,9 @@ static PyObject *argument_list(int argc, char **argv)
 /* Tell in one line about the exception that a command has ended with, if it is not ^C once more; return the exit status. */
 static int interrupted_or_failed(void)
 {
-    PyObject *type, *error, *trace, *text;
-    const char *words;
-
     if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
         return INTERRUPTED;
-    PyErr_Fetch(&type, &error, &trace);
-    text = error == NULL ? NULL : PyObject_Str(error);
-    words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-    dprintf(2, "pyrunc: cannot run the command: %s: %s\n", ((PyTypeObject *)type)->tp_name, words == NULL ? "" : words);
+    tell_exception("run the command");
     return 1;
 }
 
@@ -367,11 +257,13 @@ int main(int argc, char **argv)
 {
     if (from_dump)
         _exit(run_command(argc, argv));
-    if (argc != 5) {
-        dprintf(2, "usage: %s PROGRAM OUT INTERPRETER SCRIPT\n", argv[0]);
+    if (argc == 5 && strcmp(argv[1], "count") == 0)
+        return count_blocks(argv[2], argv[3], argv[4]);
+    if (argc != 8 || strcmp(argv[1], "dump") != 0) {
+        dprintf(2, "usage: %s count PROGRAM SEED HOT, or dump PROGRAM SEED HOT OUT INTERPRETER SCRIPT\n", argv[0]);
         return 2;
     }
-    snprintf(interpreter, sizeof interpreter, "%s", argv[3]);
-    snprintf(script, sizeof script, "%s", argv[4]);
-    return make_dump(argv[1], argv[2]);
+    snprintf(interpreter, sizeof interpreter, "%s", argv[6]);
+    snprintf(script, sizeof script, "%s", argv[7]);
+    return make_dump(argv[2], argv[3], argv[4], argv[5]);
 }

@@ -213,17 +213,102 @@ int main(void)
 """
 
 
-def test_the_allocator(tmp_path: Path):
-    """Blocks keep what is written to them, whatever is allocated and freed beside them, and past the end of the region."""
-    (tmp_path / "main.c").write_text(ALLOCATOR)
-    program = tmp_path / "main"
+# What the making of a dump asks of the allocator: blocks are numbered in their order, and lie where their part is.
+PARTS = """
+#include "region.h"
+#include <assert.h>
+
+static uint32_t numbers[REGION_SIZE / REGION_GRAIN];
+/* By number, of which there is no 0. The last block is more than were counted. */
+static const unsigned char parts[] = {0, 1, 0, REGION_COLD, 0, 1, REGION_COLD, 1, 0, REGION_COLD};
+static const size_t asked[] = {40, 24, 40, 4000, 4000, 700, 70000, 70000, 40, 40};
+#define COUNT (sizeof asked / sizeof *asked)
+
+static unsigned long take(size_t size)
+{
+    return (unsigned long)region_malloc(size);
+}
+
+static void count(void)
+{
+    unsigned long block;
+    size_t size, i;
+
+    region_count(numbers);
+    for (i = 0; i < COUNT; i++) {
+        block = take(asked[i]);
+        assert(numbers[(block - REGION_BASE) / REGION_GRAIN] == i + 1);
+        assert(region_block(block + asked[i] / 2, &size) == block && size >= asked[i]);
+    }
+    region_free((void *)block);
+    assert(take(33) == block && numbers[(block - REGION_BASE) / REGION_GRAIN] == COUNT + 1); /* the number is of the last use */
+    assert(region_block(1, &size) == 0);
+}
+
+static void part(void)
+{
+    static const size_t sizes[REGION_COLD] = {40 * REGION_PAGE, 40 * REGION_PAGE, 0};
+    unsigned long begins[] = {REGION_BASE, REGION_BASE + sizes[0], 0, REGION_BASE + sizes[0] + sizes[1]};
+    unsigned long blocks[COUNT], end, late;
+    size_t i;
+
+    region_part(parts, sizeof parts, sizes);
+    for (i = 0; i < COUNT; i++) {
+        unsigned char of = i + 1 < sizeof parts ? parts[i + 1] : REGION_COLD;
+        blocks[i] = take(asked[i]);
+        assert(blocks[i] >= begins[of] && (of == REGION_COLD || blocks[i] < begins[of] + sizes[of]));
+    }
+    region_free((void *)blocks[2]); /* a cold one, which nobody gets again */
+    region_free((void *)blocks[1]); /* and a hot one */
+    end = region_seal();
+    assert(end > blocks[COUNT - 1]);
+    assert(take(24) == blocks[1]);
+    late = take(40);
+    assert(late >= REGION_BASE && late < begins[1]);
+    region_free((void *)blocks[2]);
+    assert(take(40) == blocks[2]); /* this has been written to by now */
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    assert(region_map() == 0);
+    if (argc == 1)
+        count();
+    else
+        part();
+    return 0;
+}
+"""
+
+
+def compiled(directory: Path, source: str) -> Path:
+    """Compile SOURCE with the allocator in DIRECTORY and return the program."""
+    (directory / "main.c").write_text(source)
+    program = directory / "main"
     # AddressSanitizer's own memory lies elsewhere; its check of `free` sees whose block it is.
-    command = ["cc", *SANITIZERS, "-fno-pie", "-no-pie", f"-I{NATIVE}", str(tmp_path / "main.c"), str(NATIVE / "region.c")]
+    command = ["cc", *SANITIZERS, "-fno-pie", "-no-pie", f"-I{NATIVE}", str(directory / "main.c"), str(NATIVE / "region.c")]
     done = subprocess.run([*command, "-o", str(program)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return program
+
+
+def works(program: Path, *argv: str) -> None:
+    """Run PROGRAM with ARGV, and see that nothing is wrong."""
     options = {"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1"}
-    ran = subprocess.run([program], capture_output=True, text=True, timeout=100, env=options)
+    ran = subprocess.run([program, *argv], capture_output=True, text=True, timeout=100, env=options)
     assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+def test_the_allocator(tmp_path: Path):
+    """Blocks keep what is written to them, whatever is allocated and freed beside them, and past the end of the region."""
+    works(compiled(tmp_path, ALLOCATOR))
+
+
+def test_the_parts_of_a_dump(tmp_path: Path):
+    program = compiled(tmp_path, PARTS)
+    works(program)
+    works(program, "part")
 
 
 @pytest.mark.skipif(shutil.which("cppcheck") is None, reason="cppcheck is not installed")
