@@ -1,5 +1,6 @@
 /* System calls with machine words as arguments, without _ctypes: that would be a shared object to load. */
 #include "module.h"
+#include "region.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -132,6 +133,13 @@ static PyObject *module_shared_memory(PyObject *module, PyObject *args)
     return PyMemoryView_FromMemory(memory, size, PyBUF_WRITE); /* never unmapped: there is one for each filter */
 }
 
+static PyObject *module_populate(PyObject *module, PyObject *none)
+{
+    (void)module, (void)none;
+    region_populate();
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"syscall", (PyCFunction)(void (*)(void))module_syscall, METH_FASTCALL,
      "Make a system call by its number, with ints, bytes (their address) and None (NULL); raise OSError."},
@@ -139,6 +147,7 @@ static PyMethodDef methods[] = {
      "Make a system call that returns twice, as os.fork() does."},
     {"address", module_address, METH_O, "Return the address of the bytes of a bytearray, which must not change its size, or of shared memory."},
     {"shared_memory", module_shared_memory, METH_VARARGS, "Map bytes of a file, or of none (-1), shared, and return them as a memoryview."},
+    {"populate", module_populate, METH_NOARGS, "Have the pages of the dump that are written to, in one call instead of a fault for each."},
     {"scan", json_scan, METH_O, "Return the value of a JSON document; raise ValueError, RecursionError."},
     {"script", script_place, METH_NOARGS, "Return the paths of the interpreter and of the interpreted program."},
     {"start_script", start_script, METH_NOARGS, "Become the interpreted program, with the same arguments."},

@@ -30,6 +30,9 @@
 #define CHUNK (4 * REGION_PAGE) /* what larger blocks are cut from */
 #define SLAB 1024UL /* holds small blocks of one class */
 #define SLABS (REGION_SIZE / SLAB)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* newer than this C library's headers */
+#endif
 
 struct block {
     struct block *next;
@@ -46,11 +49,11 @@ static struct block *freed[REGION_PARTS][CLASSES];
 static unsigned char kinds[SLABS];         /* the class of each slab's blocks */
 static unsigned long mapped = REGION_BASE; /* the end of what is mapped */
 static size_t from_elsewhere;              /* blocks that the region could not give */
+static unsigned long ends[REGION_COLD];    /* of the parts before the cold one */
 /* While a dump is made: */
 static uint32_t *numbers, number;
 static const unsigned char *parts; /* by number */
 static size_t parts_count;
-static unsigned long ends[REGION_COLD]; /* of the hot parts */
 
 /* Map the region up to END at the least. Returns 0, or -1 with errno. */
 static int map_up_to(unsigned long end)
@@ -109,6 +112,12 @@ void region_part(const unsigned char *of_blocks, size_t count, const size_t size
         ends[part] = (unsigned long)end;
     }
     pages[REGION_COLD].next = end;
+}
+
+void region_populate(void)
+{
+    if (ends[REGION_BEFORE] != 0)
+        (void)madvise((void *)REGION_BASE, ends[REGION_BEFORE] - REGION_BASE, MADV_POPULATE_WRITE);
 }
 
 static int inside(const void *address)

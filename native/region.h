@@ -30,6 +30,9 @@ void region_part(const unsigned char *parts, size_t count, const size_t sizes[RE
 /* Return the start of the block that ADDRESS lies in, or 0; *SIZE is how many bytes it takes. Only while blocks are counted. */
 unsigned long region_block(unsigned long address, size_t *size);
 
+/* Have the pages of the hot parts for ourselves in one call, as they will be written to one by one (Linux 5.14; else nothing happens). */
+void region_populate(void);
+
 /* What malloc(3) and its siblings are to libpython, and mmap(2), by which it takes the stack of Python's frames and nothing else
  * here: that need not be zeros. native/build.py renames its symbols. */
 void *region_malloc(size_t size);

@@ -21,6 +21,7 @@ SANITIZERS += ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
 STUB = """#include "module.h"
 PyObject *start_script(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }
 PyObject *script_place(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }
+void region_populate(void) {}
 """
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
@@ -217,6 +218,8 @@ int main(void)
 PARTS = """
 #include "region.h"
 #include <assert.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 static uint32_t numbers[REGION_SIZE / REGION_GRAIN];
 /* By number, of which there is no 0. The last block is more than were counted. */
@@ -245,6 +248,19 @@ static void count(void)
     assert(region_block(1, &size) == 0);
 }
 
+/* All pages from START to END can be written to without a fault. */
+static void populate(unsigned long start, unsigned long end)
+{
+    struct rusage before, after;
+
+    assert(madvise((void *)start, end - start, MADV_DONTNEED) == 0);
+    region_populate();
+    assert(getrusage(RUSAGE_SELF, &before) == 0);
+    for (; start < end; start += REGION_PAGE)
+        *(volatile char *)start = 1;
+    assert(getrusage(RUSAGE_SELF, &after) == 0 && after.ru_minflt - before.ru_minflt < 10);
+}
+
 static void part(void)
 {
     static const size_t sizes[REGION_COLD] = {40 * REGION_PAGE, 40 * REGION_PAGE, 0};
@@ -267,6 +283,7 @@ static void part(void)
     assert(late >= REGION_BASE && late < begins[1]);
     region_free((void *)blocks[2]);
     assert(take(40) == blocks[2]); /* this has been written to by now */
+    populate(begins[0], begins[3]);
 }
 
 int main(int argc, char **argv)

@@ -15,6 +15,7 @@ from pyrunc.container.progress import Progress
 from pyrunc.container.statefile import SavedState, save, write_file
 from pyrunc.errors import ConfigError
 from pyrunc.host import facts
+from pyrunc.linux.populate import populate
 from pyrunc.oci import config as oci
 from pyrunc.oci import parsing
 from pyrunc.plan import build, cgroups, ondemand, process, seccomp
@@ -89,6 +90,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     configuration: they belong to the container, or to what undoes it.
     """
     store.check_id(options.id)
+    populate()
     bundle, text = read_bundle(options.bundle)
     config = parsing.parse(text)
     user = config.process

@@ -18,6 +18,7 @@ from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
 from pyrunc.linux import fs, process
+from pyrunc.linux.populate import populate
 from pyrunc.oci import check, parsing
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build, cgroups, seccomp
@@ -56,6 +57,7 @@ def exec_(options: ExecOptions) -> int:
         slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     if not alive(saved):
         raise StateError(STOPPED)
+    populate()
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
     if saved.user_unit:
         handover.need_script()  # its library talks to systemd
