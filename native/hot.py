@@ -30,6 +30,7 @@ DEPTH = 3
 # Classes that no name leads to.
 MADE_IN_C = ("stat_result", "uname_result", "ScandirIterator", "DirEntry", "struct_time", "Struct", "poll")
 
+CONSTRUCTOR = sys.modules["pyrunc.record"].COMPILED
 BUILTINS = vars(builtins)
 called: set[str] = set()
 attributes: set[str] = set()  # names that called functions use
@@ -47,7 +48,7 @@ def parts(value: Any) -> tuple[Iterable[object], int]:
     if kind is property:
         return (value.fget, value.fset), DEPTH
     if isinstance(value, type):
-        return (value.__mro__,), DEPTH
+        return (value.__mro__, vars(value).get("__init__")), DEPTH
     if kind is CellType:
         return gc.get_referents(value), 0
     if kind.__module__.startswith("pyrunc."):
@@ -58,8 +59,9 @@ def parts(value: Any) -> tuple[Iterable[object], int]:
 
 
 def is_called(function: FunctionType) -> bool:
-    """Return whether FUNCTION is one of those that are called."""
-    return f"{function.__globals__.get('__name__')}:{function.__code__.co_qualname}" in called
+    """Return whether FUNCTION is one of those that are called, or the constructor of a record that one of them may make."""
+    code = function.__code__
+    return code.co_filename == CONSTRUCTOR or f"{function.__globals__.get('__name__')}:{code.co_qualname}" in called
 
 
 def keep(value: Any, depth: int = 0) -> None:
@@ -70,6 +72,8 @@ def keep(value: Any, depth: int = 0) -> None:
     if id(value) in found or value is found or (kind is FunctionType and not is_called(value)):
         return
     found[id(value)] = value
+    if kind is FunctionType and value.__code__.co_filename == CONSTRUCTOR:
+        keep_code(value.__code__, value.__globals__)
     if depth < DEPTH:
         looked_at, deeper = parts(value)
         for each in looked_at:
@@ -113,7 +117,7 @@ def touched(names: Iterable[str]) -> list[object]:
         collection.clear()  # type: ignore[attr-defined]
     called.update(names)
     for function in FUNCTIONS:
-        if is_called(function):
+        if is_called(function) and function.__code__.co_filename != CONSTRUCTOR:
             keep_function(function)
     for kind in CLASSES:
         keep(kind.__mro__, DEPTH)  # methods are looked up along these

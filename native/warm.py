@@ -58,6 +58,15 @@ def read(*argv: str) -> None:
     cli.parse_command(list(argv), place, general)
 
 
+def compile_constructors(cls: type) -> None:
+    """Compile those of the records below CLS."""
+    for each in cls.__subclasses__():
+        record.compile_constructor(each)
+        compile_constructors(each)
+
+
+record = modules["pyrunc.record"]
+compile_constructors(record.Record)
 sys._clear_type_cache()  # a name in it is written to when another takes its place
 for each in [each for name, each in modules.items() if name.startswith("pyrunc")]:
     look_up(each)

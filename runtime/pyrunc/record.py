@@ -90,3 +90,24 @@ class Record:
     def replace(self, **changes: Any) -> Self:
         """Return a copy in which CHANGES are made."""
         return type(self)(**{**self.__dict__, **changes})
+
+
+COMPILED = "<constructor>"  # the file that a compiled constructor says it is from
+
+
+def compile_constructor(cls: type[Record]) -> None:
+    """Give CLS a constructor of its own, with its fields as parameters, which is ten times as fast as the one of all records.
+
+    To compile it takes longer than all that a command makes of it; the native program has it done when it is
+    built (native/warm.py).  A class with a constructor of its own keeps it, and so does one with a field
+    without default behind one with: that is no list of parameters.
+    """
+    needed = [name not in cls._defaults for name in cls._fields]
+    if "__init__" in cls.__dict__ or not cls._fields or sorted(needed, reverse=True) != needed:
+        return
+    parameters = ", ".join(name if name not in cls._defaults else f"{name}=defaults[{name!r}]" for name in cls._fields)
+    lines = "\n".join(f"    values[{name!r}] = {name}" for name in cls._fields)
+    source = f"def __init__(self, {parameters}):\n    values = self.__dict__\n{lines}\n"
+    names: dict[str, Any] = {"defaults": cls._defaults, "__name__": cls.__module__}
+    exec(compile(source, COMPILED, "exec"), names)
+    cls.__init__ = names["__init__"]  # type: ignore[method-assign]
