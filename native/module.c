@@ -150,6 +150,7 @@ static PyMethodDef methods[] = {
     {"populate", module_populate, METH_NOARGS, "Have the pages of the dump that are written to, in one call instead of a fault for each."},
     {"scan", json_scan, METH_O, "Return the value of a JSON document; raise ValueError, RecursionError."},
     {"script", script_place, METH_NOARGS, "Return the paths of the interpreter and of the interpreted program."},
+    {"execute", execute, METH_O, "Execute the program again, by a descriptor of its file."},
     {"start_script", start_script, METH_NOARGS, "Become the interpreted program, with the same arguments."},
     {NULL, NULL, 0, NULL},
 };

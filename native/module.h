@@ -10,6 +10,8 @@ PyObject *PyInit__pyrunc(void);
 PyObject *json_scan(PyObject *module, PyObject *text);
 /* start.c: the interpreter and the path of the interpreted program. */
 PyObject *script_place(PyObject *module, PyObject *none);
+/* start.c: execute the file behind descriptor FD, this program's own, with the same arguments. */
+PyObject *execute(PyObject *module, PyObject *fd);
 /* start.c: become the interpreted program, with the arguments that this one was started with. */
 PyObject *start_script(PyObject *module, PyObject *none);
 

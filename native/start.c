@@ -8,6 +8,7 @@
  * the C library has to be made again. So PyOS_AfterFork_Child() does most of it. The rest is below: what
  * a dump must not bring along from the process that made it.
  */
+#define _GNU_SOURCE
 #define Py_BUILD_CORE 1
 #include "module.h"
 #include "start.h"
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <internal/pycore_pylifecycle.h>
@@ -89,16 +91,31 @@ static void give_signals_back(void)
     sigprocmask(SIG_SETMASK, &given_mask, NULL);
 }
 
-/* Put the path of the script into PATH, which has room for two. Returns 0, or -1 with errno. */
-static int find_script(char *path)
+/* Put the path of this program into PATH. Returns 0, or -1 with errno. */
+static int find_program(char *path)
 {
     ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
 
+    if (length == 1) { /* on a mount of its own, see execute(): nobody without privileges makes one, and says what he likes */
+        snprintf(path, PATH_MAX, "%s", arguments[0]);
+        return 0;
+    }
     if (length > 0)
         path[length] = '\0';
     else if (realpath((const char *)getauxval(AT_EXECFN), path) == NULL) /* without /proc, as we were called */
         return -1;
-    strcpy(strrchr(path, '/') + 1, script);
+    return 0;
+}
+
+/* Put the path of the script into PATH, which has room for two. Returns 0, or -1 with errno. */
+static int find_script(char *path)
+{
+    char *name;
+
+    if (find_program(path) < 0)
+        return -1;
+    name = strrchr(path, '/');
+    strcpy(name == NULL ? path : name + 1, script);
     return access(path, R_OK);
 }
 
@@ -146,6 +163,23 @@ PyObject *start_script(PyObject *module, PyObject *none)
     execve(interpreter, argv, environ);
     free(argv);
     return PyErr_SetFromErrnoWithFilename(PyExc_OSError, interpreter);
+}
+
+PyObject *execute(PyObject *module, PyObject *fd)
+{
+    char path[PATH_MAX] = "/proc/self/exe", *first = arguments[0];
+    int number = (int)PyLong_AsLong(fd);
+
+    (void)module;
+    if (number == -1 && PyErr_Occurred())
+        return NULL;
+    if (find_program(path) < 0)
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+    give_signals_back();
+    arguments[0] = path;
+    syscall(SYS_execveat, number, "", arguments, environ, AT_EMPTY_PATH);
+    arguments[0] = first;
+    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
 }
 
 /* --- starting from one ------------------------------------------------------------------------------------- */

@@ -32,6 +32,7 @@ ON = {
     "device-rules": ("v1", "v2"),
     "exec": EVERY,
     "minimal": ("v2", "v2-6.14"),
+    "exec-traced": ("v1", "v2"),
     "exec-user": ("v2", "v2-user"),
     "rootless-spec": ("v2", "v1-user", "v2-user"),
     "rootless-ids": ("v2-user",),
@@ -41,12 +42,14 @@ ON = {
 REQUESTS = {
     "systemd": {"systemd": True},
     "no-pivot": {"no_pivot": True},
+    "exec-traced": {"traced": True},
     "run": {"wait": False, "no_new_keyring": True, "preserve_fds": 2},
 }
 # Namespaces of the container that an exec enters.
 JOINS = {
     "exec": ("mount", "uts", "ipc", "network", "pid", "cgroup"),
     "exec-limited": ("mount", "pid"),
+    "exec-traced": ("mount", "uts", "ipc", "network", "pid", "cgroup"),
     "exec-user": ("user", "mount", "pid"),
 }
 FILTER = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read", "execveat"], "action": "SCMP_ACT_ALLOW"}]}

@@ -20,6 +20,7 @@ SANITIZERS += ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
 # Takes the place of start.c in the extension.
 STUB = """#include "module.h"
 PyObject *start_script(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }
+PyObject *execute(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }
 PyObject *script_place(PyObject *m, PyObject *n) { (void)m, (void)n; Py_RETURN_NONE; }
 void region_populate(void) {}
 """

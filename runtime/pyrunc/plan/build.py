@@ -166,12 +166,14 @@ def build_exec(
     facts = process.grantable(facts, joins)
     # An affinity for the time before the cgroup needs such a time.
     late = bool(unit) or cgroups.limits_runtime(linux.resources) or affinity.has_initial(added.execCPUAffinity)
+    traced = ondemand.traced(joins, facts, request)
+    birthplace = cgroups.birthplace(where, late=late)
     host = [
         *seccomp.host(filters, request),
         Op("open_directory", ("/proc",), into=PROC),
         *cgroups.open_doors(where),
         *cgroups.open_birthplace(where, late=late),
-        *namespaces.host_exec(joins, facts, cgroups.birthplace(where, late=late)),
+        *(traced.host(birthplace) if traced else namespaces.host_exec(joins, facts, birthplace)),
         *process.raise_limits(added, ""),
         *terminal.host(added, ""),
         *barrier(
@@ -183,12 +185,14 @@ def build_exec(
             Op("commit"),
         ),
     ]
-    child = [
+    into_cgroup = list(cgroups.enter(where))
+    enter = [
         Op("umask", (0,)),
         *process.child_oom_score(added, facts, ""),
         *affinity.child_exec(added.execCPUAffinity, ""),
-        *cgroups.enter(where),
-        *namespaces.child_exec(joins, facts),
+        *(traced.child(joins, request, into_cgroup) if traced else [*into_cgroup, *namespaces.child_exec(joins, facts)]),
+    ]
+    become = [
         *terminal.child(added, "", console=False),
         *ondemand.personality(linux),
         *process.child(added, facts, request, filters, at="", named=True),
@@ -199,7 +203,7 @@ def build_exec(
         Op("announce_exec"),
         *process.execute(added, facts, filters, at=""),
     ]
-    return Plan(host=tuple(host), child=tuple(child))
+    return Plan(host=tuple(host), child=(*enter, *(traced.by_own_proc(become) if traced else become)))
 
 
 def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, into_cgroup: list[Op]) -> list[Op]:

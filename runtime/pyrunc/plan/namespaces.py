@@ -264,7 +264,7 @@ def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
     """
     yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     joined = tuple(kind for kind in joins if facts.rootless and kind in ("user", "pid"))
-    yield from _join_init(joined)
+    yield from join_init(joined)
     if "pid" in joined:
         yield Op("respawn", (0,))
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
@@ -272,12 +272,17 @@ def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
         # The host's mounts are not ours to take from, but a copy of them is.
         yield Op("unshare", (p.CLONE_NEWNS,))
     yield own_proc()
-    yield from _join_init(tuple(kind for kind in joins if kind not in joined))
+    yield from join_init(tuple(kind for kind in joins if kind not in joined))
     if "user" in joins:
         yield Op("setresgid", (0, 0, 0))
         yield Op("setresuid", (0, 0, 0))
         yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
     yield Op("setsid")
+    yield from container_root(joins)
+
+
+def container_root(joins: tuple[str, ...]) -> Iterator[Op]:
+    """Yield the ops by which who has entered the namespaces of types JOINS gets to the container's root."""
     if "mount" in joins:
         yield Op("open_directory", ("/",), into=ROOT)
     else:  # then the root is init's chroot, which the caller has opened
@@ -285,7 +290,7 @@ def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
         yield Op("chroot", (".",))
 
 
-def _join_init(kinds: tuple[str, ...]) -> Iterator[Op]:
+def join_init(kinds: tuple[str, ...]) -> Iterator[Op]:
     """Yield the op that joins the namespaces of KINDS of the init behind slot `init`."""
     flags = 0
     for kind in kinds:

@@ -1,4 +1,4 @@
-"""Loads the planner of a rare subject (resctrl, netDevices, personality, memoryPolicy, scheduling, idmap) if a config has it.
+"""Loads the planner of a rare subject (resctrl, netDevices, personality, memoryPolicy, scheduling, idmap, traced) if need be.
 
 A module costs every `create` its time, and the waiting init its memory.  So the
 sequences in build.py and mounts.py come here, and from here the subject's own
@@ -12,6 +12,7 @@ from pyrunc.plan.mountopts import idmapped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
     from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.process import Process
     from pyrunc.plan.mountopts import Options
     from pyrunc.plan.op import Op
+    from pyrunc.plan.request import Request
 
 
 def resctrl_groups(config: Config, facts: HostFacts, container: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -48,6 +50,15 @@ def join_resctrl(groups: tuple[str, ...]) -> Iterable[Op]:
     from pyrunc.plan import rdt
 
     return rdt.join(groups)
+
+
+def traced(joins: tuple[str, ...], facts: HostFacts, request: Request) -> ModuleType | None:
+    """Return plan/traced.py, if who enters the namespaces of types JOINS may be traced there; a user namespace keeps that off."""
+    if not request.traced or facts.rootless or "pid" not in joins or "user" in joins:
+        return None
+    from pyrunc.plan import traced
+
+    return traced
 
 
 def network_kinds(linux: Linux) -> frozenset[str]:

@@ -12,7 +12,8 @@ class Request(Record):
     after them `preserve_fds` other descriptors.  `wait` says whether the
     new init waits for `start` before it executes the program, `systemd` whether systemd makes the cgroups, `rootless`
     whether cgroups that may not be written are tolerated (None: if this process is not the machine's root).
-    `own_mounts` says that the mount namespace to be joined is the one that the caller is in.
+    `own_mounts` says that the mount namespace to be joined is the one that the caller is in, `traced` whether processes
+    in the pid namespace that an exec joins may have CAP_SYS_PTRACE.
     """
 
     id: str
@@ -28,3 +29,4 @@ class Request(Record):
     systemd: bool = False
     rootless: bool | None = None
     own_mounts: bool = False
+    traced: bool = False

@@ -83,12 +83,12 @@ def _enter_time(proc: int) -> None:
     posix.close(fd)
 
 
-def _close_others(context: Context, first: int) -> None:
-    """Close every descriptor from FIRST on but what is needed until the execve (CVE-2024-21626).
+def _close_others(context: Context, first: int, *kept: int) -> None:
+    """Close every descriptor from FIRST on but what is needed until the execve (CVE-2024-21626), and those KEPT for a while.
 
     What a caller has leaked to us goes too: a waiting init holds nothing of the host's.
     """
-    needed = {context.slots.get("start", -1), context.slots.get("result", -1)}
+    needed = {context.slots.get("start", -1), context.slots.get("result", -1), *kept}
     if context.sock is not None:
         needed.add(context.sock.fileno())
     if context.program is not None:
@@ -177,6 +177,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "mount_point": files.mount_point,
     "open_directory": files.open_directory,
     "name_program": comm.name_program,
+    "open_childs_proc": comm.open_childs_proc,
     "open_mount": files.open_mount,
     "open_null": files.open_null,
     "open_own_proc": comm.open_own_proc,

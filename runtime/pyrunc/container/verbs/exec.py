@@ -8,7 +8,7 @@ from errno import ENOMEM, ESRCH
 from select import POLLIN, poll
 
 from pyrunc import handover
-from pyrunc.container import callerio, store
+from pyrunc.container import callerio, store, tracers
 from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
 from pyrunc.container.options import common_request
@@ -21,7 +21,7 @@ from pyrunc.linux import fs, process
 from pyrunc.linux.populate import populate
 from pyrunc.oci import check, parsing
 from pyrunc.oci.process import Capabilities, Process
-from pyrunc.plan import build, cgroups, seccomp
+from pyrunc.plan import build, cgroups, ondemand, seccomp
 from pyrunc.plan.op import ROOT
 from pyrunc.plan.process import grantable, warnings
 from pyrunc.run import executor
@@ -67,7 +67,9 @@ def exec_(options: ExecOptions) -> int:
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     callerio.check_preserved(options.listen_fds, options.preserve_fds)
-    asked = common_request(options, saved.bundle)
+    asked = common_request(options, saved.bundle).replace(traced=tracers.may_trace(directory, config, added))
+    if ondemand.traced(saved.joins, known, asked):
+        tracers.seal_program()
     if seccomp.notifies(config.linux.seccomp):
         slots[seccomp.LISTENER] = store.make_listener("")
     try:
@@ -85,6 +87,7 @@ def exec_(options: ExecOptions) -> int:
 
         findings.machine(options.log, known)
         findings.planned(options.log, plan)
+    tracers.note(directory, config, added)
     return _carry_out(options, saved, plan, slots)
 
 

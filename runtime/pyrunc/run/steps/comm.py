@@ -37,6 +37,11 @@ def open_own_proc(_: Context) -> int:
         return -1  # a mount namespace over which we have no privileges: `name_program` goes without
 
 
+def open_childs_proc(_: Context, pid: int) -> int:
+    """Return the same for the new process, which is PID here, and cannot see the host's procfs any more."""
+    return m.open_tree(m.AT_FDCWD, f"/proc/{pid}", COPY)
+
+
 def name_program(context: Context, proc: int, name: str, of_file: bool, detached: bool) -> None:
     """Prepare that the program will be called NAME, and close PROC, which `open_own_proc` returned.
 

@@ -101,12 +101,12 @@ def set_groups(_: Context, proc: int, groups: tuple[int, ...]) -> None:
     """Set the supplementary groups to GROUPS, so that the container has none of the caller's.
 
     A user namespace may deny this to everybody in it (user_namespaces(7), "setgroups"), which
-    procfs PROC says: then no GROUPS can be given, and to ask for none changes nothing.  Raises OpError.
+    procfs PROC says (-1: there is none): then no GROUPS can be given, and to ask for none changes nothing.  Raises OpError.
     """
     try:
         posix.setgroups(groups)
     except PermissionError:
-        if not _denies_groups(proc):
+        if proc < 0 or not _denies_groups(proc):
             text = "setgroups: operation not permitted: the caller's groups would stay: the runtime lacks CAP_SETGID"
             raise OpError(text, errno=errno.EPERM) from None
         if groups:
