@@ -300,6 +300,47 @@ def test_an_executable_of_the_environment(runtime, bundle, name, tmp_path):
         assert runtime.output(bundle("echo", "ran"), env={"PATH": os.environ["PATH"], name: value}) == "ran\n"
 
 
+@pytest.fixture
+def loader(tmp_path, mark):
+    """Return an environment by which the dynamic loader, the C library and Python's search for its own library are turned to evil."""
+    here = tmp_path / "loader"
+    (here / "etc").mkdir(parents=True)
+    poison_loader(here, mark)
+    poison_python(here, ["/lib/python3.11", "/lib/python3.11/lib-dynload", "/lib/python3.11/encodings"], mark)
+    (here / "bin").mkdir(exist_ok=True)
+    shutil.copy(PYTHON, here / "bin/python3")
+    evil = str(library(mark))
+    names = {"LD_PRELOAD": evil, "LD_AUDIT": evil, "LD_LIBRARY_PATH": str(here / "usr/lib"), "GCONV_PATH": str(here / "usr/lib")}
+    names |= {"LOCPATH": str(here), "GLIBC_TUNABLES": "glibc.malloc.check=3", "MALLOC_PERTURB_": "85", "MALLOC_ARENA_MAX": "1"}
+    names |= dict.fromkeys(("PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"), str(here / "bin/python3"))
+    return {"PATH": os.environ["PATH"], **names}
+
+
+def test_the_loader_can_be_turned_to_evil(loader, mark):
+    """Where there is one, and where Python looks for its library."""
+    for name, left in (("LD_PRELOAD", "library\n"), ("LD_AUDIT", "library\n"), ("PYTHONEXECUTABLE", "module\n")):
+        subprocess.run([PYTHON, "-IS", "-c", "import json"], env={name: loader[name]}, check=False, capture_output=True)
+        assert left in mark.read_text(), name
+        mark.unlink()
+
+
+def test_no_variable_turns_the_native_program_to_evil(runtime, bundle, loader, mark):
+    """Neither it nor what it has do the one thing that it cannot (seccomp/apart.py): the script, without an environment."""
+    with open(runtime.binary, "rb") as file:
+        if runtime.name != "pyrunc" or file.read(4) != b"\x7fELF":
+            pytest.skip("the runtime is no native program")
+    b = bundle("sleep", "1000")
+    rule = {"names": ["acct"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77}
+    b.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    name = runtime.create(b, env=loader)
+    for words in (("start", name), ("state", name), ("exec", name, "true"), ("pause", name), ("resume", name), ("--version",)):
+        runtime(*words, env=loader)
+    assert runtime("exec", name, "/no/such/program", check=False, env=loader).returncode == 255
+    for words in (("kill", name, "KILL"), ("delete", "--force", name), ("features",)):
+        runtime(*words, env=loader)
+    clean(b, mark)
+
+
 def test_every_command_in_a_hostile_directory(runtime, bundle, hostile, mark):
     b = bundle()
     name = runtime._prepare(b)

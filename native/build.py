@@ -12,6 +12,7 @@ from __future__ import annotations
 import _imp
 import marshal
 import os
+import re
 import secrets
 import shutil
 import struct
@@ -63,6 +64,16 @@ def run(*command: object, **options: Any) -> str:
     return str(done.stdout)
 
 
+def needed() -> set[str]:
+    """Return the names of the C modules that are to be built in."""
+    return set(re.findall(r"PyInit_(\w+)\(void\)", (HERE / "modules.c").read_text()))
+
+
+def defined(library: Path) -> set[str]:
+    """Return the names of the C modules that LIBRARY has."""
+    return set(re.findall(r" T PyInit_(\w+)", run("nm", "--defined-only", library))) | {"_pyrunc"}
+
+
 def link(directory: Path) -> Path:
     """Compile and link the program, still without a dump, in DIRECTORY."""
     include = sysconfig.get_path("include")
@@ -76,6 +87,9 @@ def link(directory: Path) -> Path:
     renames = [f"--redefine-sym={old}={new}" for old, new in RENAMED.items()]
     # mimalloc, which is in libpython since 3.13 and not used, would begin anew in what the dump has of it.
     run("objcopy", *renames, "--remove-section=.init_array", static_library(), library)
+    lacking = sorted(needed() - defined(library))
+    if lacking:
+        raise CannotBuildError(f"there is no {', '.join(lacking)} in the static library of this Python, {static_library()}")
     stage = directory / "stage"
     libraries = (sysconfig.get_config_var("LIBM") or "-lm").split()
     run("cc", "-static", "-no-pie", f"-Wl,-T,{HERE / 'layout.ld'}", "-o", stage, *objects, library, *libraries)
