@@ -10,6 +10,7 @@ import builtins
 import gc
 import posix
 import sys
+import time
 
 _, items, warm, _, _ = globals()["PARTS"]  # items: name, path below the package, is a package, code
 gc.disable()  # a command ends before garbage matters
@@ -54,6 +55,8 @@ sys.meta_path.append(Handover)
 exec(warm, {})
 items.clear()
 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # a traceback is no answer to ^C: main() takes it in hand
+for name in ("tzname", "timezone", "altzone", "daylight"):  # of where the dump is made; nobody asks for them
+    delattr(time, name)
 b"".decode("ascii", "backslashreplace")
 posix.environ.clear()
 gc.collect()
