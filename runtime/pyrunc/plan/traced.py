@@ -47,10 +47,15 @@ def child(joins: tuple[str, ...], request: Request, into_cgroup: list[Op]) -> It
 def by_own_proc(ops: Iterable[Op]) -> Iterator[Op]:
     """Yield OPS with the process's own directory in the place of `self` in the host's procfs."""
     for op in ops:
-        if op.call == "write_at" and op.args[0] == PROC:
+        if op.call == "write_at" and _is_proc(op.args[0]):
             _, path, *rest = op.args
             yield op.replace(args=(OWN_PROC, str(path).removeprefix(SELF), *rest))
-        elif PROC in op.args:
-            yield op.replace(args=tuple(NONE if arg == PROC else arg for arg in op.args))
+        elif any(map(_is_proc, op.args)):
+            yield op.replace(args=tuple(NONE if _is_proc(arg) else arg for arg in op.args))
         else:
             yield op
+
+
+def _is_proc(arg: object) -> bool:
+    """Return whether ARG is the slot, and not just a word like it."""
+    return isinstance(arg, Slot) and arg == PROC
