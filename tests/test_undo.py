@@ -16,6 +16,7 @@ from tests.planned import CASES
 NOTHING = {"barrier", "go", "give", "commit", "hand_over_terminal", "load_filter", "prlimit", "raise_rlimit"}
 NOTHING |= {"share_listener", "deliver_listener", "release_listener"}
 NOTHING |= {"open_directory", "open_tasks", "open_namespace", "open_foreign_namespace", "open_process_namespace", "open_null"}
+NOTHING |= {"open_childs_proc"}
 NOTHING |= {"write_proc", "run_mapping_tool", "setns", "move_to_cgroup", "attach_to_unit", "join_resctrl", "sched_setattr"}
 NOTHING |= {"ioprio_set", "make_user_namespace", "open_tree", "open_tree_by_helper", "end_helper", "open_mount"}
 NOTHING |= {"fsopen", "fsconfig", "fsmount", "mount_setattr", "make_private_beside"}  # of mounts that are attached nowhere yet
