@@ -14,6 +14,7 @@ import ast
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -24,31 +25,45 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).resolve().parent
 SCRIPT = "script"  # in the package, and no module of it
 OPTIONS = "-ISXutf8"  # one word: the kernel hands over all that follows the interpreter as one
-FIRST = 3  # the docstring and the two statements of script/launcher.py that come before all others
+# Python answers ^C while it starts with a traceback of its own: so it starts with that blocked, and is told so.
+HOLD, HELD = "--block-signal=INT", "-Xheld"
+FIRST = 5  # the docstring and the statements of script/launcher.py that come before all others
 SHEBANG_MAX = 127  # Linux before 5.1 cuts a longer first line off; since then at 255
 
 
-def shebang(interpreter: str) -> str:
-    """Return the first lines of a script for INTERPRETER, through /bin/sh if the kernel could not read it."""
-    line = f"#!{interpreter} {OPTIONS}\n"
-    if len(os.fsencode(line)) <= SHEBANG_MAX and not set(interpreter) & set(" \t"):
+def holder() -> str:
+    """Return the path of an env(1) that starts a program with a signal blocked (GNU coreutils 8.31), or nothing."""
+    path = shutil.which("env", path="/usr/bin:/bin")
+    if path is None or subprocess.run([path, HOLD, "true"], capture_output=True, check=False).returncode:
+        return ""
+    return path
+
+
+def shebang(interpreter: str, env: str) -> str:
+    """Return the first lines of a script for INTERPRETER, through /bin/sh if the kernel could not read it.
+
+    ENV is what `holder` returned.
+    """
+    line = f"#!{env} -S {HOLD} {interpreter} {OPTIONS} {HELD}\n" if env else f"#!{interpreter} {OPTIONS}\n"
+    if len(os.fsencode(line)) <= SHEBANG_MAX and not set(interpreter) & set(" \t\n\"'$#\\"):
         return line
     if set(interpreter) & set("'\\\n"):
         raise SystemExit(f"setup.py: cannot start an interpreter of this name: {interpreter!r}")
     # To a shell this is an exec; to Python, two string literals side by side.
-    return f"#!/bin/sh\n'''exec' '{interpreter}' {OPTIONS} \"$0\" \"$@\"\n' '''\n"
+    words = f"'{env}' {HOLD} '{interpreter}' {OPTIONS} {HELD}" if env else f"'{interpreter}' {OPTIONS}"
+    return f"#!/bin/sh\n'''exec' {words} \"$0\" \"$@\"\n' '''\n"
 
 
 def launcher(interpreter: str, package: str, library: str) -> str:
     """Return bin/pyrunc: PACKAGE holds pyrunc, LIBRARY what it imports, both relative to the script.
 
-    What follows the first statements, which are about ^C, is compiled only after these have run: until then the
-    interpreter answers a signal with a traceback.
+    What follows the first statements, which are about ^C, is compiled only after these have run: where env(1) cannot block
+    it, the interpreter answers with a traceback until then.
     """
     tree = ast.parse((HERE / "script/launcher.py").read_text())
     first, rest = (ast.unparse(part) for part in (tree.body[1:FIRST], tree.body[FIRST:]))  # without docstring and comments
     rest = rest.replace("@PACKAGE@", package).replace("@LIBRARY@", library)
-    return f"{shebang(interpreter)}{first}\nexec({rest!r})\n"
+    return f"{shebang(interpreter, holder())}{first}\nexec({rest!r})\n"
 
 
 def native(target: Path, package: Path, script: str) -> bool:

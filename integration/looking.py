@@ -265,9 +265,13 @@ def program_of(binary: str) -> Path:
         first, second = file.readline(), file.readline()
     if not first.startswith(b"#!"):
         return Path(binary).resolve()
-    name = first[2:].split()[0]
-    if name == b"/bin/sh":  # then: '''exec' 'INTERPRETER' -ISXutf8 "$0" "$@"
-        name = second.split(b"'")[5]
+    words = first[2:].split()
+    name = words[0]
+    if name == b"/bin/sh":  # then: '''exec' 'INTERPRETER' -ISXutf8 "$0" "$@", or 'ENV' OPTION 'INTERPRETER'
+        quoted = second.split(b"'")[5::2]
+        name = quoted[0] if not quoted[0].endswith(b"/env") else quoted[1]
+    elif name.endswith(b"/env"):  # -S OPTION INTERPRETER
+        name = words[3]
     return Path(os.fsdecode(name)).resolve()
 
 

@@ -88,7 +88,17 @@ static void give_signals_back(void)
 
     for (i = 0; i < OWN_SIGNALS; i++)
         sigaction(own_signals[i], &given_signals[i], NULL);
-    sigprocmask(SIG_SETMASK, &given_mask, NULL);
+}
+
+/* Block ^C for the start of the script, which lets it in again: Python's own answer to it would be a traceback.
+ * Returns -1 with an exception if there has been one already. */
+static int hold_interrupts(void)
+{
+    sigset_t mask = given_mask;
+
+    sigaddset(&mask, SIGINT);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    return PyErr_CheckSignals();
 }
 
 /* Put the path of this program into PATH. Returns 0, or -1 with errno. */
@@ -149,19 +159,23 @@ PyObject *start_script(PyObject *module, PyObject *none)
     /* As whom we were called, for who asks (pyrunc install). Not by argv[0]: Python looks for its library by that. */
     called = (const char *)getauxval(AT_EXECFN);
     snprintf(program, sizeof program, "program=%s", called != NULL ? called : arguments[0]);
-    argv = calloc((size_t)count + 5, sizeof *argv);
+    if (hold_interrupts() < 0)
+        return NULL;
+    argv = calloc((size_t)count + 6, sizeof *argv);
     if (argv == NULL)
         return PyErr_NoMemory();
     argv[0] = interpreter;
     argv[1] = (char *)"-ISXutf8";
-    argv[2] = (char *)"-X";
-    argv[3] = program;
-    argv[4] = path;
+    argv[2] = (char *)(sigismember(&given_mask, SIGINT) ? "-Xblocked" : "-Xheld"); /* by the caller, or by us */
+    argv[3] = (char *)"-X";
+    argv[4] = program;
+    argv[5] = path;
     for (i = 1; i < count; i++)
-        argv[i + 4] = arguments[i];
+        argv[i + 5] = arguments[i];
     give_signals_back();
     execve(interpreter, argv, environ);
     free(argv);
+    sigprocmask(SIG_SETMASK, &given_mask, NULL);
     return PyErr_SetFromErrnoWithFilename(PyExc_OSError, interpreter);
 }
 

@@ -1,11 +1,13 @@
 """Start pyrunc.  setup.py makes bin/pyrunc of it; it is compiled at every start, so it is short."""
 
 import _signal
+import sys
 
 if _signal.getsignal(2) is _signal.default_int_handler:
     _signal.signal(2, _signal.SIG_DFL)  # ^C ends us without a traceback, until there is something to undo (cli/main.py)
+if "held" in sys._xoptions:
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (2,))  # which was blocked as Python answers it with a traceback until here
 
-import sys
 from _frozen_importlib_external import SourceFileLoader
 from posix import getcwd, readlink
 

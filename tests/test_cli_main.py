@@ -206,3 +206,39 @@ def test_standard_streams_may_be_closed(pyrunc: Run, tmp_path: Path):
     done = pyrunc("--log", log, "--root", tmp_path, "state", "absent", preexec_fn=close_all, **options)
     assert done.returncode == 1
     assert log.read_text().count("\n") == 1
+
+
+INTERRUPTED_WHERE_NOBODY_CATCHES = """
+import sys, _signal
+sys.path.insert(0, {!r})
+from pyrunc.cli import interrupts
+interrupts.heed()
+
+class Finished:
+    def __del__(self):
+        _signal.raise_signal(_signal.SIGINT)
+
+try:
+    if {!r}:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT,))
+        _signal.signal(_signal.SIGALRM, interrupts._try_again)
+        _signal.raise_signal(_signal.SIGALRM)
+        for _ in range(3):
+            _signal.sigtimedwait((), 0.01)
+        print("held")
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
+    else:
+        Finished()
+    while True:
+        _signal.pause()
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_interrupt_where_nobody_can_catch_it_is_heard_a_moment_later(checkout: Path, held: bool):
+    """And not while interrupts are held."""
+    program = INTERRUPTED_WHERE_NOBODY_CATCHES.format(str(checkout / "runtime"), held)
+    done = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("held\nheard\n" if held else "heard\n", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -94,6 +95,38 @@ def test_an_interrupt_while_it_starts_ends_it_without_a_word(installed: Path, tm
         assert not list(package.rglob("*.image*"))
 
 
+def test_an_interrupt_at_any_moment_ends_it_without_a_word(installed: Path, tmp_path: Path, setup_py):
+    """Also while the interpreter starts, whose own answer would be a traceback."""
+    if not setup_py.holder():
+        pytest.skip("this env(1) cannot block signals")
+    version([str(installed)])  # which leaves it compiled
+    chosen = random.Random(7)
+    early = 0
+    for _ in range(300):
+        command = [str(installed), "--root", str(tmp_path), "state", "absent"]
+        started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        end = time.monotonic() + chosen.random() * 0.03
+        while time.monotonic() < end:
+            pass
+        started.send_signal(signal.SIGINT)
+        said = started.communicate(timeout=60)[0]
+        assert started.returncode in (-signal.SIGINT, 130, 1)
+        assert said == (b"pyrunc state failed: container does not exist\n" if started.returncode == 1 else b"")
+        early += started.returncode == -signal.SIGINT
+    assert early
+
+
+def test_an_interrupt_that_is_blocked_is_let_in_once_it_starts(installed: Path, setup_py):
+    """Nothing of how it was started is left over."""
+    if not setup_py.holder():
+        pytest.skip("this env(1) cannot block signals")
+    look = "import posix; posix.write(2, [each for each in open('/proc/self/status', 'rb') if each.startswith(b'SigBlk')][0])"
+    text = installed.read_text().replace("\nexec(", f"\n{look}\nexec(", 1)
+    installed.write_text(text)
+    done = subprocess.run([str(installed), "--version"], capture_output=True, text=True, check=True)
+    assert done.stderr == f"SigBlk:\t{0:016x}\n"
+
+
 def test_an_interrupt_that_is_ignored_stays_so(installed: Path):
     def ignore() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -113,8 +146,12 @@ def wait_for(true) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("name", ["with a space", "x" * 200])
-def test_an_interpreter_that_the_kernel_cannot_start(name: str, setup_py, tmp_path: Path):
+@pytest.mark.parametrize("env", [True, False], ids=["env", "no-env"])
+@pytest.mark.parametrize("name", ["plain", "with a space", "x" * 200, 'a"$#'])
+def test_an_interpreter_of_any_name(name: str, env: bool, setup_py, tmp_path: Path, monkeypatch):
+    """Through a shell where the kernel, or env(1), could not start it."""
+    if not env:
+        monkeypatch.setattr(setup_py, "holder", str)
     place = tmp_path / name
     place.mkdir()
     interpreter = place / "python3"
@@ -124,10 +161,12 @@ def test_an_interpreter_that_the_kernel_cannot_start(name: str, setup_py, tmp_pa
     libraries = os.path.relpath(sysconfig.get_path("platlib"), tmp_path)
     script.write_text(setup_py.launcher(str(interpreter), package, libraries))
     script.chmod(0o755)
-    assert script.read_text().startswith("#!/bin/sh\n")
+    if name not in ("plain", 'a"$#'):
+        assert script.read_text().startswith("#!/bin/sh\n")
     assert version([str(script)]).startswith("pyrunc version ")
 
 
 def test_a_name_that_no_shell_line_can_hold_is_refused(setup_py):
-    with pytest.raises(SystemExit, match="cannot start an interpreter of this name"):
-        setup_py.shebang("/tmp/it's here/python3")
+    for env in ("", "/usr/bin/env"):
+        with pytest.raises(SystemExit, match="cannot start an interpreter of this name"):
+            setup_py.shebang("/tmp/it's here/python3", env)

@@ -135,6 +135,22 @@ def test_the_script_gets_the_signals_that_we_got(program: Path, tmp_path: Path):
         assert with_us == alone
 
 
+@pytest.mark.parametrize("blocked", [False, True])
+def test_the_script_starts_with_interrupts_blocked_and_knows_by_whom(program: Path, tmp_path: Path, blocked: bool):
+    """By us, to be let in by it as soon as it can answer; or by the caller, and it stays so."""
+    look = "import _signal, sys\nprint(_signal.SIGINT in _signal.pthread_sigmask(0, ()), sorted(sys._xoptions))\n"
+    (tmp_path / "script").write_text(look)
+    moved = tmp_path / "pyrunc"
+    moved.write_bytes(program.read_bytes())
+    moved.chmod(0o755)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,) if blocked else ())
+    try:
+        said = run(moved, "--help").stdout
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert said == f"True ['{'blocked' if blocked else 'held'}', 'program', 'utf8']\n"
+
+
 def test_the_script_knows_as_what_we_were_called(program: Path, tmp_path: Path):
     """`install` registers the link that it was called by; what Python goes by is its own name."""
     link = tmp_path / "linked"

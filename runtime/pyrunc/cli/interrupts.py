@@ -1,17 +1,71 @@
-"""What a command does with the signals that end it, if it makes something that has to be undone then."""
+"""What a command does with the signals that end it: it stops where it is, once, and undoes what it has begun."""
 
 from __future__ import annotations
 
-from _signal import SIG_DFL, default_int_handler, getsignal, signal
+import sys
+from _signal import (
+    ITIMER_REAL,
+    SIG_BLOCK,
+    SIG_DFL,
+    SIG_UNBLOCK,
+    SIGALRM,
+    SIGINT,
+    getsignal,
+    pthread_sigmask,
+    setitimer,
+    signal,
+)
 
 from pyrunc.run.interrupt import ENDING
 
+AGAIN = 0.0005  # seconds until an interrupt is tried again
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def heed() -> None:
+    """Let ^C raise KeyboardInterrupt from here on, so that what is half made is undone; if it is ignored, it stays so.
+
+    Where nobody can catch it, as in a __del__, it is raised again a moment later.
+    """
+    sys.unraisablehook = _raise_again
+    _heed(SIGINT)
+
 
 def undo_when_ended() -> None:
-    """Let each signal that would end us raise KeyboardInterrupt, as ^C does: a caller who gives up finds nothing left.
-
-    What the caller has us ignore, as nohup(1) does, stays ignored.
-    """
+    """Let each signal that would end us do so, too: a caller who gives up finds nothing left."""
     for number in ENDING:
-        if getsignal(number) == SIG_DFL:
-            signal(number, default_int_handler)
+        _heed(number)
+
+
+def _heed(number: int) -> None:
+    """Let signal NUMBER raise KeyboardInterrupt, unless the caller has us ignore it, as nohup(1) does."""
+    if getsignal(number) == SIG_DFL:
+        signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Raise KeyboardInterrupt, and let no other signal do so: it would cut off what undoes the first one's harm."""
+    pthread_sigmask(SIG_BLOCK, ENDING)
+    raise KeyboardInterrupt
+
+
+def _raise_again(what: sys.UnraisableHookArgs) -> None:
+    """Pass on an interrupt that WHAT could not; the traceback of anything else would be of no use to anybody.
+
+    By a timer, as nobody could catch what is raised in here either.
+    """
+    if issubclass(what.exc_type, KeyboardInterrupt):
+        signal(SIGALRM, _try_again)
+        setitimer(ITIMER_REAL, AGAIN)
+        pthread_sigmask(SIG_UNBLOCK, ENDING)
+
+
+def _try_again(*_: object) -> None:
+    """Raise KeyboardInterrupt, as soon as interrupts are not held: what goes on then must not be cut off."""
+    if SIGINT in pthread_sigmask(SIG_BLOCK, ()):
+        setitimer(ITIMER_REAL, AGAIN)
+    else:
+        _interrupt()

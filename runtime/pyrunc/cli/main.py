@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posix
 import sys
-from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, raise_signal, signal
 from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 
 from pyrunc import handover
+from pyrunc.cli import interrupts
 from pyrunc.cli.output import write
 from pyrunc.cli.parse import NO_COMMAND, Arguments, parse_command, parse_general
 from pyrunc.cli.table import ROWS
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     """Run command line ARGV, without the program's name, and return the exit status."""
     name, log = "", Log()
     try:
-        _heed_interrupts()
+        interrupts.heed()
         _open_streams()
         general, place = parse_general(argv)
         name = argv[place] if place < len(argv) and argv[place] in ROWS else ""
@@ -77,22 +77,6 @@ def main(argv: list[str]) -> int:
         return _fail(name, f"internal error: {type(error).__name__}: {error} ({hint})", log)
     finally:
         handover.begin()  # what was held back is said at the latest now
-
-
-def _heed_interrupts() -> None:
-    """Let ^C raise KeyboardInterrupt from here on, so that what is half made is undone; if it is ignored, it stays so.
-
-    Where nobody can catch it, as in a __del__, it is raised again at the next line.
-    """
-    sys.unraisablehook = _raise_again
-    if getsignal(SIGINT) == SIG_DFL:  # as the launcher has left it
-        signal(SIGINT, default_int_handler)
-
-
-def _raise_again(what: sys.UnraisableHookArgs) -> None:
-    """Pass on an interrupt that WHAT could not; the traceback of anything else would be of no use to anybody."""
-    if issubclass(what.exc_type, KeyboardInterrupt):
-        raise_signal(SIGINT)
 
 
 def _open_streams() -> None:

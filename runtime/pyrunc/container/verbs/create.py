@@ -71,15 +71,16 @@ def _is_own_mounts(path: str) -> bool:
 def create(options: CreateOptions) -> None:
     """Create container options.id and leave its init waiting for `start`.
 
-    Raises PyruncError; then nothing of the container stays.
+    Raises PyruncError; then nothing of the container stays.  Otherwise all signals are blocked afterwards: they come too late.
     """
     before = pthread_sigmask(SIG_BLOCK, ())
     try:
         made, working = prepare(options, wait=True, console="socket")
         newprocess.let_go(made.context)
         working.close()
-    finally:
+    except BaseException:
         pthread_sigmask(SIG_SETMASK, before)
+        raise
 
 
 def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, Work]:

@@ -45,7 +45,7 @@ def exec_(options: ExecOptions) -> int:
     """Run a process in container options.id; return its exit status, or 0 if it is detached.
 
     Raises StateError unless the container is running (or created), and what
-    create raises for its process.
+    create raises for its process.  Otherwise all signals are blocked afterwards.
     """
     directory = store.directory(options.root, options.id)
     saved = load(directory)
@@ -100,29 +100,36 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
     before = pthread_sigmask(SIG_BLOCK, valid_signals())
     own = posix.pidfd_open(posix.getpid())
     try:
-        state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
-        sender, say = callerio.console_sender(options.console_socket), options.log.debug if options.log.debugging else None
-        context = Context(slots, state, _committer(options), sender, debug=say, warn=options.log.warning)
-        try:
-            executor.run(plan, context)
-            executor.await_exec(plan, context)
-        except OpError as error:
-            if not _is_running(saved, slots["init"], error):
-                raise StateError(STOPPED) from error
-            if options.cgroup and error.pointer == cgroups.AT:
-                error.pointer, error.hint = "--cgroup", error.hint or "make the cgroup first"
-            raise
-        if options.detach:
-            return 0
-        from pyrunc.run import supervise
-
-        return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
+        return _stay(options, saved, plan, slots)
+    except BaseException:
+        pthread_sigmask(SIG_SETMASK, before)
+        raise
     finally:
         if enters:  # the plan has aimed our children at the container's pid namespace
             process.setns(own, process.CLONE_NEWPID)
         posix.close(own)
         posix.close(slots["init"])
-        pthread_sigmask(SIG_SETMASK, before)
+
+
+def _stay(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[str, int]) -> int:
+    """Carry PLAN out, and stay until its process ends, unless that is to be detached; return its status."""
+    state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
+    sender, say = callerio.console_sender(options.console_socket), options.log.debug if options.log.debugging else None
+    context = Context(slots, state, _committer(options), sender, debug=say, warn=options.log.warning)
+    try:
+        executor.run(plan, context)
+        executor.await_exec(plan, context)
+    except OpError as error:
+        if not _is_running(saved, slots["init"], error):
+            raise StateError(STOPPED) from error
+        if options.cgroup and error.pointer == cgroups.AT:
+            error.pointer, error.hint = "--cgroup", error.hint or "make the cgroup first"
+        raise
+    if options.detach:
+        return 0
+    from pyrunc.run import supervise
+
+    return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
 
 
 def _is_running(saved: SavedState, init: int, error: OpError) -> bool:

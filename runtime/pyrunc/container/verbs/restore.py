@@ -53,7 +53,7 @@ class RestoreOptions(RunOptions):
 def restore(asked: RestoreOptions) -> int:
     """Restore container asked.id and return its exit status, or 0 if it is detached.
 
-    Raises PyruncError if that fails; then nothing of it stays.
+    Raises PyruncError if that fails; then nothing of it stays.  Otherwise all signals are blocked afterwards.
     """
     if not asked.detach:
         signal(SIGCHLD, SIG_DFL)
@@ -72,8 +72,9 @@ def restore(asked: RestoreOptions) -> int:
         if not asked.keep:
             delete.by_force(restoring.directory, asked.log, restoring.progress.saved)  # and no later one of its id
         return status
-    finally:
+    except BaseException:
         pthread_sigmask(SIG_SETMASK, before)
+        raise
 
 
 class _Restoring:

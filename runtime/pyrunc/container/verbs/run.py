@@ -20,7 +20,7 @@ def run(options: RunOptions) -> int:
     """Run container options.id and return its exit status, or 0 if it is detached.
 
     128 and more is the number of the signal that ended it.  Raises PyruncError
-    if it could not be started; then nothing of it stays.
+    if it could not be started; then nothing of it stays.  Otherwise all signals are blocked afterwards.
     """
     if not options.detach:
         signal(SIGCHLD, SIG_DFL)
@@ -49,8 +49,9 @@ def run(options: RunOptions) -> int:
         finally:
             if not options.keep:
                 delete.by_force(made.directory, options.log, made.saved)  # and no later one of its id
-    finally:
+    except BaseException:
         pthread_sigmask(SIG_SETMASK, before)
+        raise
 
 
 def _pass_readiness_on(listener: Listener, init: int, options: RunOptions) -> None:
