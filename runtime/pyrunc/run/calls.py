@@ -92,7 +92,8 @@ def _close_others(context: Context, first: int, *kept: int) -> None:
     if context.sock is not None:
         needed.add(context.sock.fileno())
     if context.program is not None:
-        needed |= {context.program.fd, context.names}
+        trampoline = context.program.trampoline
+        needed |= {context.program.fd, context.names, trampoline.fd if trampoline is not None else -1}
     for fd in sorted(needed):
         if fd > first:
             fs.close_range(first, fd - 1, 0)

@@ -63,8 +63,11 @@ def name_program(context: Context, proc: int, name: str, of_file: bool, detached
 
 
 def _is_called(root: int, found: Program, name: str) -> bool:
-    """Return whether the file that FOUND executes has NAME: it is no script, no link, and no mount of another file."""
-    if len(found.checked) > 1:
+    """Return whether the file that FOUND executes has NAME: it is no script, no link, and no mount of another file.
+
+    And whether that is enough: binfmt_misc may go by how a name ends, and sees no file's.
+    """
+    if len(found.checked) > 1 or found.trampoline is not None:
         return False
     parent = fd = -1
     try:

@@ -17,11 +17,17 @@ def unloadable(head: bytes) -> str:
         return "the file is empty"
     if not head.startswith(ELF) or len(head) < E_MACHINE + 2:
         return "neither a program for this machine nor a script that begins with #!"
-    order = ">" if head[5] == 2 else "<"
-    machine = unpack_from(f"{order}H", head, E_MACHINE)[0]
+    machine = elf_machine(head)
     here = posix.uname().machine
     made = MACHINES.get(machine, f"machine {machine}")
     return f"it is made for {made}, and this machine is {here}: another architecture, or a damaged file"
+
+
+def elf_machine(head: bytes) -> int:
+    """Return for which machine (e_machine, elf(5)) the program that begins with HEAD is made; -1 if it is no ELF file."""
+    if not head.startswith(ELF) or len(head) < E_MACHINE + 2:
+        return -1
+    return int(unpack_from(">H" if head[5] == 2 else "<H", head, E_MACHINE)[0])
 
 
 def forbidden(path: str) -> str:

@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.errors import OpError
     from pyrunc.linux import process as p
+    from pyrunc.run.steps.trampoline import Trampoline
 
 
 class Program:
@@ -15,7 +16,8 @@ class Program:
     files that the user must be allowed to execute: scripts, then the program,
     which begins with `head`; `seen` is what tells whether these, and what they name
     as ELF interpreters, are still the same.  A program that cannot work has the
-    `error` to raise when it is chosen.
+    `error` to raise when it is chosen; one for which the kernel may have an
+    interpreter has a `trampoline`.
     """
 
     def __init__(self, path: str) -> None:
@@ -27,3 +29,4 @@ class Program:
         self.head = b""
         self.image: p.Image | None = None
         self.error: OpError | None = None
+        self.trampoline: Trampoline | None = None

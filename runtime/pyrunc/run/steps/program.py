@@ -17,8 +17,9 @@ from _struct import unpack_from
 from pyrunc.errors import OpError
 from pyrunc.linux import fs
 from pyrunc.linux import process as p
+from pyrunc.plan.op import PROC
 from pyrunc.plan.process import BY_PATH
-from pyrunc.run.steps import execfailure, filters, rootpath, users
+from pyrunc.run.steps import execfailure, filters, rootpath, trampoline, users
 from pyrunc.run.steps.executable import Program
 
 TYPE_CHECKING = False
@@ -64,6 +65,8 @@ def open_program(
             prepare(context, found, cwd, args, env, path)
             if how == BY_PATH:
                 found.path, found.image = found.checked[0], p.Image(args, env)
+            else:
+                found.trampoline = trampoline.prepare(context.slots.get(PROC, -1), found.checked[0], args, env, found.head)
         except OpError as error:
             found.error = error
         context.programs.append(found)
@@ -253,12 +256,7 @@ def exec_program(context: Context, how: str) -> None:
         pthread_sigmask(SIG_SETMASK, ())
         filters.apply_filter(context)
     try:
-        if how == BY_PATH:
-            p.execve(program.path, program.image)
-        elif context.names >= 0:
-            p.execveat(context.names, context.name, program.image, 0)
-        else:
-            p.execveat(program.fd, "", program.image, p.AT_EMPTY_PATH)
+        _execute(context, program, program.image, how)
     except OSError as error:
         reason = (error.strerror or "").lower() + WHY.get(error.errno or 0, "")
         if error.errno == errno.ENOEXEC:
@@ -267,6 +265,21 @@ def exec_program(context: Context, how: str) -> None:
         raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
     note_failure(context)
     raise OpError(f"exec {program.path}: it has returned, and executed nothing: the seccomp agent has answered for the kernel")
+
+
+def _execute(context: Context, program: Program, image: p.Image, how: str) -> None:
+    """Execute PROGRAM, of IMAGE; by a trampoline if the kernel has an interpreter for it that needs its path."""
+    if how == BY_PATH:
+        p.execve(program.path, image)
+    try:
+        if context.names >= 0:
+            p.execveat(context.names, context.name, image, 0)
+        else:
+            p.execveat(program.fd, "", image, p.AT_EMPTY_PATH)
+    except FileNotFoundError:
+        if program.trampoline is None:
+            raise
+        p.execveat(program.trampoline.fd, "", program.trampoline.image, p.AT_EMPTY_PATH)
 
 
 def note_failure(context: Context) -> None:
