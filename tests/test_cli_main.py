@@ -56,6 +56,14 @@ def test_an_absent_container(pyrunc: Run, tmp_path: Path, name: str):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("words", "status"), [((), 1), (("--nonsense", "x", "true"), 1), (("--user",), 1), (("absent", "true"), 255)])
+def test_the_status_of_exec_tells_wrong_use_from_failure(pyrunc: Run, tmp_path: Path, words: tuple[str, ...], status: int):
+    """As with runc."""
+    done = pyrunc("--root", tmp_path, "exec", *words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith("pyrunc exec failed: ")
+
+
 def test_deleting_an_absent_one_by_force_is_no_error(pyrunc: Run, tmp_path: Path):
     done = pyrunc("--root", tmp_path, "delete", "--force", "absent")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -39,7 +39,7 @@ class Call(Arguments):
 
 def main(argv: list[str]) -> int:
     """Run command line ARGV, without the program's name, and return the exit status."""
-    name, log = "", Log()
+    name, log, parsed = "", Log(), False
     try:
         interrupts.heed()
         _open_streams()
@@ -51,6 +51,7 @@ def main(argv: list[str]) -> int:
             handover.need_script()  # tracebacks, and systemd, want libraries
         log = _log(general, f"pyrunc {name}" if name else "pyrunc")
         arguments = parse_command(argv, place, general)
+        parsed = True
         if "help" in arguments.general:
             return _tell(general, arguments.command)
         call = _call(arguments, log)
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> int:
         log.debug(f"ended with status {status}")
         return status
     except PyruncError as error:
-        return _fail(name, str(error), log, error.status)
+        return _fail(name, str(error), log, error.status, parsed=parsed)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
@@ -167,8 +168,11 @@ def _tell(general: dict[str, Any], command: str) -> int:
     return write(help_.text(command))
 
 
-def _fail(name: str, message: str, log: Log, status: int = FAILED) -> int:
-    """Tell about a failure, in the log and on standard error; return the exit status, which is STATUS for run."""
+def _fail(name: str, message: str, log: Log, status: int = FAILED, *, parsed: bool = True) -> int:
+    """Tell about a failure, in the log and on standard error; return the exit status, which is STATUS for run.
+
+    For `exec` it is another, unless its arguments could not be PARSED.
+    """
     text = f"pyrunc {name} failed: {message}" if name else f"pyrunc: {message}"
     text = text.translate(SHOWN)
     log.error(text)
@@ -177,7 +181,7 @@ def _fail(name: str, message: str, log: Log, status: int = FAILED) -> int:
             write(text + "\n", 2)
     except OSError:
         pass  # nowhere left to say it: the status has to do
-    if name == "exec":
+    if name == "exec" and parsed:
         return EXEC_FAILED
     return status if status == NO_COMMAND or name == "run" else FAILED
 
