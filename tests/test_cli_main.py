@@ -56,7 +56,10 @@ def test_an_absent_container(pyrunc: Run, tmp_path: Path, name: str):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("words", "status"), [((), 1), (("--nonsense", "x", "true"), 1), (("--user",), 1), (("absent", "true"), 255)])
+WRONG_USE = [((), 1), (("--nonsense", "x", "true"), 1), (("--user",), 1), (("absent", "true"), 255)]
+
+
+@pytest.mark.parametrize(("words", "status"), WRONG_USE)
 def test_the_status_of_exec_tells_wrong_use_from_failure(pyrunc: Run, tmp_path: Path, words: tuple[str, ...], status: int):
     """As with runc."""
     done = pyrunc("--root", tmp_path, "exec", *words)
