@@ -272,6 +272,15 @@ def test_a_cwd_behind_a_link(runtime, bundle, tmp_path):
     assert not list(tmp_path.glob("out*"))
 
 
+@pytest.mark.pyrunc_only("refuses it")
+def test_a_cwd_behind_a_link_to_nothing(runtime, bundle):
+    b = with_probe(bundle(), "cwd")
+    (b.rootfs / "link").symlink_to("data/made")
+    b.process["cwd"] = "/link"
+    assert runtime.output(b) == "/data/made\n"
+    assert (b.rootfs / "data/made").is_dir()
+
+
 @pytest.mark.parametrize("cwd", ["relative", "", ".", "/etc/passwd"])
 def test_no_cwd(runtime, bundle, cwd):
     b = bundle("true")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import signal
 import subprocess
@@ -9,8 +11,11 @@ import time
 
 import pytest
 
+from integration.harness.runtime import wait_for
+
 STARTS, ALL_AT_ONCE = 200, 3
 BY_SIGNAL = -signal.SIGINT
+ENDING = (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What is asked, how long it takes at most, and how it ends if ^C comes late.
 QUIET = [
     (("state", "absent"), 0.03, 1),
@@ -20,15 +25,15 @@ QUIET = [
 ]
 
 
-def interrupted(runtime, words, seconds: float, times: int) -> subprocess.CompletedProcess[str]:
-    """Run the command of WORDS, with ^C TIMES over after SECONDS; all that it says is in `stdout`."""
+def interrupted(runtime, words, seconds: float, numbers: list[int]) -> subprocess.CompletedProcess[str]:
+    """Run the command of WORDS, with signals NUMBERS after SECONDS; all that it says is in `stdout`."""
     said = runtime.directory / "said"  # no pipe: a container that is made would hold it open
     with said.open("w") as file, runtime.popen(*words, stdin=subprocess.DEVNULL, stdout=file, stderr=file) as command:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             pass
-        for _ in range(times):
-            command.send_signal(signal.SIGINT)
+        for number in numbers:
+            command.send_signal(number)
         command.wait(60)
     return subprocess.CompletedProcess(words, command.returncode, said.read_text())
 
@@ -39,7 +44,7 @@ def test_what_makes_nothing(runtime, words, longest, late):
     chosen = random.Random(7)
     ends = set()
     for _ in range(STARTS):
-        done = interrupted(runtime, words, chosen.random() * longest, chosen.randint(1, ALL_AT_ONCE))
+        done = interrupted(runtime, words, chosen.random() * longest, [signal.SIGINT] * chosen.randint(1, ALL_AT_ONCE))
         ends.add(done.returncode)
         assert "Traceback" not in done.stdout
         assert "File " not in done.stdout
@@ -49,16 +54,35 @@ def test_what_makes_nothing(runtime, words, longest, late):
 
 @pytest.mark.slow_vm
 @pytest.mark.pyrunc_only("passes it on, or ignores it")
-def test_create(runtime, bundle):
-    """And it leaves nothing, or a container that is created."""
+@pytest.mark.parametrize("words", [("create",), ("run", "--detach")], ids=" ".join)
+def test_what_makes_a_container(runtime, bundle, words):
+    """It leaves nothing, or a whole container."""
     chosen = random.Random(7)
     b = bundle()
+    name = runtime.prepare(b)
     for _ in range(STARTS):
-        name = runtime.prepare(b)
-        words = ("create", "--bundle", str(b.path), name)
-        done = interrupted(runtime, words, chosen.random() * 0.1, chosen.randint(1, ALL_AT_ONCE))
+        numbers = [chosen.choice(ENDING) for _ in range(chosen.randint(1, ALL_AT_ONCE))]
+        done = interrupted(runtime, (*words, "--bundle", str(b.path), name), chosen.random() * 0.1, numbers)
         assert done.stdout == "", done
-        assert done.returncode in (BY_SIGNAL, 130, 0)
+        assert done.returncode in (*(-number for number in numbers), 130, 0)
         there = runtime("state", name, check=False)
         assert (there.returncode == 0) == (done.returncode == 0), there
         runtime("delete", "--force", name)
+
+
+@pytest.mark.slow_vm
+@pytest.mark.pyrunc_only("passes it on, or ignores it")
+def test_exec(runtime, bundle):
+    """It leaves no process, or one that runs."""
+    chosen = random.Random(7)
+    name = runtime.start(bundle())
+    for _ in range(STARTS):
+        numbers = [chosen.choice(ENDING) for _ in range(chosen.randint(1, ALL_AT_ONCE))]
+        done = interrupted(runtime, ("exec", "--detach", name, "sleep", "1000"), chosen.random() * 0.05, numbers)
+        assert done.stdout == "", done
+        assert done.returncode in (*(-number for number in numbers), 130, 0)
+        others = [pid for pid in json.loads(runtime("ps", "--format", "json", name).stdout) if pid != runtime.pid(name)]
+        assert len(others) == (done.returncode == 0)
+        for pid in others:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len(json.loads(runtime("ps", "--format", "json", name).stdout)) == 1, "its end")

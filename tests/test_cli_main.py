@@ -223,6 +223,7 @@ INTERRUPTED_WHERE_NOBODY_CATCHES = """
 import sys, _signal
 sys.path.insert(0, {!r})
 from pyrunc.cli import interrupts
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # as the launcher leaves it
 interrupts.heed()
 
 class Finished:
@@ -253,3 +254,30 @@ def test_an_interrupt_where_nobody_can_catch_it_is_heard_a_moment_later(checkout
     program = INTERRUPTED_WHERE_NOBODY_CATCHES.format(str(checkout / "runtime"), held)
     done = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("held\nheard\n" if held else "heard\n", "")
+
+
+SEVERAL_AT_ONCE = """
+import sys, _signal
+sys.path.insert(0, {!r})
+from pyrunc.cli import interrupts
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # as the launcher leaves it
+interrupts.heed()
+interrupts.undo_when_ended()
+ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ours)
+for number in ours:
+    _signal.raise_signal(number)
+try:
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+    print("not heard")
+except KeyboardInterrupt:
+    for step in range(1000):  # what undoes it
+        str(step)
+    print("undone", sorted(map(int, _signal.sigpending())))
+"""
+
+
+def test_of_several_signals_at_once_one_is_heard_and_the_others_wait(checkout: Path):
+    program = SEVERAL_AT_ONCE.format(str(checkout / "runtime"))
+    done = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("undone [2, 15]\n", "")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.plan.op import Op, Plan, Token
-from pyrunc.run import undo
+from pyrunc.run import executor, undo
 from tests.planned import CASES
 
 # What leaves nothing behind: it opens or closes what is closed at the end, talks to the child or its
@@ -20,6 +20,15 @@ NOTHING |= {"open_childs_proc"}
 NOTHING |= {"write_proc", "run_mapping_tool", "setns", "move_to_cgroup", "attach_to_unit", "join_resctrl", "sched_setattr"}
 NOTHING |= {"ioprio_set", "make_user_namespace", "open_tree", "open_tree_by_helper", "end_helper", "open_mount"}
 NOTHING |= {"fsopen", "fsconfig", "fsmount", "mount_setattr", "make_private_beside"}  # of mounts that are attached nowhere yet
+
+
+# Signals are let in while they wait: for the caller's programs, for systemd, or for the kernel to look a path up.
+LET_IN = {"run_hook", "start_scope", "bind_rootfs"}
+
+
+def test_no_signal_comes_between_what_is_made_and_its_token():
+    """The fork holds signals itself, and a cgroup that was there is claimed by the op that makes it if it is not."""
+    assert set(undo.UNDO) - {"clone3", "use_cgroup"} == executor.UNDIVIDED | LET_IN
 
 
 def test_each_op_of_the_host_is_in_the_table_or_leaves_nothing():

@@ -12,6 +12,7 @@ from _signal import (
     SIGINT,
     getsignal,
     pthread_sigmask,
+    raise_signal,
     setitimer,
     signal,
 )
@@ -19,10 +20,6 @@ from _signal import (
 from pyrunc.run.interrupt import ENDING
 
 AGAIN = 0.0005  # seconds until an interrupt is tried again
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 
 def heed() -> None:
@@ -46,10 +43,15 @@ def _heed(number: int) -> None:
         signal(number, _interrupt)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    """Raise KeyboardInterrupt, and let no other signal do so: it would cut off what undoes the first one's harm."""
-    pthread_sigmask(SIG_BLOCK, ENDING)
-    raise KeyboardInterrupt
+def _interrupt(number: int, _: object) -> None:
+    """Raise KeyboardInterrupt, and let no other signal do so: it would cut off what undoes the first one's harm.
+
+    Signal NUMBER may have come before these were held, and is heard only now: then it waits as the others do.
+    """
+    if number in pthread_sigmask(SIG_BLOCK, ENDING):
+        raise_signal(number)
+    else:
+        raise KeyboardInterrupt
 
 
 def _raise_again(what: sys.UnraisableHookArgs) -> None:
@@ -68,4 +70,4 @@ def _try_again(*_: object) -> None:
     if SIGINT in pthread_sigmask(SIG_BLOCK, ()):
         setitimer(ITIMER_REAL, AGAIN)
     else:
-        _interrupt()
+        _interrupt(SIGINT, None)

@@ -19,7 +19,7 @@ from pyrunc.run.calls import load, perform
 from pyrunc.run.child import run_child
 from pyrunc.run.children import has_executed
 from pyrunc.run.context import CALLERS
-from pyrunc.run.interrupt import Heeding, await_readable
+from pyrunc.run.interrupt import Heeding, Holding, await_readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
     from pyrunc.plan.op import Op, Plan
     from pyrunc.run.context import Context, Trace
+
+
+# Ops of the host's that make something, record that, and wait for nobody: a signal in between would leave what nobody knows of.
+UNDIVIDED = frozenset(
+    "make_cgroup fill_cgroup limit_cgroup attach_device_program own_cgroup "
+    "make_resctrl_class use_resctrl_class make_resctrl_group move_device".split()
+)
 
 
 def run(plan: Plan, context: Context) -> int:
@@ -144,6 +151,9 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
     elif op.call == "give":
         if context.sock is not None:
             wire.send_give(context.sock, {str(slot): context.slots[slot] for slot in op.args})  # type: ignore[index]
+    elif op.call in UNDIVIDED:
+        with Holding():
+            perform(op, context)
     else:
         perform(op, context)
 

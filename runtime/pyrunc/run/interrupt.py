@@ -41,6 +41,21 @@ class Heeding:
         pthread_sigmask(SIG_SETMASK, self.before)
 
 
+class Holding:
+    """A time in which the signals of ENDING wait: what is made in it is recorded in it, too.
+
+    What goes on in it must not wait for anybody.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self.before = pthread_sigmask(SIG_BLOCK, ENDING)
+
+    def __exit__(self, *_: object) -> None:
+        """End: what has come meanwhile is heard, if it was before."""
+        pthread_sigmask(SIG_SETMASK, self.before)
+
+
 def await_readable(fd: int) -> None:
     """Wait until FD can be read, or has ended, while all signals are blocked.
 

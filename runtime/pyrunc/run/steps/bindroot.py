@@ -11,6 +11,7 @@ import posix
 from pyrunc.linux import mount as m
 from pyrunc.linux.fs import O_PATH
 from pyrunc.plan.op import Token
+from pyrunc.run.interrupt import Holding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ def bind_rootfs(context: Context, path: str, propagation: int) -> int:
     directory = posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         tree = m.open_tree(directory, "", m.OPEN_TREE_CLONE | m.OPEN_TREE_CLOEXEC | m.AT_RECURSIVE | m.AT_EMPTY_PATH)
-        m.move_mount(tree, "", directory, "", m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH)
-        context.rootfs = BoundRootfs(tree)
-        context.record(Token("bind_rootfs"))
+        with Holding():
+            m.move_mount(tree, "", directory, "", m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH)
+            context.rootfs = BoundRootfs(tree)
+            context.record(Token("bind_rootfs"))
         # After the move: a mount that is attached to a shared one becomes shared by that.
         if propagation:
             m.mount_setattr(tree, "", m.AT_EMPTY_PATH | m.AT_RECURSIVE, 0, 0, propagation, 0)
