@@ -136,6 +136,17 @@ def test_a_create_that_fails_without_a_mount_namespace_leaves_no_mount(runtime, 
     assert Path("/proc/self/mountinfo").read_text() == before
 
 
+@pytest.mark.pyrunc_only("leaves them")
+@pytest.mark.parametrize("kind", ["startContainer", "poststart"])
+def test_a_run_that_fails_late_without_a_mount_namespace_leaves_no_mount(runtime, bundle, kind):
+    """The container was there already, and was not started: nobody has asked for what is mounted."""
+    b = without_mount_namespace(bundle("true"))
+    b.config["hooks"] = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", "exit 3"]}]}
+    before = Path("/proc/self/mountinfo").read_text()
+    assert kind in refused(runtime, b)
+    assert Path("/proc/self/mountinfo").read_text() == before
+
+
 @pytest.mark.parametrize("field", ["maskedPaths", "readonlyPaths"])
 def test_paths_are_hidden_in_a_mount_namespace_only(runtime, bundle, field):
     b = without_mount_namespace(bundle("true"))

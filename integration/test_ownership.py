@@ -129,6 +129,27 @@ def test_one_below_another_leaves_that_alone(runtime, bundle, neighbour, args):
     assert neighbour.looks() == before
 
 
+@pytest.mark.v1  # version 2 has processes only where nothing is below
+@pytest.mark.pyrunc_only("runc says it otherwise")
+def test_the_outer_one_of_two_waits_once_for_the_inner_one(runtime, bundle):
+    """Ten seconds, and not ten in each hierarchy; the inner one is unhurt, and the outer one goes after it."""
+    outer = bundle()
+    outer.linux["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
+    name = runtime.start(outer)
+    inner = bundle()
+    inner.linux["cgroupsPath"] = f"/{name}-parent/{name}/inner"
+    second = runtime.start(inner)
+    begun = time.monotonic()
+    said = runtime.refuses("delete", "--force", name)
+    assert time.monotonic() - begun < 2 * SOON
+    assert "cannot remove cgroup" in said, said
+    assert "1 process(es) are still in it" in said, said
+    assert runtime.status(second) == "running"
+    assert runtime.exec(second, "echo", "here").stdout == "here\n"
+    runtime("delete", "--force", second)
+    runtime("delete", "--force", name)
+
+
 @pytest.mark.pyrunc_only("runc looks first and makes it later: both have it")
 @pytest.mark.parametrize("call", ["mkdir", "flock"])
 def test_two_that_begin_in_one_cgroup_at_once(runtime, bundle, neighbour, call):

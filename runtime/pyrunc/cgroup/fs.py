@@ -137,18 +137,39 @@ def is_there(places: tuple[Place, ...]) -> bool:
     return posix.access(f"{main_directory(places)}/{PROCS}", posix.F_OK)
 
 
-def remove(directory: str, mount: str) -> None:
+def remove(directory: str, mount: str, until: float) -> None:
     """Remove the cgroup at DIRECTORY, what its container made below it, and marked parents left empty, up to MOUNT.
 
-    Raises OpError if processes hold it for ten seconds.
+    Raises OpError if processes hold it UNTIL then, by monotonic(3).
     """
-    remove_tree(directory)
+    remove_tree(directory, until)
     remove_parents(directory.rpartition("/")[0], mount)
 
 
-def remove_tree(directory: str) -> None:
-    """Remove the cgroup at DIRECTORY and all below it.  Raises OpError if processes hold it for ten seconds."""
-    _remove(directory, monotonic() + REMOVE_SECONDS)
+def remove_tree(directory: str, until: float) -> None:
+    """Remove the cgroup at DIRECTORY and all below it.  Raises OpError if processes hold it UNTIL then.
+
+    The last process may take a moment to leave.
+    """
+    while True:
+        try:
+            posix.rmdir(directory)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
+        try:
+            for entry in posix.scandir(directory):
+                if entry.is_dir(follow_symlinks=False):
+                    remove_tree(entry.path, until)
+        except FileNotFoundError:
+            return
+        if monotonic() > until:
+            left = len(pids(directory))
+            raise OpError(f"cannot remove cgroup {directory}: {left} process(es) are still in it", errno=errno.EBUSY)
+        sleep(0.001)
 
 
 def remove_empty(directory: str, mount: str) -> None:
@@ -162,29 +183,6 @@ def remove_empty(directory: str, mount: str) -> None:
             raise
         return
     remove_parents(directory.rpartition("/")[0], mount)
-
-
-def _remove(directory: str, deadline: float) -> None:
-    """Remove DIRECTORY and all below it; the last process may take a moment to leave."""
-    while True:
-        try:
-            posix.rmdir(directory)
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
-                raise
-        try:
-            for entry in posix.scandir(directory):
-                if entry.is_dir(follow_symlinks=False):
-                    _remove(entry.path, deadline)
-        except FileNotFoundError:
-            return
-        if monotonic() > deadline:
-            left = len(pids(directory))
-            raise OpError(f"cannot remove cgroup {directory}: {left} process(es) are still in it", errno=errno.EBUSY)
-        sleep(0.001)
 
 
 def remove_parents(directory: str, mount: str) -> None:

@@ -63,6 +63,9 @@ if TYPE_CHECKING:
         def unmount(self) -> None:
             """Take it away."""
 
+        def close(self) -> None:
+            """Leave it there."""
+
     class MovedDevices(Protocol):
         """Network devices on their way (steps/netdevices.py)."""
 

@@ -8,6 +8,7 @@ closed, and mounts and namespaces end with the new process.
 from __future__ import annotations
 
 import posix
+from time import monotonic
 
 from pyrunc.cgroup import claim, fs, limits
 from pyrunc.errors import PyruncError, StateError
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
 
 
 class Undo(Record):
-    """What is done to take an op back, in words, and the function that does it, for the words of a token and the Context."""
+    """What is done to take an op back, in words, and the function that does it.
+
+    It gets the words of a token, the Context, and until when processes in a cgroup are waited for.
+    """
 
     says: str
-    does: Callable[[tuple[str, ...], Context | None], None]
+    does: Callable[[tuple[str, ...], Context | None, float], None]
 
 
 def _same(directory: str, inode: str) -> bool:
@@ -36,33 +40,33 @@ def _same(directory: str, inode: str) -> bool:
     return claim.inode(directory) == int(inode) != 0
 
 
-def _cgroup(words: tuple[str, ...], _: Context | None) -> None:
+def _cgroup(words: tuple[str, ...], _: Context | None, until: float) -> None:
     """Remove the cgroup of WORDS, and what its container made below it; or only its parents, if a killed delete got that far."""
     directory, inode, mount = words
     found = claim.inode(directory)
     if found == int(inode) != 0:
-        fs.remove(directory, mount)
+        fs.remove(directory, mount, until)
     elif not found:
         fs.remove_parents(directory.rpartition("/")[0], mount)
 
 
-def _found_cgroup(words: tuple[str, ...], _: Context | None) -> None:
+def _found_cgroup(words: tuple[str, ...], _: Context | None, until: float) -> None:
     """Leave the cgroup of WORDS, and remove what its container made below it."""
     directory, inode, *known = words
     if _same(directory, inode):
         for entry in posix.scandir(directory):
             if entry.is_dir(follow_symlinks=False) and entry.name not in known:
-                fs.remove_tree(entry.path)
+                fs.remove_tree(entry.path, until)
 
 
-def _limit(words: tuple[str, ...], _: Context | None) -> None:
+def _limit(words: tuple[str, ...], _: Context | None, __: float) -> None:
     """Write back what the file of WORDS said."""
     path, inode, text = words
     if _same(path.rpartition("/")[0], inode):
         limits.restore(path, text)
 
 
-def _program(words: tuple[str, ...], _: Context | None) -> None:
+def _program(words: tuple[str, ...], _: Context | None, __: float) -> None:
     """Detach the device program from the cgroup of WORDS; those that were there stay."""
     from pyrunc.cgroup import bpf
 
@@ -71,7 +75,7 @@ def _program(words: tuple[str, ...], _: Context | None) -> None:
         bpf.detach(directory, tuple(map(int, kept)))
 
 
-def _owner(words: tuple[str, ...], _: Context | None) -> None:
+def _owner(words: tuple[str, ...], _: Context | None, __: float) -> None:
     """Give the cgroup of WORDS back to who had it."""
     from pyrunc.cgroup import owner
 
@@ -80,7 +84,7 @@ def _owner(words: tuple[str, ...], _: Context | None) -> None:
         owner.give(directory, int(uid), owner.files())
 
 
-def _scope(words: tuple[str, ...], _: Context | None) -> None:
+def _scope(words: tuple[str, ...], _: Context | None, __: float) -> None:
     """Stop the unit of WORDS, unless it has ended and its name is another's by now."""
     from pyrunc.cgroup import systemd
 
@@ -89,7 +93,7 @@ def _scope(words: tuple[str, ...], _: Context | None) -> None:
         systemd.stop(name, user=bool(user))
 
 
-def _group(words: tuple[str, ...], _: Context | None) -> None:
+def _group(words: tuple[str, ...], _: Context | None, __: float) -> None:
     """Remove the group of resctrl of WORDS."""
     from pyrunc.cgroup import resctrl
 
@@ -98,7 +102,7 @@ def _group(words: tuple[str, ...], _: Context | None) -> None:
         resctrl.remove((directory,))
 
 
-def _shared_class(words: tuple[str, ...], _: Context | None) -> None:
+def _shared_class(words: tuple[str, ...], _: Context | None, __: float) -> None:
     """Remove the class of WORDS, unless others use it by now."""
     from pyrunc.cgroup import resctrl
 
@@ -107,7 +111,7 @@ def _shared_class(words: tuple[str, ...], _: Context | None) -> None:
         resctrl.remove_unused(directory)
 
 
-def _process(_: tuple[str, ...], context: Context | None) -> None:
+def _process(_: tuple[str, ...], context: Context | None, __: float) -> None:
     """End the new process, which is our child."""
     if context is not None:
         from pyrunc.run import newprocess
@@ -115,20 +119,20 @@ def _process(_: tuple[str, ...], context: Context | None) -> None:
         newprocess.end(context)
 
 
-def _devices(words: tuple[str, ...], context: Context | None) -> None:
+def _devices(words: tuple[str, ...], context: Context | None, _: float) -> None:
     """Move the device of WORDS back, with its name and addresses."""
     if context is not None and context.devices is not None:
         context.devices.give_back(words[0])
 
 
-def _rootfs(_: tuple[str, ...], context: Context | None) -> None:
+def _rootfs(_: tuple[str, ...], context: Context | None, __: float) -> None:
     """Unmount the rootfs, which was mounted over itself."""
     if context is not None and context.rootfs is not None:
-        context.rootfs.unmount()
-        context.rootfs = None
+        rootfs, context.rootfs = context.rootfs, None
+        rootfs.unmount()
 
 
-def _hook(_: tuple[str, ...], __: Context | None) -> None:
+def _hook(_: tuple[str, ...], __: Context | None, ___: float) -> None:
     """Do nothing here: the container's own verbs run poststop hooks, once all the rest is gone."""
 
 
@@ -161,11 +165,12 @@ def backwards(tokens: Iterable[Token], context: Context | None = None) -> list[t
     CONTEXT is that of the plan that has just failed, None for a later command.
     """
     left = []
+    until = monotonic() + fs.REMOVE_SECONDS  # for all of its cgroups together: who stays in one, stays in each
     # What a container has made below a cgroup that was there came after all that we have done.
     backward = tuple(tokens)[::-1]
     for token in sorted(backward, key=lambda each: each.call != "use_cgroup"):
         try:
-            UNDO[token.call].does(token.words, context)
+            UNDO[token.call].does(token.words, context, until)
         except (OSError, PyruncError) as error:
             left.append((token.call, f"{UNDO[token.call].says}: {error}"))
     return left

@@ -77,10 +77,18 @@ def create(options: CreateOptions) -> None:
     try:
         made, working = prepare(options, wait=True, console="socket")
         newprocess.let_go(made.context)
+        leave_rootfs(made.context)
         working.close()
     except BaseException:
         pthread_sigmask(SIG_SETMASK, before)
         raise
+
+
+def leave_rootfs(context: Context) -> None:
+    """Leave a rootfs that is mounted in the caller's mount namespace to him: what was made with CONTEXT is there to stay."""
+    if context.rootfs is not None:
+        context.rootfs.close()
+        context.rootfs = None
 
 
 def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, Work]:

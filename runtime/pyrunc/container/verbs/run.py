@@ -35,9 +35,12 @@ def run(options: RunOptions) -> int:
                 hooks.poststart(hooks.kept(made.directory), made.saved, working)
         except BaseException:
             delete.by_force(made.directory, options.log, made.saved)
+            if made.context.rootfs is not None:
+                made.context.rootfs.unmount()
             raise
         finally:
             working.close()
+        create.leave_rootfs(made.context)
         if made.listener is not None:
             _pass_readiness_on(made.listener, made.context.slots["child"], options)
         if options.detach:

@@ -7,6 +7,7 @@ container has ended, and is the caller's; but a create that fails takes all of i
 from __future__ import annotations
 
 import posix
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from pyrunc.linux import mount as m
 from pyrunc.linux.fs import O_PATH
@@ -19,15 +20,22 @@ if TYPE_CHECKING:
 
 
 class BoundRootfs:
-    """A rootfs that is mounted over itself: the descriptor of that mount."""
+    """A rootfs that is mounted over itself: a descriptor of that mount, as long as it may have to be taken away."""
 
     def __init__(self, tree: int) -> None:
-        """Begin with the descriptor TREE, which is closed elsewhere."""
-        self.tree = tree
+        """Begin with a copy of the descriptor TREE."""
+        self.tree = fcntl(tree, F_DUPFD_CLOEXEC, 0)
 
     def unmount(self) -> None:
         """Take the mount away, with all that is mounted below."""
-        m.umount2(f"/proc/self/fd/{self.tree}", m.MNT_DETACH)
+        try:
+            m.umount2(f"/proc/self/fd/{self.tree}", m.MNT_DETACH)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Leave it to the caller, who may unmount it."""
+        posix.close(self.tree)
 
 
 def bind_rootfs(context: Context, path: str, propagation: int) -> int:
