@@ -1,4 +1,7 @@
-"""The runtime dies at any moment, or its caller does, or the disk is full: what can be said, and cleaned up, afterwards."""
+"""The runtime dies at any moment, or its caller does, or the disk is full: what can be said, and cleaned up, afterwards.
+
+Beside each container whose commands are killed is a neighbour over the same bundle, with the cgroup above: it is unhurt.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.harness import keeper
+from integration.harness.beside import Beside
 from integration.harness.crash import Call, Victim, every, log_path
 from integration.harness.failures import fails
 from integration.harness.leaks import cgroup_directories, mounts
@@ -59,9 +63,11 @@ class Crashes:
     """Kills commands on containers like one bundle, and looks at what stays each time."""
 
     def __init__(self, runtime: Runtime, b: Bundle, console: str) -> None:
-        """Prepare one id, which all its containers have in turn."""
+        """Prepare one id, which all its containers have in turn, and start a neighbour over the same bundle."""
         self.runtime, self.victim = runtime, Victim(runtime)
-        self.name = runtime.prepare(b)
+        self.beside, self.name = Beside(runtime, b), runtime.new_id()
+        b.linux["cgroupsPath"] = self.beside.path(self.name)
+        b.save()
         socket_words = ("--console-socket", console) if b.process["terminal"] else ()
         log = ("--log", str(log_path(runtime)))
         self.create = (*log, "create", "--bundle", str(b.path), *socket_words, self.name)
@@ -110,6 +116,7 @@ class Crashes:
         assert not cgroup_directories(f"{self.name}-parent"), where
         wait_for(lambda: not self.left(), self.shown, SECONDS, what=f"{where}: processes to go")
         wait_for(lambda: not set(mounts()) - self.mounts, f"{where}: mounts to go", SECONDS)
+        self.beside.unhurt(where)
 
     def left(self) -> set[int]:
         """Return the processes that are there and were not."""
@@ -140,9 +147,12 @@ class Crashes:
 
 
 @pytest.fixture
-def crashes(runtime: Runtime, bundle: Bundles, console: str) -> Crashes:
+def crashes(runtime: Runtime, bundle: Bundles, console: str) -> Iterator[Crashes]:
     """Return crashes of a container that has everything."""
-    return Crashes(runtime, everything(bundle()), console)
+    made = Crashes(runtime, everything(bundle()), console)
+    yield made
+    runtime("delete", "--force", made.name)
+    made.beside.close()
 
 
 def barriers(crashes: Crashes, b: Path) -> list[str]:
