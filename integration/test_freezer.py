@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from integration.harness.crash import Victim
 from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, compiled, give, unified
 
@@ -215,3 +216,26 @@ def test_delete_by_force_while_somebody_pauses(runtime, bundle):
             break  # the cgroup has been removed
     assert deleting.communicate(timeout=30) == ("", "")
     assert deleting.returncode == 0
+
+
+@pytest.mark.v1
+@pytest.mark.pyrunc_only("what is tried here goes by pyrunc's own steps; with runc it stays paused")
+def test_a_pause_that_meets_a_kill_does_not_keep_it_alive(runtime, bundle):
+    """The signal comes between the look at the state and the freezer: frozen, it would not be heeded before a resume."""
+    name = runtime.start(bundle())
+    pid = runtime.pid(name)
+    state = cgroup_of(pid, "freezer") / "freezer.state"
+    victim = Victim(runtime)
+    first = victim.calls("pause", name)
+    runtime("resume", name)
+    wait_for(lambda: state.read_text() == "THAWED\n", "it to go on")
+    looked = [call for call in first if "freezer.state" in call.line and call.name == "openat"][0]
+    stopped = victim.stop_at(looked, "pause", name)  # it has looked whether the container is frozen
+    state.write_text("FROZEN")
+    wait_for(lambda: state.read_text() == "FROZEN\n", "it to be frozen")
+    os.kill(pid, signal.SIGKILL)
+    os.kill(stopped.pid, signal.SIGCONT)
+    _, said = stopped.strace.communicate(timeout=60)
+    wait_for(lambda: runtime.status(name) == "stopped", lambda: runtime.status(name), what="the kill to arrive")
+    assert stopped.strace.returncode == 1
+    assert "container not running" in said, said

@@ -48,6 +48,17 @@ def ends_within(pidfd: int, milliseconds: int) -> bool:
     return bool(watch.poll(milliseconds))
 
 
+def is_killed(pid: int) -> bool:
+    """Return whether SIGKILL is on its way to process PID (proc_pid_status(5), SigPnd and ShdPnd), or it has ended."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return True
+    pending = (int(line.split()[1], 16) for line in lines if line.startswith((b"SigPnd:", b"ShdPnd:")))
+    return any(each >> (SIGKILL - 1) & 1 for each in pending)
+
+
 def end(pid: int, start: int) -> None:
     """Kill process PID if it is the one that began at START, with the process group that it leads."""
     if not pid:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pyrunc.cgroup import freezer
 from pyrunc.container import store, work
 from pyrunc.container.statefile import load
-from pyrunc.container.status import guard, need_cgroup, status_of
+from pyrunc.container.status import STOPPED, guard, need_cgroup, status_of
+from pyrunc.host import tasks
 
 
 def pause(root: str, container: str) -> None:
@@ -27,5 +28,9 @@ def _change(root: str, container: str, verb: str, *, frozen: bool) -> None:
         guard(verb, saved, status_of(directory, saved))
         need_cgroup(saved, verb)
         freezer.set_frozen(saved.places, frozen=frozen)
+        if frozen and tasks.is_killed(saved.pid):
+            # A kill came in between: on version 1 it would wait for a resume, for ever.
+            freezer.set_frozen(saved.places, frozen=False)
+            guard(verb, saved, STOPPED)
     finally:
         working.close()
