@@ -349,3 +349,48 @@ def test_a_unit_that_is_anothers_is_not_stopped(runtime, bundle, args):
     finally:
         subprocess.run(["systemctl", "stop", scope], check=False)
         other.wait(60)
+
+
+@pytest.fixture
+def sliced(runtime, bundle):
+    """Return how a bundle of some arguments, and an id, have a slice of their own; it is stopped in the end."""
+    made = []
+
+    def make(*args):
+        b = bundle(*args)
+        name = runtime.prepare(b)
+        made.append(f"pyrunctest{os.getpid()}.slice")
+        b.linux["cgroupsPath"] = f":pyrunctest:{made[-1]}"
+        b.linux["resources"] |= {"pids": {"limit": 77}}
+        b.save()
+        return b, name, made[-1]
+
+    yield make
+    runtime.close()
+    for each in made:
+        subprocess.run(["systemctl", "stop", each], check=False)
+
+
+def test_a_slice_of_its_own(runtime, sliced):
+    b, name, unit = sliced()
+    runtime("--systemd-cgroup", "create", "--bundle", str(b.path), name, stdout=-3, stderr=-3)
+    assert shown(unit, "ActiveState", "TasksMax") == {"ActiveState": "active", "TasksMax": "77"}
+    runtime("delete", "--force", name)
+    assert shown(unit, "ActiveState", "FragmentPath") == {"ActiveState": "inactive", "FragmentPath": ""}
+    assert not cgroup_directories(unit)
+
+
+@pytest.mark.pyrunc_only("it takes it over, and stops it in the end")
+@pytest.mark.parametrize("args", [("sleep", "1000"), ("no-such-program",)])
+def test_an_active_slice_is_anothers(runtime, sliced, args):
+    """Without a unit file, it counts as new to systemd, which would give it the container's limits."""
+    b, name, unit = sliced(*args)
+    subprocess.run(["systemctl", "start", unit], check=True)
+    words = ("ActiveState", "InvocationID", "TasksMax", "Description", "FragmentPath")
+    before = shown(unit, *words)
+    said = runtime.refuses("--systemd-cgroup", "create", "--bundle", str(b.path), name)
+    assert f"systemd has {unit} already, and it is active" in said, said
+    assert "/linux/cgroupsPath" in said, said
+    runtime("delete", "--force", name)
+    assert shown(unit, *words) == before
+    assert not (runtime.root / name).exists()

@@ -93,6 +93,24 @@ class Manager:
         if result not in ("done", "skipped"):
             raise OpError(f"systemd could not do {method} for {unit}: {result}", hint=f"see journalctl -u {unit}")
 
+    def refuse_active(self, name: str) -> None:
+        """Raise OpError if unit NAME is active.
+
+        To systemd a slice without a unit file is free even then: it would take our properties, and end with the container.
+        """
+        from jeepney import DBusAddress, Properties
+
+        try:
+            path = self.call("GetUnit", "s", name)[0]
+        except BusError as error:
+            if error.kind == NO_SUCH_UNIT:
+                return
+            raise
+        unit = Properties(DBusAddress(path, MANAGER[1], "org.freedesktop.systemd1.Unit"))
+        state = self._send("ActiveState", unit.get("ActiveState"))[0][1]
+        if state not in ("inactive", "failed"):
+            hint = "give every container a unit of its own, or stop it"
+            raise OpError(f"systemd has {name} already, and it is {state}", hint=hint)
 
     def forget(self, name: str) -> None:
         """Forget that unit NAME has failed; one that systemd does not know is no error.  Raises OpError."""
@@ -113,7 +131,7 @@ class BusError(OpError):
 
 
 def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
-    """Start scope UNIT with process PID in it.
+    """Start UNIT, a scope with process PID in it, or a slice.
 
     One that has failed is forgotten, and does not stand in its way.  Raises OpError, also if there is such a unit.
     """
@@ -130,6 +148,8 @@ def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
         given += [("Delegate", ("b", True)), ("PIDs", ("au", [pid]))]
     manager = Manager(user=unit.user)
     try:
+        if not scope:
+            manager.refuse_active(unit.name)
         try:
             manager.finish("StartTransientUnit", "ssa(sv)a(sa(sv))", unit.name, "replace", given, [])
         except BusError as error:
