@@ -151,7 +151,7 @@ def test_the_outer_one_of_two_waits_once_for_the_inner_one(runtime, bundle):
 
 
 @pytest.mark.pyrunc_only("runc looks first and makes it later: both have it")
-@pytest.mark.parametrize("call", ["mkdir", "flock"])
+@pytest.mark.parametrize("call", ["mkdir", "flock"], ids=["after mkdir", "after flock"])
 def test_two_that_begin_in_one_cgroup_at_once(runtime, bundle, neighbour, call):
     """The first has made it, or has claimed it too, and has not got its process there yet when the second comes."""
     for top in neighbour.tops:
@@ -164,7 +164,8 @@ def test_two_that_begin_in_one_cgroup_at_once(runtime, bundle, neighbour, call):
     calls = victim.written()
     runtime("delete", "--force", names[0])
     made = next(place for place, each in enumerate(calls) if each.name == "mkdir" and neighbour.path in each.line)
-    claimed = next(each for each in calls[made:] if each.name == "flock")
+    # The look whether it is still the directory that has been claimed.
+    claimed = next(each for each in calls[made:] if "stat" in each.name and f'{neighbour.path}"' in each.line)
     stopped = victim.stop_at(calls[made] if call == "mkdir" else claimed, *words)
     log = runtime.directory / "second.log"
     words = ("--log", str(log), "create", "--bundle", str(second.path), names[1])

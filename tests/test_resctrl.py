@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import threading
 
 import pytest
 
@@ -98,6 +100,22 @@ def test_a_class_with_other_schemata_is_refused(gold, line):
         return
     with pytest.raises(ConfigError):
         resctrl.use_class(str(gold), ((line,),))
+
+
+def test_the_file_system_is_locked_while_a_class_is_found_or_made(gold):
+    """Of two that start together, the second finds what the first has made (resctrl.rst, "Locking")."""
+    (gold.parent / "tasks").touch()
+    fd = os.open(resctrl.root(str(gold)), os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    found = []
+    second = threading.Thread(target=lambda: found.append(resctrl.use_class(str(gold), (("L3:0=7f0",),))))
+    second.start()
+    second.join(0.2)
+    assert not found
+    os.close(fd)
+    second.join(10)
+    assert found[0][0] is False
+    os.close(found[0][1])
 
 
 def test_a_class_that_is_not_there(tmp_path):
