@@ -316,19 +316,26 @@ def test_a_command_beside_one_that_waits_for_a_hook_is_told_who_works(runtime, b
 
 
 @pytest.mark.pyrunc_only("runc takes no notice")
-def test_a_command_that_was_killed_keeps_nobody_out(runtime, bundle):
+@pytest.mark.parametrize("kind", ["startContainer", "poststart"])
+def test_a_command_that_was_killed_keeps_nobody_out(runtime, bundle, kind):
+    """Neither one that was alone at work nor one that was not."""
     b = bundle()
     up = volume(b) / "up"
-    b.config["hooks"] = {"poststart": [shell(f"echo >{up}; exec sleep 100")]}
+    b.mount("/volume", "bind", str(up.parent), "bind")
+    where = "/volume" if kind == "startContainer" else up.parent
+    b.config["hooks"] = {kind: [shell(f"echo >{where}/up; exec sleep 100")]}
     name = runtime.create(b)
     command = runtime.popen("start", name)
     wait_for(up.exists, "the hook to run")
-    hook = next(iter(keeper.children(command.pid)))
+    hooks = keeper.children(command.pid)
     command.kill()
     command.communicate()
+    begun = time.monotonic()
     runtime("pause", name)
     runtime("resume", name)
-    os.kill(hook, signal.SIGKILL)
+    assert time.monotonic() - begun < SOON
+    for hook in hooks:
+        os.kill(hook, signal.SIGKILL)
 
 
 # The freezer
@@ -346,8 +353,11 @@ def test_a_create_whose_cgroup_is_frozen_can_be_ended(runtime, bundle, end):
     freeze = f"i=0; while ! grep -q FROZEN {state} && test $i -lt 100; do echo FROZEN >{state}; i=$((i+1)); sleep 0.02; done"
     b.config["hooks"] = {"createRuntime": [shell(f"{freeze}; {end}")]}
     b.save()
+    begun = time.monotonic()
     done = runtime("create", "--bundle", str(b.path), name, check=False, timeout=30)
     assert done.returncode != 0
+    assert "has not ended" not in done.stderr
+    assert time.monotonic() - begun < SOON
     assert not (runtime.root / name).exists()
     assert not cgroup_directories(name)
 

@@ -163,6 +163,22 @@ def test_a_failure_later_takes_the_class_away(runtime, bundle, tree):
     assert not (tree / name).exists()
 
 
+def test_a_failure_later_leaves_the_class_to_others(runtime, bundle, tree):
+    first = bundle()
+    first.linux["intelRdt"] = {"closID": "gold"}
+    name, status, said = create(runtime, first, tree)
+    assert status == 0, said
+    before = sorted(str(path) for path in tree.rglob("*"))
+    b = bundle()
+    b.linux["intelRdt"] = {"closID": "gold", "enableMonitoring": True}
+    b.mount("/data", "bind", "/not/there", "bind")
+    _, status, said = create(runtime, b, tree)
+    assert status == 1
+    assert "/mounts/" in said
+    assert tasks(tree / "gold") == [runtime.pid(name)]
+    assert sorted(str(path) for path in tree.rglob("*")) == before
+
+
 def test_schemata_that_the_kernel_refuses(runtime, bundle, tree):
     """Here it has no such file at all; nothing of the new class stays."""
     b = bundle()
