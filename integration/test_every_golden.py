@@ -172,7 +172,9 @@ class Scene:
         return {"id": name, "root": str(self.runtime.root), "bundle": str(self.b.path), **more}
 
     def cgroup(self) -> str:
-        """Return the cgroup that the golden container gets; an ordinary user's has none."""
+        """Return the cgroup that the golden container gets; an ordinary user's has none, and systemd's is in its own slice."""
+        if "systemd_cgroup" in self.golden.options():
+            return f"system.slice:engine:{self.name}"
         return "" if self.place is None else f"/{self.place.path}/parent/{self.name}"
 
     def save(self) -> None:
@@ -227,9 +229,11 @@ class Scene:
         root = self.runtime.root
         states = [root / name for name in sorted(os.listdir(root)) if not name.startswith(".")]
         return {
-            "cgroups": self.place.looks() if self.place is not None else cgroup_directories(self.name),
+            "cgroups": self.place.looks() if self.place is not None else {},  # an ordinary user may make none
+            "unit": self.unit(),
             "states": {str(path): path.read_bytes() for each in states for path in each.iterdir() if path.is_file()},
-            "mounts of all": mounts(),
+            # Of the machine's only what is about us: others mount and unmount too.
+            "mounts of all": [line for line in mounts().values() if str(self.directory) in line],
             "mounts where it was called": self.failing.mounts(),
             "mounts of the neighbour": Path(f"/proc/{self.pid}/mountinfo").read_text(),
             "network of the neighbour": [line.split(":")[0] for line in Path(f"/proc/{self.pid}/net/dev").read_text().splitlines()],
@@ -238,6 +242,13 @@ class Scene:
             "name": os.uname().nodename,
             "bundle": sorted(str(path) for path in self.b.path.rglob("*")),
         }
+
+    def unit(self) -> str:
+        """Return what systemd says of the container's scope, "" where it has none."""
+        if "systemd_cgroup" not in self.golden.options():
+            return ""
+        words = ["systemctl", "show", f"engine-{self.name}.scope", "--property=LoadState,ActiveState"]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout + str(cgroup_directories(f"engine-{self.name}.scope"))
 
     def fails_at(self, column: str, place: int) -> None:
         """Let the op at PLACE of COLUMN fail, and look."""

@@ -1,6 +1,6 @@
 """Restores a container, and fails at one of the restore's moments.  Run by the runtime's own interpreter.
 
-Moments are: before each op of the host's, and before and after our part of each step that CRIU tells of.  Prints how
+Moments are: before each op of the host's, and before and after our part of steps that CRIU tells of.  Prints how
 many there have been; the status is that of `restore`, or 1 with what was said on standard error.
 """
 
@@ -16,7 +16,8 @@ from pyrunc.errors import OpError, PyruncError
 name, bundle, root, images, work, place = sys.argv[1:]
 count = 0
 Restoring = restore._Restoring
-perform, notified = Restoring._perform, Restoring._notified
+perform, take_part, commit = Restoring._perform, Restoring._take_part, Restoring._commit
+STEPS = ("setup-namespaces", "orphan-pts-master", "network-unlock")  # beside the commit, at pre-resume
 
 
 def moment(what: str) -> None:
@@ -34,13 +35,22 @@ def perform_or_fail(self: Any, ops: list[Any]) -> None:
     moment(f"the end of {len(ops)} ops")
 
 
-def notified_or_fail(self: Any, criu: int, step: str, pid: int, fd: int) -> None:
+def take_part_or_fail(self: Any, criu: int, step: str, pid: int, fd: int) -> None:
+    if step not in STEPS:
+        take_part(self, criu, step, pid, fd)
+        return
     moment(f"the begin of {step}")
-    notified(self, criu, step, pid, fd)
+    take_part(self, criu, step, pid, fd)
     moment(f"the end of {step}")
 
 
-Restoring._perform, Restoring._notified = perform_or_fail, notified_or_fail
+def commit_or_fail(self: Any, criu: int, pid: int) -> None:
+    moment("the begin of the commit")
+    commit(self, criu, pid)
+    moment("the end of the commit")
+
+
+Restoring._perform, Restoring._take_part, Restoring._commit = perform_or_fail, take_part_or_fail, commit_or_fail
 try:
     options = CriuOptions(images=images, work=work)
     restore.restore(restore.RestoreOptions(id=name, bundle=bundle, root=root, detach=True, criu=options))

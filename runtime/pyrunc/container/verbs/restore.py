@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Op
 
 LOG = "restore.log"
+UNMINDED = ("network-unlock", "pre-resume", "post-resume")  # the steps at which CRIU goes on whatever it is answered
 
 
 class RestoreOptions(RunOptions):
@@ -208,6 +209,15 @@ class _Restoring:
 
     def _notified(self, criu: int, step: str, pid: int, fd: int) -> None:
         """Do our part of STEP, of process CRIU, for init PID, with the descriptor FD that came along."""
+        try:
+            self._take_part(criu, step, pid, fd)
+        except BaseException:
+            if step in UNMINDED:  # it would let them run, unchecked.  It is among them itself.
+                fs.signal_all(self.saved.places, SIGKILL)
+            raise
+
+    def _take_part(self, criu: int, step: str, pid: int, fd: int) -> None:
+        """Do what `_notified` says."""
         if step == "orphan-pts-master" and fd >= 0:
             self.context.slots["master"] = fd
             self.context.terminal(fd)
@@ -221,12 +231,7 @@ class _Restoring:
                 _bring_loopback_up(pid)
             self._perform(hooks.runtime(self.config.hooks, self.saved.bundle))
         elif step == "pre-resume":
-            try:
-                self._commit(criu, self.context.slots["child"])
-            except BaseException:
-                # CRIU would not mind, and let them run.  It is among them itself.
-                fs.signal_all(self.saved.places, SIGKILL)
-                raise
+            self._commit(criu, self.context.slots["child"])
 
     def _commit(self, criu: int, pid: int) -> None:
         """Check what process CRIU has brought back as PID, and remember it; from here on the container is `running`."""
