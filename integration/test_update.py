@@ -712,6 +712,25 @@ def test_what_cannot_be_written_down_is_not_done(runtime: Runtime, bundle: Bundl
     assert limits_and_memory_of_them(runtime, name) != before
 
 
+@pytest.mark.pyrunc_only("runc's own steps are others")
+def test_what_fails_after_the_limits_takes_them_back(runtime: Runtime, bundle: Bundles) -> None:
+    """The last step, the new name of the configuration, is refused: neither the old limits nor the directory have changed."""
+    name = runtime.start(limited(bundle(), pids={"limit": 50}, memory={"limit": 50 * MIB}))
+    victim = Victim(runtime)
+    old = ("update", "--pids-limit", "50", "--memory", "50M", name)
+    new = ("update", "--pids-limit", "60", "--memory", "60M", name)
+    calls = victim.calls(*new, after=f"{runtime.root}/{name}")
+    runtime(*old)
+    before, files = limits_and_memory_of_them(runtime, name), sorted(os.listdir(runtime.root / name))
+    last = next(call for call in calls if call.name.startswith("rename") and '/config.json"' in call.line)
+    argv = victim.argv(new, f"inject={last.name}:error=EIO:when={last.number}")
+    done = subprocess.run(argv, stdin=-3, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "input/output error" in done.stderr, done.stderr
+    assert limits_and_memory_of_them(runtime, name) == before
+    assert sorted(os.listdir(runtime.root / name)) == files
+
+
 @pytest.mark.v1
 def test_an_empty_cpuset_is_set_back(tmp_path: Path) -> None:
     """One in which no process has been yet: reading it gives an empty line."""
