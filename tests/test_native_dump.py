@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.test_native import BUILD, CHECKOUT, PYTHON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What takes the place of the command line: it tells all that can be reached from the modules, sets in an order of their own.
 TELL = '''
@@ -105,18 +110,17 @@ def build(package: Path, made: Path, *before: str, env: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory):
-    """Return a copy of the package that tells what it holds, which every user may read."""
-    directory = tmp_path_factory.mktemp("dump")
-    for each in (directory, *directory.parents[:2]):
-        if each.stat().st_uid == os.geteuid() and str(each) != "/tmp":
-            each.chmod(0o755)
-    copy = directory / "pyrunc"
-    shutil.copytree(CHECKOUT / "runtime/pyrunc", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, text in (("cli/main.py", TELL), ("log.py", CANARY)):
-        with (copy / name).open("a") as file:
-            file.write(text)
-    return copy
+def package() -> Iterator[Path]:
+    """Return a copy of the package that tells what it holds, where every user may read it, unlike where pytest has its own."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        copy = directory / "pyrunc"
+        shutil.copytree(CHECKOUT / "runtime/pyrunc", copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for each, text in (("cli/main.py", TELL), ("log.py", CANARY)):
+            with (copy / each).open("a") as file:
+                file.write(text)
+        yield copy
 
 
 def told(program: Path) -> list[str]:
