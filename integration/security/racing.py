@@ -22,9 +22,9 @@ def by_turns(directory: Path, target: Path) -> tuple[Path, Path]:
     return one, other
 
 
-def tried(make: Callable[[Path, str], object], root: Path) -> int:
-    """MAKE one thing after the other in ROOT's directory `here`, for SECONDS; return how many tries there were."""
-    end, count = time.monotonic() + SECONDS, 0
+def tried(make: Callable[[Path, str], object], root: Path, seconds: float = SECONDS) -> int:
+    """MAKE one thing after the other in ROOT's directory `here`, for so many SECONDS; return how many tries there were."""
+    end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         try:
             make(root, f"/here/made{count}")

@@ -24,6 +24,9 @@ LISTENER, LISTENER_SIZE = "listener", 12
 NOTIFY = "notify"  # a directory with the socket of container/notify.py
 CONFIG_MAX = 1 << 26
 ELSEWHERE = "--root says where it is made"
+THEIRS = "be that user, or give --root a directory of your own"
+STICKY, GROUP_WRITES, ANYBODY_WRITES = 0o1000, 0o020, 0o002
+S_IFMT, S_IFDIR = 0o170000, 0o040000
 TAKEN, OTHER_ID = "container with given ID already exists", "delete it, or choose another id"
 
 
@@ -39,8 +42,33 @@ def check_id(container: str) -> str:
 
 
 def directory(root: str, container: str) -> str:
-    """Return the directory of CONTAINER, which may not exist."""
-    return f"{root}/{check_id(container)}"
+    """Return the directory of CONTAINER, which may not exist.
+
+    Raises StateError if somebody else may change what is in it: hooks run by what it says, and files and cgroups go.
+    """
+    path = f"{root}/{check_id(container)}"
+    refuse_foreign(root, parent=True)
+    refuse_foreign(path)
+    return path
+
+
+def refuse_foreign(path: str, *, parent: bool = False) -> None:
+    """Raise StateError if the directory at PATH is another user's than root's and ours, or if others may write to it.
+
+    In a PARENT others may make directories of their own, if they cannot rename ours (inode(7), the sticky bit).
+    """
+    try:
+        found = posix.stat(path, follow_symlinks=parent)
+    except OSError:
+        return  # it is to be made, or whoever opens it says what is wrong
+    if found.st_uid not in (0, posix.geteuid()):
+        raise StateError(f"{path} belongs to user {found.st_uid}, who could change what is done by it", hint=THEIRS)
+    mode = found.st_mode
+    if mode & S_IFMT != S_IFDIR:
+        return  # a link of ours, or no container
+    others = mode & ANYBODY_WRITES or (mode & GROUP_WRITES and found.st_gid not in (0, posix.getegid()))
+    if others and not (parent and mode & STICKY):
+        raise StateError(f"{path} may be written by others, who could change what is done by it", hint=f"chmod go-w {path}")
 
 
 def refuse_taken(root: str, container: str) -> None:
@@ -61,6 +89,7 @@ def reserve(root: str, container: str, verb: str) -> Work:
     path = directory(root, container)
     try:
         _make_parents(path)
+        refuse_foreign(root, parent=True)  # again: somebody else may have made it since
         posix.mkdir(path, 0o711)
     except FileExistsError:
         raise StateError(TAKEN, hint=OTHER_ID) from None

@@ -26,8 +26,8 @@ def listing(root: str, log: Log, *, must_exist: bool = True) -> list[dict[str, o
         raise StateError(f"stat {root}: no such file or directory", hint="no container was created there yet") from None
     rows = []
     for name in names:
-        directory = f"{root}/{name}"
         try:
+            directory = store.directory(root, name)
             saved = load(directory)
             rows.append({**document(directory, saved), "owner": _owner(saved.owner)})
         except (PyruncError, OSError, KeyError, TypeError) as error:
