@@ -204,7 +204,7 @@ def test_a_write_that_fails_leaves_everything(machine: Machine, monkeypatch):
     machine.put(FILES["docker"], TEXT)
     before = machine.files()
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", full)
