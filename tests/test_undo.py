@@ -14,6 +14,7 @@ from tests.planned import CASES
 # What leaves nothing behind: it opens or closes what is closed at the end, talks to the child or its
 # processes, whose end is the end of it, or writes down what is removed with the state directory.
 NOTHING = {"barrier", "go", "give", "commit", "hand_over_terminal", "load_filter", "prlimit", "raise_rlimit"}
+NOTHING |= {"prctl"}  # of ourselves, for the fork
 NOTHING |= {"share_listener", "deliver_listener", "release_listener"}
 NOTHING |= {"open_directory", "open_tasks", "open_namespace", "open_foreign_namespace", "open_process_namespace", "open_null"}
 NOTHING |= {"open_childs_proc"}

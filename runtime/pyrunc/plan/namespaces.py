@@ -241,9 +241,14 @@ def fork(flags: int, birthplace: Slot | None) -> Op:
 def host_exec(joins: tuple[str, ...], facts: HostFacts, birthplace: Slot | None) -> Iterator[Op]:
     """Yield the fork of an exec; into the pid namespace, which only a child enters, by the parent."""
     init = Slot("init")
-    if "pid" in joins and not facts.rootless:
-        yield Op("setns", (init, p.CLONE_NEWPID), doing="error joining pid namespace")
+    if "pid" not in joins or facts.rootless:
+        yield fork(0, birthplace)
+        return
+    # Born where the container's processes see it, it must be out of their reach by then: it inherits that.
+    yield Op("prctl", (p.PR_SET_DUMPABLE, 0))
+    yield Op("setns", (init, p.CLONE_NEWPID), doing="error joining pid namespace")
     yield fork(0, birthplace)
+    yield Op("prctl", (p.PR_SET_DUMPABLE, 1))
 
 
 def open_to_exec(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
