@@ -127,7 +127,7 @@ def nobody_ran(done) -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_numbers_that_do_not_fit(runtime, bundle, field):
     for number in TOO_LARGE:
-        if number > 0 and (field == "rlimit" and number < 1 << 64 or field in MAPPING and number < 1 << 32):
+        if number > 0 and ((field == "rlimit" and number < 1 << 64) or (field in MAPPING and number < 1 << 32)):
             continue  # a number like others there; the kernel says which sums of them are none
         b = bundle("id", "-u")
         pointer = put(b, field, number)
