@@ -171,3 +171,16 @@ def test_a_missing_hook(runtime, bundle):
     done = runtime.run(b, check=False)
     assert done.returncode == 1
     assert "no such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"])
+def test_a_hook_that_does_not_read_the_state(runtime, bundle, kind):
+    """It is longer than a pipe holds, so whoever writes it finds the other end closed: that ends nobody.
+
+    Not even an init that is no process 1, whom signals would end.
+    """
+    b = bundle("echo", "ran")
+    b.namespace("pid", drop=True)
+    b.config["annotations"] = {"long": "x" * 200_000}
+    b.config["hooks"] = {kind: [{"path": "/bin/true"}] * 2}
+    assert runtime.output(b) == "ran\n"

@@ -8,7 +8,20 @@ by a command, that has hooks to run.
 from __future__ import annotations
 
 import posix
-from _signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSYS, SIGTERM, strsignal
+from _signal import (
+    SIG_BLOCK,
+    SIG_SETMASK,
+    SIGHUP,
+    SIGINT,
+    SIGKILL,
+    SIGPIPE,
+    SIGQUIT,
+    SIGSYS,
+    SIGTERM,
+    pthread_sigmask,
+    sigtimedwait,
+    strsignal,
+)
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
@@ -223,11 +236,18 @@ class _Pipes:
         return bool(events)
 
     def _feed(self) -> None:
-        """Write what fits; a hook that does not want the state closes its end (EPIPE)."""
+        """Write what fits; a hook that does not want the state closes its end (EPIPE).
+
+        The new process does not ignore SIGPIPE, as its program must not: held back meanwhile, it is taken away here.
+        """
+        before = pthread_sigmask(SIG_BLOCK, (SIGPIPE,))
         try:
             self.state = self.state[posix.write(self.stdin, self.state) :]
         except BrokenPipeError:
             self.state = b""
+            sigtimedwait((SIGPIPE,), 0)
+        finally:
+            pthread_sigmask(SIG_SETMASK, before)
         if not self.state:
             self.close(self.stdin)
 
