@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.looking import become, fingerprint, interpreter, status_outside, with_probe
+from integration.looking import become, fingerprint, give, interpreter, status_outside, with_probe
+from integration.security.naive import caught
 
 if TYPE_CHECKING:
-    from integration.harness.bundle import Bundle
+    from integration.harness.bundle import Bundle, Bundles
     from integration.harness.runtime import Runtime
 
 own_program = pytest.mark.pyrunc_only("it runs a sealed copy of itself, and that it may be")
@@ -35,6 +37,29 @@ def trapped(runtime: Runtime, b: Bundle, out: Path) -> str:
     return name
 
 
+def beside(runtime: Runtime, name: str, bundle: Bundles, **more: object) -> None:
+    """For two seconds, make containers that run in the pid namespace of container NAME, with MORE in their configuration."""
+    path = f"/proc/{runtime.pid(name)}/ns/pid"
+    b = bundle("true")
+    b.namespace("pid", path=path)
+    b.config |= more
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        other = runtime.create(b)
+        runtime("start", other)
+        runtime("delete", "--force", other)
+
+
+def out_of_reach(text: str) -> None:
+    """Check that who lay in wait, and says TEXT, could get at nothing: neither program, memory, descriptors nor root."""
+    assert [line for line in text.splitlines() if line not in ("ready", "done")] == []
+
+
+def nothing_writable(text: str) -> None:
+    """Check that who lay in wait, and says TEXT, has got no descriptor by which our program could be written."""
+    assert "writable" not in text
+
+
 @pytest.mark.slow_vm
 def test_a_process_that_joins_cannot_be_caught(runtime, bundle, tmp_path):
     """CVE-2016-9962: neither its memory nor its descriptors nor its program, while it is ours."""
@@ -47,24 +72,28 @@ def test_a_process_that_joins_cannot_be_caught(runtime, bundle, tmp_path):
         runtime.exec(name, "/no/such/program", check=False)
         runtime("exec", "--user", "1000", name, "true")
     runtime.wait(name, "stopped")
-    assert (tmp_path / "out").read_text().split() == ["ready", "done"]
+    out_of_reach((tmp_path / "out").read_text())
     assert fingerprint(mine) == before
 
 
 @pytest.mark.slow_vm
 def test_a_process_that_is_created_in_a_shared_pid_namespace_cannot_be_caught(runtime, bundle, tmp_path):
-    mine = interpreter(runtime)
-    name = trapped(runtime, lie_in_wait(bundle(), mine, 12), tmp_path / "out")
-    pid = runtime.pid(name)
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        b = bundle("true")
-        b.namespace("pid", path=f"/proc/{pid}/ns/pid")
-        other = runtime.create(b)
-        runtime("start", other)
-        runtime("delete", "--force", other)
+    name = trapped(runtime, lie_in_wait(bundle(), interpreter(runtime), 12), tmp_path / "out")
+    beside(runtime, name, bundle)
+    runtime("kill", name, "KILL")
     runtime.wait(name, "stopped")
-    assert (tmp_path / "out").read_text().split() == ["ready", "done"]
+    out_of_reach((tmp_path / "out").read_text())
+
+
+@pytest.mark.slow_vm
+def test_a_hook_in_a_shared_pid_namespace_cannot_be_caught(runtime, bundle, tmp_path):
+    """Until it is the hook's own program, which runs as the specification has it."""
+    name = trapped(runtime, lie_in_wait(bundle(), interpreter(runtime), 12), tmp_path / "out")
+    hooks = {kind: [{"path": "/bin/true"}] * 3 for kind in ("createContainer", "startContainer")}
+    beside(runtime, name, bundle, hooks=hooks)
+    runtime("kill", name, "KILL")
+    runtime.wait(name, "stopped")
+    out_of_reach((tmp_path / "out").read_text())
 
 
 @pytest.mark.slow_vm
@@ -79,6 +108,46 @@ def test_the_trap_works(runtime, bundle, tmp_path):
     text = (tmp_path / "out").read_text()
     for prey in ("exe", "mem", "fd", "root"):
         assert f"got {prey} of" in text
+    with caught():
+        out_of_reach(text)
+
+
+# With CAP_SYS_PTRACE, and no user namespace between
+
+
+@pytest.mark.slow_vm
+@pytest.mark.parametrize("how", ["exec", "create"])
+def test_the_program_is_not_written_with_cap_sys_ptrace(runtime, bundle, tmp_path, how):
+    """That capability opens every process in the pid namespace, dumpable or not; the host's program it must not."""
+    mine = interpreter(runtime)
+    before = fingerprint(mine)
+    name = trapped(runtime, lie_in_wait(give(bundle(), "CAP_SYS_PTRACE"), mine, 12), tmp_path / "out")
+    end = time.monotonic() + 2
+    if how == "create":
+        beside(runtime, name, bundle)
+    while time.monotonic() < end:
+        runtime.exec(name, "true", check=False)
+    runtime("kill", name, "KILL")
+    runtime.wait(name, "stopped")
+    nothing_writable((tmp_path / "out").read_text())
+    assert fingerprint(mine) == before
+
+
+@pytest.mark.slow_vm
+def test_the_program_is_not_written_with_cap_sys_ptrace_bites(runtime, bundle, tmp_path):
+    """A copy of a program that nobody protects, and that enters the pid namespace again and again, is lost."""
+    bait = Path(shutil.copy("/usr/bin/sleep", tmp_path / "bait"))
+    name = trapped(runtime, lie_in_wait(give(bundle(), "CAP_SYS_PTRACE"), bait, 12), tmp_path / "out")
+    end = time.monotonic() + 5
+    while time.monotonic() < end and "writable" not in (tmp_path / "out").read_text():
+        subprocess.run(["nsenter", "-t", str(runtime.pid(name)), "-p", str(bait), "0.005"], check=False, capture_output=True)
+    runtime("kill", name, "KILL")
+    runtime.wait(name, "stopped")
+    with caught():
+        nothing_writable((tmp_path / "out").read_text())
+
+
+# What is dumpable, and when
 
 
 def test_the_waiting_init_is_not_dumpable(runtime, bundle):
@@ -92,17 +161,47 @@ def test_the_waiting_init_is_not_dumpable(runtime, bundle):
     assert os.stat(f"/proc/{pid}/fd").st_uid == 1000
 
 
-@own_program
-def test_the_joiner_is_not_dumpable_before_it_joins(runtime, bundle, tmp_path):
-    if not Path("/usr/bin/strace").exists():
+def traced(trace: Path, argv: list[str]) -> list[tuple[str, str]]:
+    """Run ARGV under strace; return pid and text of each call that joins, forks or makes dumpable."""
+    if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    name = runtime.start(bundle())
-    trace = tmp_path / "trace"
-    words = ["strace", "-f", "-o", str(trace), "-e", "trace=prctl,setns,execve,execveat"]
-    subprocess.run([*words, *runtime.argv("exec", name, "true")], check=True, timeout=60, capture_output=True)
-    lines = trace.read_text().splitlines()
-    joined = [index for index, line in enumerate(lines) if "setns(" in line and "CLONE_NEWNS" in line]
-    assert joined
-    pid = lines[joined[0]].split()[0]
-    before = [line for line in lines[: joined[0]] if line.split()[0] == pid]
-    assert any("PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in line for line in before)
+    words = ["strace", "-f", "-o", str(trace), "-e", "trace=prctl,setns,clone,clone3,fork,vfork,execve,execveat"]
+    subprocess.run([*words, *argv], check=True, timeout=60, capture_output=True)
+    rows = (line.partition(" ") for line in trace.read_text().splitlines())
+    return [(pid, text.strip()) for pid, _, text in rows]
+
+
+HIDES = "PR_SET_DUMPABLE, SUID_DUMP_DISABLE"
+
+
+def hidden_before_it_joins(calls: list[tuple[str, str]]) -> None:
+    """Check that in CALLS who enters the container's mounts was not dumpable any more."""
+    joined = next(place for place, (_, text) in enumerate(calls) if "setns(" in text and "CLONE_NEWNS" in text)
+    assert any(pid == calls[joined][0] and HIDES in text for pid, text in calls[:joined])
+
+
+def hidden_when_it_is_born(calls: list[tuple[str, str]]) -> None:
+    """Check that in CALLS who forks into the container's pid namespace was not dumpable: the new process inherits that."""
+    joined = next(place for place, (_, text) in enumerate(calls) if "setns(" in text and "CLONE_NEWPID" in text)
+    mine = [text for pid, text in calls if pid == calls[joined][0]]
+    forked = next(place for place, text in enumerate(mine) if text.startswith(("clone", "fork", "vfork")))
+    settings = [text for text in mine[:forked] if "PR_SET_DUMPABLE" in text]
+    assert settings
+    assert HIDES in settings[-1]
+
+
+@own_program
+def test_the_joiner_is_not_dumpable_at_any_moment(runtime, bundle, tmp_path):
+    calls = traced(tmp_path / "trace", runtime.argv("exec", runtime.start(bundle()), "true"))
+    hidden_before_it_joins(calls)
+    hidden_when_it_is_born(calls)
+
+
+def test_the_joiner_is_not_dumpable_at_any_moment_bites(runtime, bundle, tmp_path):
+    """nsenter(1), which is no runtime and need not care."""
+    pid = runtime.pid(runtime.start(bundle()))
+    calls = traced(tmp_path / "trace", ["nsenter", "-t", str(pid), "-m", "-p", "/bin/true"])
+    with caught():
+        hidden_before_it_joins(calls)
+    with caught():
+        hidden_when_it_is_born(calls)

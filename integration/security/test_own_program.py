@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.looking import fingerprint, interpreter, script
+from integration.looking import compiled, fingerprint, interpreter, script
+from integration.security.naive import apart, caught
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from integration.harness.bundle import Bundle
 
 
@@ -71,6 +74,12 @@ WAYS = [
 ]
 
 
+def kept(mine: Path, before: object, done) -> None:
+    """Check that our program, MINE, is as BEFORE, and that what was DONE has not executed it."""
+    assert fingerprint(mine) == before
+    assert "got the interpreter" not in done.stdout
+
+
 @own_program
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("command", ["run", "exec"])
@@ -85,8 +94,7 @@ def test_our_own_program_is_not_executed(runtime, bundle, how, command):
         done = runtime.run(b, check=False)
     else:
         done = runtime.exec(runtime.start(b), program, "-c", code, check=False)
-    assert fingerprint(mine) == before
-    assert "got the interpreter" not in done.stdout
+    kept(mine, before, done)
     assert done.returncode in ((1, 255) if command == "run" else (255,))  # 255: the kernel was asked for it, as with runc
     assert "permission denied" in done.stderr or "no such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
@@ -101,3 +109,29 @@ def test_our_own_program_as_a_mount(runtime, bundle):
     done = runtime.run(b, check=False)
     assert done.returncode != 0
     assert fingerprint(interpreter(runtime)) == before
+
+
+NAIVE = """
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) /* ROOT PROGRAM: chroot and execute; or, as what an image has made of us: tell */
+{
+	if (argc != 3 || chroot(argv[1]) || chdir("/"))
+		return puts("got the interpreter"), 0;
+	return execl(argv[2], argv[2], "-c", "", (char *)0);
+}
+"""
+
+
+@pytest.mark.parametrize("how", [way for way in WAYS if "elf" not in way and "task" not in way])
+def test_our_own_program_is_not_executed_bites(bundle, how):
+    """A runtime that executes whatever the path leads to becomes the program of the image."""
+    b = bundle()
+    program = with_program(b, how)
+    mine = compiled(NAIVE, "-static")
+    before = fingerprint(mine)
+    done = apart('mount -t proc proc "$1/proc"; exec "$2" "$1" "$3"', b.rootfs, mine, program)
+    with caught():
+        kept(mine, before, done)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.looking import compiled, interpreter
+from integration.security.naive import caught
 
 if TYPE_CHECKING:
     from integration.harness.bundle import Bundle
@@ -131,7 +132,17 @@ def test_the_poison_works(runtime, bundle, mark):
     b = poisoned(runtime, bundle(), mark)
     code = f"import os; os.chroot({str(b.rootfs)!r}); os.chdir('/'); import json, encodings.idna"
     subprocess.run([python(runtime), "-c", code], check=False, capture_output=True)
-    assert (b.rootfs / str(mark).lstrip("/")).exists()
+    with caught():
+        clean(b, mark)
+
+
+def test_names_of_users_work_too(runtime, bundle, mark):
+    """Who asks the C library for a user, with the image in sight, has it load the image's NSS modules."""
+    b = poisoned(runtime, bundle(), mark)
+    code = f"import os, pwd, sys; os.chroot({str(b.rootfs)!r}); os.chdir('/')\ntry: pwd.getpwnam('nobody-here')\nexcept KeyError: pass"
+    subprocess.run([PYTHON, "-c", code], check=False, capture_output=True)
+    with caught():
+        clean(b, mark)
 
 
 def test_a_library_works_too(bundle, mark):
@@ -288,8 +299,32 @@ def hostile(tmp_path, mark):
 def test_a_hostile_directory_and_environment(runtime, bundle, hostile, mark):
     b = bundle("env")
     b.process["env"] = ["PATH=/bin", "HOME=/x"]
-    assert sorted(runtime.output(b, **hostile).split()) == ["HOME=/x", "PATH=/bin"]
+    exactly(runtime.output(b, **hostile), "HOME=/x", "PATH=/bin")
     clean(b, mark)
+
+
+def exactly(text: str, *variables: str) -> None:
+    """Check that TEXT, of env(1), has the VARIABLES and no other."""
+    assert sorted(text.split()) == sorted(variables)
+
+
+def test_the_environment_is_what_it_should_be(runtime, bundle):
+    """CPython adds LC_CTYPE where the locale is C: not to the container's, whether by run, exec or a hook."""
+    b = bundle()
+    b.process["env"] = ["PATH=/bin", "HOME=/x"]
+    b.config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "env >/data/env"], "env": ["ONLY=this"]}]}
+    bare = {"PATH": os.environ["PATH"]}
+    name = runtime.start(b, env=bare)
+    exactly(runtime("exec", name, "env", env=bare).stdout, "HOME=/x", "PATH=/bin")
+    own = ("PWD=", "OLDPWD=", "SHLVL=", "_=", "PATH=")
+    exactly("\n".join(line for line in (b.rootfs / "data/env").read_text().split() if not line.startswith(own)), "ONLY=this")
+
+
+def test_the_environment_is_what_it_should_be_bites():
+    code = "import os; os.execve('/usr/bin/env', ['env'], os.environ)"
+    done = subprocess.run([PYTHON, "-c", code], env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
+    with caught():
+        exactly(done.stdout, "PATH=/bin")
 
 
 @pytest.mark.parametrize("name", ["PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"])
@@ -356,6 +391,13 @@ def test_every_command_in_a_hostile_directory(runtime, bundle, hostile, mark):
     for words in (("state", name), ("nonsense",), ("exec", "--nonsense", name), ("run", name)):
         assert "Traceback" not in runtime(*words, check=False, **hostile).stderr
     clean(b, mark)
+
+
+def test_a_hostile_directory_works(bundle, hostile, mark):
+    """A script of Python's that is started like any other runs what is there."""
+    subprocess.run([PYTHON, "-c", "import json"], check=False, capture_output=True, **hostile)
+    with caught():
+        clean(bundle(), mark)
 
 
 def test_a_bundle_that_is_a_hostile_directory(runtime, bundle, hostile, mark):
