@@ -184,3 +184,12 @@ def test_a_hook_that_does_not_read_the_state(runtime, bundle, kind):
     b.config["annotations"] = {"long": "x" * 200_000}
     b.config["hooks"] = {kind: [{"path": "/bin/true"}] * 2}
     assert runtime.output(b) == "ran\n"
+
+
+@pytest.mark.pyrunc_only("`start` returns 0")
+def test_an_init_that_is_no_process_1_says_what_is_wrong(runtime, bundle):
+    """Whoever created it has left: that is no reason to be ended by a signal, instead of telling `start`."""
+    b = bundle("echo", "ran")
+    b.namespace("pid", drop=True)
+    b.config["hooks"] = {"startContainer": [{"path": "/bin/false"}]}
+    assert "startContainer hook" in runtime.refuses("start", runtime.create(b))

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SECONDS, TRIES = 1.5, 1000  # how long a race goes on, and how many tries it must have seen
+SECONDS, TRIES = 1.5, 1000  # a race goes on for so long, and until there were so many tries
+NAMES = 300  # of what is made: each is made in the one place and in the other
+AT_MOST = 30.0  # seconds, on a machine that is busy with other things
 
 
 def by_turns(directory: Path, target: Path) -> tuple[Path, Path]:
@@ -22,12 +24,12 @@ def by_turns(directory: Path, target: Path) -> tuple[Path, Path]:
     return one, other
 
 
-def tried(make: Callable[[Path, str], object], root: Path, seconds: float = SECONDS) -> int:
-    """MAKE one thing after the other in ROOT's directory `here`, for so many SECONDS; return how many tries there were."""
-    end, count = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+def tried(make: Callable[[Path, str], object], root: Path, tries: int = TRIES) -> int:
+    """MAKE one thing after the other in ROOT's directory `here`, for a while and at least TRIES times; return how often."""
+    begun, count = time.monotonic(), 0
+    while (passed := time.monotonic() - begun) < SECONDS or (count < tries and passed < AT_MOST):
         try:
-            make(root, f"/here/made{count}")
+            make(root, f"/here/made{count % NAMES}")
         except (OSError, OpError):
             pass  # as it must, where the link loops or what was found is gone
         count += 1

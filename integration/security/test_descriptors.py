@@ -15,8 +15,8 @@ FORMS = ["/proc/self/fd/{}", "/proc/thread-self/fd/{}", "/proc/1/fd/{}", "/proc/
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_directory_that_is_a_descriptor(runtime, bundle, form):
+    b = with_probe(bundle(), "cwd")
     for number in (3, 4, 5, 6, 7, 8, 9, 10, 64):
-        b = with_probe(bundle(), "cwd")
         b.process["cwd"] = form.format(number)
         done = runtime.run(b, check=False)
         assert done.returncode != 0 or done.stdout in ("/\n", "/proc\n"), done.stdout

@@ -96,7 +96,7 @@ def test_nothing_is_made_behind_a_swapped_link(tmp_path, out, like):
     root = tmp_path / "root"
     root.mkdir()
     with swapped(*by_turns(root, out)):
-        assert tried(guarded(like), root) > TRIES
+        assert tried(guarded(like), root) >= TRIES
     untouched(out)
 
 

@@ -149,7 +149,7 @@ def test_a_knob_behind_a_swapped_link(tmp_path):
     root, victim = knobs(tmp_path)
     fd = os.open(root, os.O_PATH)
     with swapped(*by_turns(root, victim.parent)):
-        assert tried(lambda *_: files.write_at(None, fd, "here/knob", "set"), root) > TRIES
+        assert tried(lambda *_: files.write_at(None, fd, "here/knob", "set"), root) >= TRIES
     os.close(fd)
     still_fake([victim])
 

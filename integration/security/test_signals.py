@@ -68,8 +68,8 @@ def test_a_signal_at_any_moment_of_a_create(runtime, bundle, number):
     began = time.monotonic()
     runtime("delete", "--force", runtime.create(bundle()))
     usual = time.monotonic() - began
+    b = bundle()
     for _ in range(25):
-        b = bundle()
         name = runtime.prepare(b)
         process = runtime.popen("create", "--bundle", str(b.path), name, stdout=-3, stderr=-3, stdin=-3)
         time.sleep(chance.uniform(0, usual))  # the moment is what is tried

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from integration.looking import mapped
+from integration.looking import FIRST
 from integration.security.naive import caught
 
 # An image may say of anything that it is root.
@@ -112,7 +112,9 @@ def put(b, field: str, number: int) -> str:
     if field == "rlimit":
         b.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": number, "hard": number}]
         return "/process/rlimits/0/"
-    mapped(b)
+    b.namespace("user")
+    for kind in ("uidMappings", "gidMappings"):
+        b.linux[kind] = [{"containerID": 0, "hostID": FIRST, "size": 65536}]
     b.linux["uidMappings"][0][field] = number
     return f"/linux/uidMappings/0/{field}"
 
@@ -126,10 +128,10 @@ def nobody_ran(done) -> None:
 @pytest.mark.pyrunc_only("cuts some of them off")
 @pytest.mark.parametrize("field", FIELDS)
 def test_numbers_that_do_not_fit(runtime, bundle, field):
+    b = bundle("id", "-u")
     for number in TOO_LARGE:
         if number > 0 and ((field == "rlimit" and number < 1 << 64) or (field in MAPPING and number < 1 << 32)):
             continue  # a number like others there; the kernel says which sums of them are none
-        b = bundle("id", "-u")
         pointer = put(b, field, number)
         done = runtime.run(b, check=False)
         nobody_ran(done)
