@@ -116,7 +116,7 @@ def test_the_trap_works(runtime, bundle, tmp_path):
 
 
 @pytest.mark.slow_vm
-@pytest.mark.xfail(reason="it is, until our own program is out of reach there: SECURITY.md, Known limits", strict=False)
+@pytest.mark.xfail(reason="not closed for each way: docs/security.md, row T1", strict=False)
 @pytest.mark.parametrize("how", ["exec", "create"])
 def test_the_program_is_not_written_with_cap_sys_ptrace(runtime, bundle, tmp_path, how):
     """That capability opens every process in the pid namespace, dumpable or not; the host's program it must not."""

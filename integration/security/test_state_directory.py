@@ -231,10 +231,21 @@ def test_a_log_in_a_directory_of_everybodys(runtime, bundle, victim, tmp_path):
     log.write_text("before\n")
     b = bundle('/no/such\n{"level":"error","msg":"forged"}\x1b[2J')
     runtime("--log", str(log), "--log-format", "json", "run", "--bundle", str(b.path), runtime.prepare(b), check=False)
-    first, *lines = log.read_text().splitlines()
-    assert first == "before"
+    one_line_more("before", log.read_text())
+
+
+def one_line_more(before: str, text: str) -> None:
+    """Check that TEXT has, after what was there BEFORE, one line, and nothing that a terminal obeys."""
+    first, *lines = text.splitlines()
+    assert first == before
     assert [line.startswith('{"level":"error","msg":"pyrunc run failed') for line in lines] == [True]
-    assert "\x1b" not in log.read_text()
+    assert "\x1b" not in text
+
+
+def test_a_log_that_is_forged_bites():
+    said = 'pyrunc run failed: /no/such\n{"level":"error","msg":"forged"}'
+    with caught():
+        one_line_more("before", f'before\n{{"level":"error","msg":"{said}"}}')
 
 
 @pytest.mark.parametrize("kind", ["a file", "a directory", "a link to nowhere", "a fifo", "nobody listens"])
@@ -259,6 +270,14 @@ def test_a_console_socket_that_is_none(runtime, bundle, tmp_path, victim, kind):
     assert not (runtime.root / name).exists()
     assert not (tmp_path / "made").exists()
     still_the_hosts(victim)
+
+
+def test_a_console_socket_that_is_none_bites(tmp_path, victim):
+    """Who opens what is there writes to it."""
+    (tmp_path / "console").symlink_to(victim)
+    naive.write(tmp_path / "console", "/dev/ptmx")
+    with caught():
+        still_the_hosts(victim)
 
 
 # The cache of compiled filters: who may write it decides what containers may do
