@@ -18,7 +18,8 @@ KEYS = [*map(str, range(1, 26)), *(f"P{number}" for number in range(1, 12)), *(f
 def rows() -> dict[str, list[str]]:
     """Return the columns of each row by its key."""
     text = (HERE / "docs/security.md").read_text().partition("## Attacks, guards, tests\n")[2].partition("\n# ")[0]
-    cells = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| ")]
+    lines = (line.strip().strip("|") for line in text.splitlines() if line.startswith("| "))
+    cells = [[cell.strip() for cell in line.split(" | ")] for line in lines]
     return {row[0]: row[1:] for row in cells if row[0] != "row"}
 
 
