@@ -109,6 +109,7 @@ def protected(can_write: dict[str, bool]) -> None:
     assert can_write == {"/ro": False, "/etc": False, "/rw": True}
 
 
+@pytest.mark.pyrunc_only("needs a /proc in the container")
 def test_a_read_only_mount_by_a_descriptor(runtime, bundle):
     b = bundle("for place in /ro /etc /rw; do touch $place/made 2>/dev/null && echo $place; done; true")
     misleading(b)
