@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from integration.harness.bundle import Bundle, Bundles
     from integration.harness.runtime import Runtime
 
+REMAINS = pytest.mark.xfail(reason="docs/security.md, row T1: what remains", strict=False)  # it is a race
 own_program = pytest.mark.pyrunc_only("it runs a sealed copy of itself, and that it may be")
 
 
@@ -116,8 +117,7 @@ def test_the_trap_works(runtime, bundle, tmp_path):
 
 
 @pytest.mark.slow_vm
-@pytest.mark.xfail(reason="not closed for each way: docs/security.md, row T1", strict=False)
-@pytest.mark.parametrize("how", ["exec", "create"])
+@pytest.mark.parametrize("how", ["exec", pytest.param("create", marks=REMAINS)])
 def test_the_program_is_not_written_with_cap_sys_ptrace(runtime, bundle, tmp_path, how):
     """That capability opens every process in the pid namespace, dumpable or not; the host's program it must not."""
     mine = interpreter(runtime)
