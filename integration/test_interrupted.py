@@ -13,6 +13,7 @@ import pytest
 
 from integration.harness.runtime import wait_for
 
+pytestmark = [pytest.mark.slow_vm, pytest.mark.timeout(600)]
 STARTS, ALL_AT_ONCE = 200, 3
 BY_SIGNAL = -signal.SIGINT
 ENDING = (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -38,7 +39,6 @@ def interrupted(runtime, words, seconds: float, numbers: list[int]) -> subproces
     return subprocess.CompletedProcess(words, command.returncode, said.read_text())
 
 
-@pytest.mark.slow_vm
 @pytest.mark.parametrize(("words", "longest", "late"), QUIET, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
 def test_what_makes_nothing(runtime, words, longest, late):
     chosen = random.Random(7)
@@ -52,7 +52,6 @@ def test_what_makes_nothing(runtime, words, longest, late):
     assert ends - {late}, "none came early enough"
 
 
-@pytest.mark.slow_vm
 @pytest.mark.pyrunc_only("passes it on, or ignores it")
 @pytest.mark.parametrize("words", [("create",), ("run", "--detach")], ids=" ".join)
 def test_what_makes_a_container(runtime, bundle, words):
@@ -70,7 +69,6 @@ def test_what_makes_a_container(runtime, bundle, words):
         runtime("delete", "--force", name)
 
 
-@pytest.mark.slow_vm
 @pytest.mark.pyrunc_only("passes it on, or ignores it")
 def test_exec(runtime, bundle):
     """It leaves no process, or one that runs."""
