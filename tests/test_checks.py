@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.container.checks.words import nearest
 from pyrunc.container.verbs.check import FINE, NOT_HERE, check
+from pyrunc.words import nearest
 from tests.elf import program
 from tests.samples import ABSENT, CONFIGS
 
@@ -399,13 +399,16 @@ def test_nearest():
 @ABSENT
 @pytest.mark.parametrize("sample", CONFIGS, ids=lambda each: each.stem)
 def test_nothing_is_said_of_what_engines_write(image, tmp_path, sample):
-    """Over an image with its program, and with sources that are there."""
+    """Over an image with its program, with sources and hooks that are there."""
     document = json.loads(sample.read_text())
     document["root"]["path"] = "rootfs"
     for index, mount in enumerate(document.get("mounts", [])):
         if mount["type"] == "bind":
             mount["source"] = f"source{index}"
             (tmp_path / mount["source"]).write_text("")
+    for hooks in document.get("hooks", {}).values():
+        for hook in hooks:
+            hook["path"] = "/bin/sh"
     name = document["process"]["args"][0]
     image.document = document
     image.file(name.lstrip("/") if "/" in name else f"bin/{name}", program())

@@ -39,7 +39,6 @@ LIBRARIES = {
     "cli/main.py": {"traceback"},  # --debug goes to the script from the start
     "cli/mishap.py": {"dis"},  # does without
     "container/checks/mounts.py": {"os.path"},  # changes nothing
-    "container/checks/words.py": {"difflib"},  # changes nothing
     "container/verbs/listing.py": {"pwd"},  # changes nothing
     "jsonio.py": {"_json", "json"},  # not taken here: native/json.c
     "linux/sharedmemory.py": {"mmap"},  # not taken here: native/module.c

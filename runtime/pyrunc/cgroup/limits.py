@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 UNIFIED, INVALID = "/linux/resources/unified/", "invalid"
 DEVICES = ("devices.allow", "devices.deny")
 ALL_DEVICES = "a *:* rwm"
+SAID, NOT_OFFERED = "error setting cgroup config", "this kernel, or this cgroup's parent, does not offer that file"
+CORRECT = "correct the value: the kernel's documentation of cgroups says what this file takes"
+BY_ERRNO = {
+    errno.EBUSY: "the cgroup is in use in a way that forbids it: stop what is in it, or name another cgroup",
+    errno.ENODEV: "name a device that is there",
+    errno.EPERM: "the parent cgroup forbids it: ask for less, or name another cgroup",
+    errno.ENOSPC: "something is used up: ask for less",
+}
 NO_SUCH_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM)  # cgroup file systems let nobody make files
 
 
@@ -29,7 +37,7 @@ def apply(places: tuple[Place, ...], changes: tuple[Write, ...]) -> None:
     what the kernel refuses.
     """
     for change in changes:
-        _make(_directory(places, change), change)
+        _make(places, change)
     _refuse_invalid(places, changes)
 
 
@@ -79,7 +87,7 @@ def update(places: tuple[Place, ...], changes: list[Write]) -> list[tuple[str, s
         for change in writeorder.in_write_order(changes, _present(places)):
             directory = _directory(places, change)
             done += _back(*_target(directory, change))  # before the write: a signal may come right after it
-            _make(directory, change)
+            _make(places, change)
         _refuse_invalid(places, changes)
     except BaseException:
         set_back(done)
@@ -145,14 +153,18 @@ def _is_file(directory: str, file: str) -> bool:
     return bool(directory) and posix.access(f"{directory}/{file}", posix.F_OK)
 
 
+def place_of(places: tuple[Place, ...], change: Write) -> Place | None:
+    """Return which of PLACES CHANGE is to be made at, None if none has its controller."""
+    found = {controller: place for place in places for controller in place.controllers}
+    return found.get(change.controller, found.get("") if len(places) == 1 else None)
+
+
 def _directory(places: tuple[Place, ...], change: Write, missing: str | None = None) -> str:
     """Return where CHANGE is to be made, or MISSING.  Raises UnsupportedError if this host has no such controller."""
-    directories = {controller: place.directory for place in places for controller in place.controllers}
-    directory = directories.get(change.controller, directories.get("") if len(places) == 1 else None)
-    directory = missing if directory is None else directory
-    if directory is None:
+    place = place_of(places, change)
+    if place is None and missing is None:
         raise _no_controller(change)
-    return directory
+    return place.directory if place is not None else missing or ""
 
 
 def _no_controller(change: Write) -> UnsupportedError:
@@ -173,8 +185,9 @@ def _target(directory: str, change: Write) -> tuple[str, str]:
     return f"{directory}/{change.file}", change.value
 
 
-def _make(directory: str, change: Write) -> None:
+def _make(places: tuple[Place, ...], change: Write) -> None:
     """Make one change, and say what failed in the words of cgroup files."""
+    directory = _directory(places, change)
     path, value = _target(directory, change)
     try:
         write(path, value)
@@ -184,16 +197,31 @@ def _make(directory: str, change: Write) -> None:
             return
         if missing and not _has_controller(directory, change.controller):
             raise _no_controller(change) from None
-        reason = (error.strerror or "").lower()
-        hint, said = "", "error setting cgroup config"
-        if missing or error.errno == errno.EACCES:
-            hint = "this kernel, or this cgroup's parent, does not offer that file"
-        elif error.errno == errno.EBUSY and change.pointer.endswith("/memory/limit"):
-            used, peak = (read(f"{directory}/memory.{name}usage_in_bytes").strip() for name in ("", "max_"))
-            said = f"unable to set memory limit to {value} (current usage: {used}, peak usage: {peak})"
-            hint = f"the container uses {used} bytes, and cannot do with less"
-        message = f'{said}: write "{value}" to {path}: {reason}'
-        raise OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint) from None
+        raise _refused(places, change, path, value, error, missing=missing) from None
+
+
+def _refused(
+    places: tuple[Place, ...], change: Write, path: str, value: str, error: OSError, *, missing: bool
+) -> OpError:
+    """Return the ERROR of writing VALUE of CHANGE to PATH, which may be MISSING, with what to do about it."""
+    directory = path.rpartition("/")[0]
+    said = SAID
+    if missing or error.errno == errno.EACCES:
+        hint = NOT_OFFERED
+    elif error.errno == errno.EBUSY and change.pointer.endswith("/memory/limit"):
+        used, peak = (read(f"{directory}/memory.{name}usage_in_bytes").strip() for name in ("", "max_"))
+        said = f"unable to set memory limit to {value} (current usage: {used}, peak usage: {peak})"
+        hint = f"the container uses {used} bytes, and cannot do with less"
+    else:
+        hint = BY_ERRNO.get(error.errno or 0, CORRECT)
+    from pyrunc.cgroup import reasons
+
+    place = place_of(places, change)
+    if not missing and place is not None:
+        found = reasons.reason(change, reasons.Group(directory, place.mount, {}))
+        hint = found.hint if found is not None else hint
+    message = f'{said}: write "{value}" to {path}: {(error.strerror or "").lower()}'
+    return OpError(message, errno=error.errno or 0, pointer=change.pointer, hint=hint)
 
 
 def _has_controller(directory: str, controller: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyrunc.container.checks.words import suggestion
 from pyrunc.oci import explain
 from pyrunc.oci.convert import escape
+from pyrunc.words import suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.container.checks.words import suggestion
 from pyrunc.errors import UnsupportedError
 from pyrunc.host.files import read
 from pyrunc.plan.namespaces import FILES
+from pyrunc.words import suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

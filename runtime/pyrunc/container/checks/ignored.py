@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyrunc.container.checks.words import suggestion
 from pyrunc.errors import PyruncError
 from pyrunc.linux import caps
+from pyrunc.words import suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

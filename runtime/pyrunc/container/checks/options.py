@@ -5,7 +5,6 @@ from __future__ import annotations
 import posix
 
 from pyrunc.container.checks.apart import apart
-from pyrunc.container.checks.words import suggestion
 from pyrunc.errors import UnsupportedError
 from pyrunc.host.files import read
 from pyrunc.linux import caps
@@ -13,6 +12,7 @@ from pyrunc.linux import mount as m
 from pyrunc.linux.process import CLONE_NEWNS, unshare
 from pyrunc.plan import mountopts
 from pyrunc.run import hints
+from pyrunc.words import suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

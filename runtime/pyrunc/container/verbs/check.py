@@ -9,7 +9,25 @@ kernel would refuse is looked for without changing anything (container/checks).
 from __future__ import annotations
 
 from pyrunc.container.bundle import check_rootfs, read_bundle
-from pyrunc.container.checks import fields, host, ignored, joining, limits, mounts, options, overlay, program, view
+from pyrunc.container.checks import (
+    devices,
+    fields,
+    hooks,
+    host,
+    ignored,
+    joining,
+    limits,
+    masks,
+    mounts,
+    netdevices,
+    options,
+    overlay,
+    program,
+    resources,
+    rights,
+    sysctl,
+    view,
+)
 from pyrunc.container.options import CreateOptions
 from pyrunc.container.verbs import create
 from pyrunc.errors import ConfigError, PyruncError, UnsupportedError
@@ -138,15 +156,23 @@ def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whol
         pass  # which is a finding of its own, or not for us to read
     yield from mounts.sources(config, plan, known, asked.rootfs, image)
     yield from joining.errors(config)
-    yield from limits.errors(config)
+    yield from netdevices.errors(config)
+    yield from resources.errors(plan)
+    yield from limits.errors(config, plan, known)
+    yield from sysctl.errors(config, plan, known)
+    yield from rights.capabilities(config, known)
     yield from options.refused(plan, known)
     yield from overlay.incomplete(plan)
+    yield from hooks.errors(config, image)
     if image is None:
         return
     try:
+        yield from rights.outsiders(config, plan, known, asked.rootfs, image)
         yield from mounts.points(plan, image)
         hidden = paths.cleaned(whole, asked.rootfs)
         image.cover((*(each.destination for each in hidden.mounts), *hidden.linux.maskedPaths))
+        yield from devices.nodes(config, plan, image)
+        yield from masks.errors(plan, image)
         yield from program.errors(config, plan, known, image)
     finally:
         image.close()

@@ -89,6 +89,9 @@ def _own_null(streams: list[int]) -> None:
         posix.close(own)
 
 
+BOUND = "name them in the bounding set too (capabilities(7))"
+
+
 def drop_bounding(_: Context, keep: int, last_cap: int) -> None:
     """Drop every capability that is not in KEEP from the bounding set, and clear the ambient one."""
     for number in range(last_cap + 1):
@@ -132,8 +135,21 @@ def capset(_: Context, effective: int, permitted: int, inheritable: int) -> None
     except PermissionError:
         # A thread may always drop: so what cannot be kept is what it never had.
         names = [name for name, number in caps.NUMBER.items() if permitted >> number & 1 and not _has(number)]
-        text = f"the runtime itself lacks {', '.join(names)}" if names else "operation not permitted"
-        raise OpError(text, errno=errno.EPERM) from None
+        if names:
+            text, hint = f"the runtime itself lacks {', '.join(names)}", "ask for no more, or give them to the runtime"
+            raise OpError(text, errno=errno.EPERM, hint=hint) from None
+        dropped = [name for name, number in caps.NUMBER.items() if inheritable >> number & 1 and not _may_have(number)]
+        raise OpError(unbounded(dropped), errno=errno.EPERM, hint=BOUND) from None
+
+
+def unbounded(names: list[str]) -> str:
+    """Return what is wrong with inheritable capabilities NAMES that are not in the bounding set (capset(2))."""
+    return f"operation not permitted: inheritable, but not bounding: {', '.join(names)}"
+
+
+def _may_have(number: int) -> bool:
+    """Return whether capability NUMBER is in this process's bounding set."""
+    return bool(p.prctl(p.PR_CAPBSET_READ, number))
 
 
 def _has(number: int) -> bool:
