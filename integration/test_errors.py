@@ -44,7 +44,7 @@ only = pytest.mark.pyrunc_only("words of our own")
         ),
         ('{"ociVersion": "1.0.0", "ociVersion": "1.0.0"}', 'config.json: key "ociVersion" stands twice in one object (remove one)'),
         ('{"ociVersion": NaN}', "config.json: invalid JSON: NaN is not JSON (the document must be JSON (RFC 8259) in UTF-8)"),
-        ("[]", "expected an object, found an array"),
+        ("[]", "expected an object, found an array (write an object there, or remove it)"),
         ("[" * 100000, "config.json: nested too deeply (the document must be JSON (RFC 8259) in UTF-8)"),
         ("{}", "ociVersion is missing (at /ociVersion; the specification requires it)"),
         (
@@ -75,38 +75,39 @@ def edit(config, pointer, value):
     ("pointer", "value", "message"),
     [
         ("/process/args", [], "args[0] is missing (at /process/args; name the program to run)"),
-        ("/process/args", "sh", 'expected an array, found "sh" (at /process/args)'),
-        ("/process/args", ["sh", 1], "expected a string, found 1 (at /process/args/1)"),
-        ("/process/user/uid", "root", 'expected an integer, found "root" (at /process/user/uid)'),
+        ("/process/args", "sh", 'expected an array, found "sh" (at /process/args; put it in brackets: [ ])'),
+        ("/process/args", ["sh", 1], "expected a string, found 1 (at /process/args/1; put it in quotes)"),
+        ("/process/user/uid", "root", 'expected an integer, found "root" (at /process/user/uid; write an integer there, or remove it)'),
         (
             "/process/user/uid",
             2**32 - 1,
-            "expected an integer from 0 to 4294967294, found 4294967295 (at /process/user/uid)",
+            "expected an integer from 0 to 4294967294, found 4294967295 (at /process/user/uid; correct it, or remove it)",
         ),
-        ("/process/ioPriority", {"class": "a"}, 'expected one of IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE, found "a" (at /process/ioPriority/class)'),
-        ("/linux/netDevices", {"eth0": {"name": 23}}, "expected a string, found 23 (at /linux/netDevices/eth0/name)"),
-        ("/linux/resources/hugepageLimits", [{"pageSize": "64kB", "limit": 1}], 'expected a size such as 2MB, found "64kB" (at /linux/resources/hugepageLimits/0/pageSize)'),
-        ("/linux/namespaces/0/path", False, "expected a string, found false (at /linux/namespaces/0/path)"),
-        ("/process/user/uid", 1.0, "expected an integer, found 1.0 (at /process/user/uid)"),
-        ("/process/user/gid", True, "expected an integer, found true (at /process/user/gid)"),
-        ("/process/cwd", "tmp", 'expected an absolute path, found "tmp" (at /process/cwd)'),
+        ("/process/ioPriority", {"class": "a"}, 'expected one of IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE, found "a" (at /process/ioPriority/class; write one of these)'),
+        ("/linux/netDevices", {"eth0": {"name": 23}}, "expected a string, found 23 (at /linux/netDevices/eth0/name; put it in quotes)"),
+        ("/linux/resources/hugepageLimits", [{"pageSize": "64kB", "limit": 1}], 'expected a size such as 2MB, found "64kB" (at /linux/resources/hugepageLimits/0/pageSize; write a size such as 2MB there, or remove it)'),
+        ("/linux/namespaces/0/path", False, "expected a string, found false (at /linux/namespaces/0/path; put it in quotes)"),
+        ("/process/user/uid", 1.0, "expected an integer, found 1.0 (at /process/user/uid; write an integer there, or remove it)"),
+        ("/process/user/gid", True, "expected an integer, found true (at /process/user/gid; write an integer there, or remove it)"),
+        ("/process/cwd", "tmp", 'expected an absolute path, found "tmp" (at /process/cwd; let it begin with "/", such as "/tmp")'),
         ("/process", KeyError, "process is missing (at /process; say what is to run)"),
         ("/root", KeyError, "root is missing (at /root; say where the root file system is)"),
         (
             "/root/path",
             "nowhere",
-            "cannot use the rootfs: stat BUNDLE/nowhere: no such file or directory (at /root/path)",
+            "cannot use the rootfs: stat BUNDLE/nowhere: no such file or directory"
+            " (at /root/path; unpack the image there, or correct the path: it is relative to the bundle)",
         ),
         (
             "/linux/namespaces/0/type",
             "foo",
             "expected one of pid, network, mount, ipc, uts, user, cgroup, time, "
-            'found "foo" (at /linux/namespaces/0/type)',
+            'found "foo" (at /linux/namespaces/0/type; write one of these)',
         ),
         ("/linux/namespaces/0", {"type": "mount"}, "namespace mount is listed twice (at /linux/namespaces/4/type; remove one)"),
         ("/linux/namespaces/3", {"type": "cgroup"}, 'hostname needs a uts namespace (at /hostname; add {"type": "uts"} to /linux/namespaces)'),
         ("/mounts/0/destination", KeyError, "destination is missing (at /mounts/0/destination; the specification requires it)"),
-        ("/linux/intelRdt", "x", 'expected an object, found "x" (at /linux/intelRdt)'),
+        ("/linux/intelRdt", "x", 'expected an object, found "x" (at /linux/intelRdt; write an object there, or remove it)'),
         ("/process/rlimits/0/soft", 4096, "soft limit 4096 is above hard 1024 (at /process/rlimits/0/soft; lower it, or raise hard)"),
         ("/process/env", ["A"], 'environment entry "A" has no "=" (at /process/env/0; write it as "NAME=value")'),
         ("/linux/cgroupsPath", "/a/../../b", 'cgroupsPath "/a/../../b" leads upwards (at /linux/cgroupsPath; remove "..")'),
@@ -122,7 +123,7 @@ def test_values(runtime, bundle, pointer, value, message):
 
 
 THREE = (
-    'expected an absolute path, found "tmp" (at /process/cwd)'
+    'expected an absolute path, found "tmp" (at /process/cwd; let it begin with "/", such as "/tmp")'
     "; 2 more: /mounts/0/destination, /linux/namespaces/0/type"
 )
 
@@ -144,7 +145,7 @@ def test_three_violations_of_a_process(runtime, bundle, tmp_path):
     document = tmp_path / "process.json"
     document.write_text(json.dumps({"cwd": "/", "args": ["true", 1], "env": [None], "rlimits": [{"type": "RLIMIT_AS", "hard": -1}]}))
     said = runtime.refuses("exec", "--process", str(document), name, status=255)
-    assert said == "pyrunc exec failed: expected a string, found 1 (at /args/1); 3 more: /env/0, /rlimits/0/hard, /rlimits/0/soft"
+    assert said == "pyrunc exec failed: expected a string, found 1 (at /args/1; put it in quotes); 3 more: /env/0, /rlimits/0/hard, /rlimits/0/soft"
     document.write_text(json.dumps({"cwd": "/", "args": [""], "env": ["A", "B"]}))
     said = runtime.refuses("exec", "--process", str(document), name, status=255)
     assert said == "pyrunc exec failed: args[0] is missing (at /args; name the program to run); 2 more: /env/0, /env/1"
@@ -168,7 +169,8 @@ def test_a_command_that_is_not_there(runtime, bundle):
     found = fails(runtime, bundle("no-such"))
     assert found == (
         "pyrunc create failed: unable to start container process: error during container init: "
-        'exec: "no-such": executable file not found in $PATH (at /process/args/0)'
+        'exec: "no-such": executable file not found in $PATH'
+        " (at /process/args/0; correct the name or PATH, or put the program into the image)"
     )
 
 
@@ -183,7 +185,7 @@ def test_commands_that_cannot_run(runtime, bundle):
     ("first", "hint"),
     [
         ("#!/bin/nosuch\n", 'its interpreter "/bin/nosuch" could not be opened'),
-        ("#!/bin/sh\r\n", "its first line ends in CR LF: save it with Unix line ends"),
+        ("#!/bin/sh\r\n", "its first line ends in CR LF (at /process/args/0; save it with Unix line ends"),
         ("#!\n", "exec format error: nothing follows #!"),
     ],
 )
@@ -204,7 +206,7 @@ def test_a_mount_that_the_kernel_refuses(runtime, bundle):
         'error mounting "tmpfs" to rootfs at "/data": fsconfig(fs7, FSCONFIG_SET_STRING, "size", "nonsense", 0): '
         "invalid argument: "
     )
-    assert "(at /mounts/7/options/0; the file system refused an option)" in found
+    assert "(at /mounts/7/options/0; correct the value of size, or remove it)" in found
 
 
 @only

@@ -6,7 +6,7 @@ import struct
 import sys
 from pathlib import Path
 
-PT_INTERP, EHDR, PHDR = 3, 64, 56
+PT_LOAD, PT_INTERP, EHDR, PHDR = 1, 3, 64, 56
 
 
 def program(*, machine: int | None = None, kind: int = 2, loader: str = "") -> bytes:
@@ -15,6 +15,6 @@ def program(*, machine: int | None = None, kind: int = 2, loader: str = "") -> b
     order = ">" if own[5] == 2 else "<"
     chosen = struct.unpack_from(f"{order}H", own, 18)[0] if machine is None else machine
     path = loader.encode() + b"\0"
-    rows = struct.pack(f"{order}IIQQQQQQ", PT_INTERP, 4, EHDR + PHDR, 0, 0, len(path), len(path), 1) if loader else b""
-    numbers = struct.pack(f"{order}HHIQQQIHHHHHH", kind, chosen, 1, 0, EHDR, 0, 0, EHDR, PHDR, bool(loader), 0, 0, 0)
-    return own[:16] + numbers + rows + (path if loader else b"")
+    rows = struct.pack(f"{order}IIQQQQQQ", PT_INTERP if loader else PT_LOAD, 4, EHDR + PHDR, 0, 0, len(path), len(path), 1)
+    numbers = struct.pack(f"{order}HHIQQQIHHHHHH", kind, chosen, 1, 0, EHDR, 0, 0, EHDR, PHDR, 1, 0, 0, 0)
+    return own[:16] + numbers + rows + path

@@ -152,3 +152,11 @@ def test_unknown_system_calls_are_told_and_fail_nothing(bundle, capfd):
     assert "warning: /linux/seccomp/syscalls/1/names/1: no such system call is known: msael" in capfd.readouterr().out
     assert main(["check", "--json", path]) == FINE
     assert [each["pointer"] for each in json.loads(capfd.readouterr().out)["warnings"]] == ["/linux/seccomp/syscalls/1/names/1"]
+
+
+@pytest.mark.parametrize("args", [[], [""], None])
+def test_a_process_without_a_program(bundle, args):
+    """It is the one thing that is wrong, whatever else would be looked at in the program."""
+    report = check(bundle(GOOD, process={"cwd": "/", "args": args}))
+    assert [each.pointer for each in report.violations] == ["/process/args"]
+    assert report.lacking == ()

@@ -108,7 +108,7 @@ def test_a_program_that_cannot_run(image, what, over):
     image.document["process"]["args"] = ["/opt/x"]
     hidden = over == "/opt" or (over == "/lib64" and "loader" in what) or (over == "/bin" and "#!/bin" in str(found))
     if over:
-        image.mount(over, type="tmpfs", source="tmpfs")
+        image.mount(over, type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     said = image.lacking()
     assert list(said) == ([] if hidden else ["/process/args/0"])
     assert hidden or WORDS[what] in said["/process/args/0"]
@@ -135,7 +135,7 @@ def test_along_the_path(image, env, found):
 def test_a_path_that_leads_over_a_mount(image, path, said):
     """What is found before it counts; after it nothing is known."""
     image.file("broken/run", program(machine=8))
-    image.mount("/m", type="tmpfs", source="tmpfs")
+    image.mount("/m", type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     image.document["process"]["env"] = [f"PATH={path}"]
     assert list(image.lacking()) == (["/process/args/0"] if said else [])
 
@@ -148,14 +148,14 @@ def test_a_link_that_leads_below_a_mount(image, target):
     (image.root / "bin/x").symlink_to(target)
     image.document["process"]["args"] = ["x"]
     assert list(image.lacking()) == ["/process/args/0"]
-    image.mount("/m", type="tmpfs", source="tmpfs")
+    image.mount("/m", type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     assert image.lacking() == {}
 
 
 def test_a_mount_point_that_is_a_link(image):
     (image.root / "real").mkdir()
     (image.root / "link").symlink_to("real")
-    image.mount("/link", type="tmpfs", source="tmpfs")
+    image.mount("/link", type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     image.document["process"]["args"] = ["/real/run"]
     assert image.lacking() == {}
 
@@ -204,7 +204,7 @@ def test_the_directory(image, cwd, fine):
     (image.root / "bin/loop").symlink_to("loop")
     image.document["process"]["cwd"] = cwd
     assert list(image.lacking()) == ([] if fine else ["/process/cwd"])
-    image.mount("/bin", type="tmpfs", source="tmpfs")
+    image.mount("/bin", type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     assert image.lacking() == {}
 
 
@@ -248,14 +248,14 @@ def test_a_source_that_an_earlier_mount_may_bring(image, tmp_path, earlier, fine
     """Or make, as a mount point."""
     (image.root / "link").symlink_to("/made")
     image.document["process"]["args"] = ["/m/run"]
-    image.mount("/m", type="tmpfs", source="tmpfs")
+    image.mount("/m", type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     image.mount(earlier, type="bind", source=str(tmp_path), options=["bind"])
     image.mount("/d", type="bind", source=f"{tmp_path}/rootfs/made/x", options=["bind"])
     assert list(image.lacking()) == ([] if fine else ["/mounts/2/source"])
 
 
 def test_a_mount_on_the_root_itself(image):
-    image.mount("/bin/..", type="tmpfs", source="tmpfs")
+    image.mount("/bin/..", type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     assert "leads to the root" in image.lacking()["/mounts/0/destination"]
 
 
@@ -274,10 +274,10 @@ def test_where_a_bind_mount_cannot_be(image, tmp_path, destination, source, fine
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").write_text("")
     image.document["process"]["args"] = ["/m/run"]
-    image.mount("/m", type="tmpfs", source="tmpfs")
+    image.mount("/m", type="tmpfs", source="tmpfs", options=["tmpcopyup"])
     image.mount(destination, type="bind", source=source, options=["bind"])
     assert list(image.lacking()) == ([] if fine else ["/mounts/1/destination"])
-    image.document["mounts"].insert(1, {"destination": "/bin", "type": "tmpfs", "source": "tmpfs"})
+    image.document["mounts"].insert(1, {"destination": "/bin", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]})
     assert image.lacking() == {}
 
 
@@ -294,7 +294,9 @@ def test_a_link_below_proc(image):
         (["lowerdir=/etc"], "second directory"),
         (["lowerdir=/etc:/usr"], ""),
         (["lowerdir=/etc", "upperdir=/tmp"], "workdir"),
-        (["lowerdir=/etc", "upperdir=/tmp", "workdir=/tmp"], ""),
+        (["lowerdir=/etc", "upperdir=/etc", "workdir=/usr"], ""),
+        (["lowerdir=/etc", "upperdir=/etc", "workdir=/etc/."], "neither"),
+        (["lowerdir=/etc", "upperdir=/etc", "workdir=/proc"], "one mount"),
     ],
 )
 def test_an_overlay_without_what_it_needs(image, options, lacks):

@@ -246,7 +246,11 @@ def test_what_podman_conmon_and_buildah_write(line: str, general: dict | None, o
         (["run", "--preserve-fds=٣", "box"], 'invalid value "٣" for --preserve-fds', "a number"),
         (["run", "--preserve-fds=" + "9" * 5000, "box"], f'invalid value "{"9" * 5000}" for --preserve-fds', "a number"),
         (["exec", "-g", "wheel", "box"], 'invalid value "wheel" for -g', "a number"),
-        (["run", "--detach=maybe", "box"], '--detach=maybe: "maybe" is neither true nor false', ""),
+        (
+            ["run", "--detach=maybe", "box"],
+            '--detach=maybe: "maybe" is neither true nor false',
+            "write true or false, or nothing",
+        ),
     ],
 )
 def test_what_is_wrong(argv: list[str], message: str, hint: str):

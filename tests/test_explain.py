@@ -45,12 +45,13 @@ def test_every_violation_is_told_where_it_is():
     document = edited(ociVersion="1.9.0", process__args=["sh", 1], root__path=None, linux__namespaces=[{"type": "foo"}])
     assert explain.violations(document) == (
         Violation("/ociVersion", 'expected a version from 1.0.0 to 1.3.x, found "1.9.0"', "this runtime follows 1.3.0", "1.9.0"),
-        Violation("/process/args/1", "expected a string, found 1", found=1),
+        Violation("/process/args/1", "expected a string, found 1", "put it in quotes", 1),
         Violation("/root/path", "path is missing", "the specification requires it"),
         Violation(
             "/linux/namespaces/0/type",
             'expected one of pid, network, mount, ipc, uts, user, cgroup, time, found "foo"',
-            found="foo",
+            "write one of these",
+            "foo",
         ),
     )
     assert str(refusal(document)) == (
@@ -61,9 +62,13 @@ def test_every_violation_is_told_where_it_is():
 
 
 def test_one_violation_is_told_as_ever():
-    assert str(refusal(edited(process__cwd="tmp"))) == 'expected an absolute path, found "tmp" (at /process/cwd)'
-    assert str(refusal([])) == "expected an object, found an array"
-    wrong_class = 'expected one of IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE, found "a" (at /process/ioPriority/class)'
+    absolute = 'expected an absolute path, found "tmp" (at /process/cwd; let it begin with "/", such as "/tmp")'
+    assert str(refusal(edited(process__cwd="tmp"))) == absolute
+    assert str(refusal([])) == "expected an object, found an array (write an object there, or remove it)"
+    wrong_class = (
+        'expected one of IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE, found "a"'
+        " (at /process/ioPriority/class; write one of these)"
+    )
     assert str(refusal(edited(process__ioPriority__class="a"))) == wrong_class
 
 
@@ -100,7 +105,7 @@ def test_values_are_found_behind_escaped_names():
 
 def test_a_process_and_resources():
     document = {"args": "sh", "env": [1]}
-    expected = "expected an array, found \"sh\" (at /args); 2 more: /env/0, /cwd"
+    expected = "expected an array, found \"sh\" (at /args; put it in brackets: [ ]); 2 more: /env/0, /cwd"
     assert str(refusal(document, parsing.parse_process)) == expected
     meaning = "args[0] is missing (at /args; name the program to run); 1 more: /env/0"
     assert str(refusal({"cwd": "/", "env": ["A"]}, parsing.parse_process)) == meaning
@@ -120,14 +125,15 @@ def test_the_line_stays_one_and_bounded():
 
 def test_a_large_document_is_not_gone_through_again():
     document = edited(hostname=1, domainname=2, annotations={"a": "b" * parsing.EXPLAINED_MAX})
-    assert str(refusal(document)) == "expected a string, found 1 (at /hostname)"
+    assert str(refusal(document)) == "expected a string, found 1 (at /hostname; put it in quotes)"
 
 
 def test_a_nested_document():
     deep: object = []
     for _ in range(800):
         deep = [deep]
-    assert str(refusal(edited(hostname=deep, x=deep))) == "expected a string, found an array (at /hostname)"
+    said = "expected a string, found an array (at /hostname; write a string there, or remove it)"
+    assert str(refusal(edited(hostname=deep, x=deep))) == said
 
 
 PARSE = """
@@ -156,7 +162,7 @@ def in_a_process(runtime: Path, document: object, before: str = "", library: tup
 
 
 TWICE = edited(hostname=1, domainname=2)
-FIRST = "expected a string, found 1 (at /hostname)"
+FIRST = "expected a string, found 1 (at /hostname; put it in quotes)"
 
 
 def test_the_library_is_loaded_only_for_a_wrong_document():

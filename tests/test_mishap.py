@@ -12,6 +12,9 @@ from pyrunc.cli import mishap
 from pyrunc.host import files
 from pyrunc.linux import process
 
+PATH, MORE = " (correct the path, or make what is missing)", " (run it with --debug to see more)"
+GONE = " (the process is gone: see what has ended it)"
+
 
 def told(call) -> str:
     with pytest.raises(OSError, match=r"\w") as caught:
@@ -27,23 +30,24 @@ def closed() -> int:
 
 
 def test_which_call_on_what():
-    assert told(lambda: posix.open("/no/such", posix.O_RDONLY)) == "open /no/such: no such file or directory"
-    assert told(lambda: files.read("/no/such")) == "open /no/such: no such file or directory"
-    assert told(lambda: posix.rename("/no/such", "/no/other")) == "rename /no/such /no/other: no such file or directory"
-    assert told(lambda: posix.mkdir("/proc/no")) == "mkdir /proc/no: no such file or directory"
+    assert told(lambda: posix.open("/no/such", posix.O_RDONLY)) == "open /no/such: no such file or directory" + PATH
+    assert told(lambda: files.read("/no/such")) == "open /no/such: no such file or directory" + PATH
+    assert told(lambda: posix.rename("/no/such", "/no/other")) == "rename /no/such /no/other: no such file or directory" + PATH
+    assert told(lambda: posix.mkdir("/proc/no")) == "mkdir /proc/no: no such file or directory" + PATH
 
 
 def test_calls_without_a_file():
     fd = closed()
-    assert told(lambda: posix.write(fd, b"x")) == "write: bad file descriptor"
-    assert told(lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)) == "flock: bad file descriptor"
-    assert told(lambda: posix.pidfd_open(2**22 + 1)) == "pidfd_open: no such process"
-    assert told(lambda: process.setns(fd, 0)) == "setns: bad file descriptor"
+    assert told(lambda: posix.write(fd, b"x")) == "write: bad file descriptor" + MORE
+    assert told(lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)) == "flock: bad file descriptor" + MORE
+    assert told(lambda: posix.pidfd_open(2**22 + 1)) == "pidfd_open: no such process" + GONE
+    assert told(lambda: process.setns(fd, 0)) == "setns: bad file descriptor" + MORE
 
 
 def test_what_is_nested_in_the_call_is_not_it():
     fd = closed()
-    assert told(lambda: posix.write(fd, ",".join(str(len(word)) for word in ("a", "b")).encode())) == "write: bad file descriptor"
+    said = told(lambda: posix.write(fd, ",".join(str(len(word)) for word in ("a", "b")).encode()))
+    assert said == "write: bad file descriptor" + MORE
 
 
 def test_what_runs_out_has_a_hint():

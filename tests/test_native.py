@@ -39,6 +39,7 @@ LIBRARIES = {
     "cli/main.py": {"traceback"},  # --debug goes to the script from the start
     "cli/mishap.py": {"dis"},  # does without
     "container/checks/mounts.py": {"os.path"},  # changes nothing
+    "container/checks/overlay.py": {"os.path"},  # changes nothing
     "container/verbs/listing.py": {"pwd"},  # changes nothing
     "jsonio.py": {"_json", "json"},  # not taken here: native/json.c
     "linux/sharedmemory.py": {"mmap"},  # not taken here: native/module.c

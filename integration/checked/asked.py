@@ -16,7 +16,7 @@ from integration.harness.bundle import BUSYBOX, GROUP, PASSWD
 if TYPE_CHECKING:
     from integration.checked.mutants import Mutant
 
-SECONDS = 60
+SECONDS = 20
 AT = re.compile(r"\(at (/[^;)]*)")
 FILES = ("resolv.conf", "hostname", "hosts", ".containerenv", "docker-init", "passwd", "group")
 APPLETS = ("sh", "true", "false", "sleep", "cat", "echo", "id", "ls", "env", "test", "busybox")
@@ -59,6 +59,8 @@ class Scene:
         self._write(bundle, mutant)
         try:
             asked = self._run("check", "--json", str(bundle))
+            if not asked.stdout:
+                raise RuntimeError(f"{mutant.changes}: check: {asked.stderr}")
             found = json.loads(asked.stdout)
             pointers = [each["pointer"] for each in (*found["violations"], *found["lacking"])]
             return Outcome(asked.returncode, tuple(pointers), self._refusal(bundle))
@@ -73,7 +75,7 @@ class Scene:
             for words in (("create", "--bundle", str(bundle), name), ("start", name)):
                 done = self._run(*words)
                 if done.returncode:
-                    return done.stderr or f"status {done.returncode}"
+                    return str(done.stderr) or f"status {done.returncode}"
             return ""
         finally:
             gone = self._run("delete", "--force", name)
@@ -85,9 +87,12 @@ class Scene:
         out, err = self.directory / "out", self.directory / "err"
         with out.open("w") as stdout, err.open("w") as stderr:
             argv = [self.binary, "--root", str(self.directory / "state"), *words]
-            done = subprocess.run(
-                argv, check=False, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, timeout=SECONDS
-            )
+            try:
+                done = subprocess.run(
+                    argv, check=False, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, timeout=SECONDS
+                )
+            except subprocess.TimeoutExpired:
+                return subprocess.CompletedProcess(argv, 124, "", f"has not ended after {SECONDS} seconds")
         text = "\n".join(each for each in err.read_text(errors="replace").splitlines() if ": warning: " not in each)
         return subprocess.CompletedProcess(argv, done.returncode, out.read_text(errors="replace"), text)
 

@@ -38,9 +38,9 @@ def or_max(value: int, _: object, __: str) -> str:
 def shares(value: int, _: object, __: str) -> str:
     """As it is, from 2 to 262144."""
     if value < SHARES_MIN:
-        raise ConfigError(f"the minimum allowed cpu-shares is {SHARES_MIN}, not {value}")
+        raise ConfigError(f"the minimum allowed cpu-shares is {SHARES_MIN}, not {value}", hint="raise it")
     if value > SHARES_MAX:
-        raise ConfigError(f"the maximum allowed cpu-shares is {SHARES_MAX}, not {value}")
+        raise ConfigError(f"the maximum allowed cpu-shares is {SHARES_MAX}, not {value}", hint="lower it")
     return str(value)
 
 
@@ -65,7 +65,10 @@ def tasks(value: int, _: object, __: str) -> str:
 def swappiness(value: int, _: object, __: str) -> str:
     """As it is, from 0 to 100; 2^64-1 means "not set"."""
     if value > SWAPPINESS_MAX:
-        raise ConfigError(f"invalid memory swappiness value: {value} (valid range is 0-{SWAPPINESS_MAX})")
+        raise ConfigError(
+            f"invalid memory swappiness value: {value} (valid range is 0-{SWAPPINESS_MAX})",
+            hint=f"choose one from 0 to {SWAPPINESS_MAX}",
+        )
     return str(value)
 
 
@@ -103,7 +106,9 @@ def swap_alone(swap: int, memory: Memory, _: str) -> str:
 def _checked(value: int) -> int:
     """Return a weight of block I/O if it is one."""
     if not BLKIO_MIN <= value <= BLKIO_MAX:
-        raise ConfigError(f"weight {value} is not from {BLKIO_MIN} to {BLKIO_MAX}")
+        raise ConfigError(
+            f"weight {value} is not from {BLKIO_MIN} to {BLKIO_MAX}", hint="choose one in that range, or 0 for none"
+        )
     return value
 
 

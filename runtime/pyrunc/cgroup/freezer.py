@@ -86,7 +86,10 @@ def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
     handover.begin()
     found = of(places)
     if found is None:
-        raise UnsupportedError("this host has no freezer")
+        raise UnsupportedError(
+            "this host has no freezer",
+            hint="mount one of the kernel's hierarchies with it: freezer in version 1, any in version 2",
+        )
     directory, v2 = found
     deadline = monotonic() + FREEZE_SECONDS
     while True:
@@ -102,5 +105,8 @@ def set_frozen(places: tuple[Place, ...], *, frozen: bool) -> None:
         if monotonic() > deadline:
             if frozen:
                 write(f"{directory}/cgroup.freeze" if v2 else f"{directory}/freezer.state", "0" if v2 else "THAWED")
-            raise OpError(f"cgroup {directory} did not {'freeze' if frozen else 'thaw'} within {FREEZE_SECONDS:g} s")
+            raise OpError(
+                f"cgroup {directory} did not {'freeze' if frozen else 'thaw'} within {FREEZE_SECONDS:g} s",
+                hint=f"see which of its processes hangs: /proc/PID/stack of those in {directory}/cgroup.procs",
+            )
         sleep(0.001)

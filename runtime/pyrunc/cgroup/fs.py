@@ -221,7 +221,11 @@ def signal_all(places: tuple[Place, ...], number: int) -> None:
         if number != SIGKILL:
             break  # what a process starts in answer to the signal is not to be hit by it
         if monotonic() > deadline:
-            raise OpError(f"the processes in {directory} are born faster than they can be killed", errno=errno.EBUSY)
+            raise OpError(
+                f"the processes in {directory} are born faster than they can be killed",
+                errno=errno.EBUSY,
+                hint="limit pids for it, or freeze it before",
+            )
     if number == SIGKILL and is_frozen(places):
         set_frozen(places, frozen=False)
 

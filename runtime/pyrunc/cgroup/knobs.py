@@ -260,4 +260,8 @@ def _missing(knob: Knob, at: str, unified: bool) -> UnsupportedError:
         return UnsupportedError("invalid configuration: cannot use unified on cgroup v1", pointer=at, hint=hint)
     if name == EACH:
         name = knob.path.split("/")[-2]
-    return UnsupportedError(f"{name} does not exist in cgroup version {2 if unified else 1}", pointer=at)
+    return UnsupportedError(
+        f"{name} does not exist in cgroup version {2 if unified else 1}",
+        pointer=at,
+        hint="remove it, or run on a host that has the other version",
+    )

@@ -24,7 +24,7 @@ RATIO = 1 << 20  # the kernel's to_ratio() counts in these
 U64_US = ((1 << 64) - 1) // 1000
 PIDS_MAX = 1 << 22
 PAGE = 4096
-ENDLESS = 1 << 64
+PAGES_MAX = ((1 << 63) - 1) // PAGE  # which is no limit
 
 
 class Reason(Record):
@@ -208,7 +208,8 @@ def _memsw(value: str, group: Group) -> Reason | None:
     if int(value) < 0:
         return _bytes(value, group)
     limit = int(group.now("memory.limit_in_bytes", "-1"))
-    if limit < 0 or int(value) // PAGE < limit // PAGE:
+    pages = PAGES_MAX if limit < 0 else min(limit // PAGE, PAGES_MAX)
+    if int(value) // PAGE < pages:
         return Reason(errno.EINVAL, "this is memory and swap together: set memory.limit too, to no more than this")
     return None
 

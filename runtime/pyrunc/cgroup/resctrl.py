@@ -129,7 +129,9 @@ def _set(directory: str, lines: tuple[str, ...]) -> None:
     except OSError as error:
         reason = (error.strerror or "").lower()
         text = f'error setting schemata: write "{" ".join(lines)}" to {directory}/{SCHEMATA}: {reason}{_said(directory)}'
-        raise OpError(text, errno=error.errno or 0, pointer=AT) from None
+        raise OpError(
+            text, errno=error.errno or 0, pointer=AT, hint="see info/last_cmd_status of the resctrl file system"
+        ) from None
 
 
 def _said(directory: str) -> str:

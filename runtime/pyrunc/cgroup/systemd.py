@@ -158,7 +158,9 @@ def start(unit: Unit, pid: int, properties: tuple[Property, ...]) -> None:
             manager.forget(unit.name)
             manager.finish("StartTransientUnit", "ssa(sv)a(sa(sv))", unit.name, "replace", given, [])
     except TimeoutError:
-        raise PyruncError(f"systemd has not started {unit.name} within {SECONDS:g} s") from None
+        raise PyruncError(
+            f"systemd has not started {unit.name} within {SECONDS:g} s", hint=f"see `systemctl status {unit.name}`"
+        ) from None
     finally:
         manager.close()
 

@@ -150,7 +150,7 @@ def _log(general: dict[str, Any], head: str) -> Log:
         except OSError as error:
             failure = f"cannot open the log: open {path}: {(error.strerror or '').lower()}"
             if error.errno in NO_SUCH_LOG:
-                raise UsageError(failure) from None
+                raise UsageError(failure, hint="make its directory, or name another") from None
     log = Log(fd, form, debugging=debugging, person=2, head=head)
     if failure:
         log.warning(failure)

@@ -128,7 +128,7 @@ def _truth(word: str, value: str) -> bool:
     """Return the value of a flag that was given one."""
     if value in TRUE or value in FALSE:
         return value in TRUE
-    raise UsageError(f'{word}: "{value}" is neither true nor false')
+    raise UsageError(f'{word}: "{value}" is neither true nor false', hint="write true or false, or nothing")
 
 
 def _keep(option: Option, word: str, value: str, values: dict[str, Any]) -> None:

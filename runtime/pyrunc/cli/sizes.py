@@ -87,5 +87,5 @@ def seconds(text: str, option: str) -> float:
         total += float(rest[:end]) * SECONDS[rest[end:stop]]
         rest = rest[stop:]
     if total <= 0:
-        raise UsageError(f"{option}: duration interval must be greater than 0")
+        raise UsageError(f"{option}: duration interval must be greater than 0", hint="such as 5s")
     return total

@@ -63,6 +63,14 @@ def check_rootfs(path: str) -> None:
         mode = posix.stat(path).st_mode
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise ConfigError(f"cannot use the rootfs: stat {path}: {reason}", pointer="/root/path") from None
+        raise ConfigError(
+            f"cannot use the rootfs: stat {path}: {reason}",
+            pointer="/root/path",
+            hint="unpack the image there, or correct the path: it is relative to the bundle",
+        ) from None
     if mode & 0o170000 != 0o040000:
-        raise ConfigError(f"cannot use the rootfs: {path} is not a directory", pointer="/root/path")
+        raise ConfigError(
+            f"cannot use the rootfs: {path} is not a directory",
+            pointer="/root/path",
+            hint="name a directory: unpack the image there",
+        )

@@ -29,7 +29,11 @@ def write_pid_file(path: str, pid: int) -> None:
     try:
         write_file(path, str(pid).encode())
     except OSError as error:
-        raise OpError(f"cannot write {path}: {(error.strerror or '').lower()}", errno=error.errno or 0) from None
+        raise OpError(
+            f"cannot write {path}: {(error.strerror or '').lower()}",
+            errno=error.errno or 0,
+            hint="name a file in a directory that is there and may be written to",
+        ) from None
 
 
 def check_preserved(listen: int, count: int) -> None:
@@ -44,7 +48,7 @@ def check_preserved(listen: int, count: int) -> None:
             given = False
         if not given:
             asked = f"LISTEN_FDS={listen}" if fd < 3 + listen else f"--preserve-fds {count}"
-            raise UsageError(f"{asked}: descriptor {fd} is not open")
+            raise UsageError(f"{asked}: descriptor {fd} is not open", hint="open it before, or leave it out")
 
 
 def send_descriptor(path: str, fd: int, name: bytes) -> None:
@@ -56,7 +60,10 @@ def send_descriptor(path: str, fd: int, name: bytes) -> None:
         sock.connect(path)
         sock.sendmsg([name], [(SOL_SOCKET, SCM_RIGHTS, pack("i", fd))])
     except OSError as error:
-        raise UsageError(f"cannot send a descriptor to socket {path}: {(error.strerror or '').lower()}") from None
+        raise UsageError(
+            f"cannot send a descriptor to socket {path}: {(error.strerror or '').lower()}",
+            hint="somebody has to listen there: see who should",
+        ) from None
     finally:
         sock.close()
 

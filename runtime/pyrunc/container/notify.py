@@ -60,7 +60,11 @@ class Listener:
             self._bind(f"{directory}/{store.NOTIFY}")
         except OSError as error:
             self.close()
-            raise OpError(f"cannot listen below {directory}: {(error.strerror or '').lower()}", errno=error.errno or 0) from None
+            raise OpError(
+                f"cannot listen below {directory}: {(error.strerror or '').lower()}",
+                errno=error.errno or 0,
+                hint="see who may write there, and whether its file system is full",
+            ) from None
 
     def _bind(self, directory: str) -> None:
         """Bind the socket in DIRECTORY, however long its path: addresses have 108 bytes (unix(7))."""

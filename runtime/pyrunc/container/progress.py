@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def _not_written(error: OSError) -> OpError:
     """Return the error for a file of ours that could not be written: the disk is full, say."""
-    return OpError(f"cannot write {error.filename}: {(error.strerror or '').lower()}", errno=error.errno or 0)
+    return OpError(
+        f"cannot write {error.filename}: {(error.strerror or '').lower()}",
+        errno=error.errno or 0,
+        hint="see whether the file system of --root is full, or read-only",
+    )
 
 
 def _dated(token: Token) -> Token:
@@ -44,7 +48,7 @@ class Progress:
     def keep(self, pid: int, **changes: object) -> None:
         """Remember the init, and CHANGES; from here on the container is `created`, or runs.  Raises StateError, OSError."""
         if self.working.gone():
-            raise StateError("container was deleted while it was being created")
+            raise StateError("container was deleted while it was being created", hint="create it again")
         made = tuple(each for each in self.tokens if each.call not in PASSING)
         self.saved = self.saved.replace(pid=pid, start=start_time(pid), made=made, **changes)
         save(self.working.directory, self.saved)

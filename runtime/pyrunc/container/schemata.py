@@ -72,7 +72,12 @@ class Change:
                 except OSError as error:
                     reason = (error.strerror or "").lower()
                     text = f"error joining resctrl group {self._made[0]}: {reason}"
-                    raise OpError(text, errno=error.errno or 0, pointer=resctrl.AT) from None
+                    raise OpError(
+                        text,
+                        errno=error.errno or 0,
+                        pointer=resctrl.AT,
+                        hint="see info/last_cmd_status of the resctrl file system",
+                    ) from None
 
     def undo(self) -> None:
         """Take it back."""

@@ -102,7 +102,7 @@ def reserve(root: str, container: str, verb: str) -> Work:
         discard(path)
         raise
     if found is None:
-        raise StateError("container was deleted while it was being created")
+        raise StateError("container was deleted while it was being created", hint="create it again")
     return found
 
 

@@ -141,7 +141,10 @@ def open_directory(path: str, option: str, *, make: bool) -> int:
             _make(path)
         return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as error:
-        raise UsageError(f"{option}: cannot use {path}: {(error.strerror or '').lower()}") from None
+        raise UsageError(
+            f"{option}: cannot use {path}: {(error.strerror or '').lower()}",
+            hint="name a directory that is there and may be written to",
+        ) from None
 
 
 def parent(options: DumpOptions) -> str | None:
@@ -155,7 +158,10 @@ def parent(options: DumpOptions) -> str | None:
         if posix.stat(path).st_mode & 0o170000 != 0o040000:
             raise OSError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR))
     except OSError as error:
-        raise UsageError(f"invalid --parent-path: {path}: {(error.strerror or '').lower()}") from None
+        raise UsageError(
+            f"invalid --parent-path: {path}: {(error.strerror or '').lower()}",
+            hint="name the directory of an earlier dump, relative to the images'",
+        ) from None
     return options.parent
 
 

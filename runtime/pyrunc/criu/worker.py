@@ -93,7 +93,7 @@ class Worker:
         posix.close(read)
         if said:
             self.end()
-            raise OpError(f"cannot start criu: {str(said, 'utf-8', 'replace')}")
+            raise OpError(f"cannot start criu: {str(said, 'utf-8', 'replace')}", hint="see `criu check`")
 
     def version(self) -> tuple[int, int]:
         """Return its version.  Raises UnsupportedError if that is too old to be used."""
@@ -167,7 +167,7 @@ class Worker:
         try:
             return decode(m.RESPONSE, data), fds[0] if fds else -1
         except ValueError as error:
-            raise OpError(f"criu sent what is no message: {error}") from None
+            raise OpError(f"criu sent what is no message: {error}", hint="see its log in the work directory") from None
 
 
 def _become(

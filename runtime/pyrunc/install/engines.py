@@ -99,6 +99,6 @@ def check(wanted: Wanted) -> None:
     if wanted.name in TAKEN:
         raise UsageError(f'engines have a runtime "{wanted.name}" of their own', hint="choose another --name")
     if wanted.path[:1] != "/" or not wanted.path.isprintable():
-        raise UsageError(f'--path "{wanted.path}": expected the absolute path of a program')
+        raise UsageError(f'--path "{wanted.path}": expected the absolute path of a program', hint='let it begin with "/"')
     if wanted.destdir and wanted.destdir[0] != "/":
-        raise UsageError(f'--destdir "{wanted.destdir}": expected an absolute path')
+        raise UsageError(f'--destdir "{wanted.destdir}": expected an absolute path', hint='let it begin with "/"')

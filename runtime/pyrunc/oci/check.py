@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyrunc.oci.config import Config
+    from pyrunc.oci.mounts import IDMapping
     from pyrunc.oci.process import Process
 
 # Settings that need a new namespace, with what they are.
 CLOCKS = ("monotonic", "boottime")
+MAPPINGS_MAX, IDS = 340, (1 << 32) - 1  # lines of /proc/PID/uid_map; 2**32-1 is no id
 HOSTNAME_MAX, GROUPS_MAX = 64, 65536  # sethostname(2), setgroups(2)
 
 
@@ -58,6 +60,39 @@ def _need_namespaces(config: Config) -> Iterator[ConfigError]:
         if clock not in CLOCKS:
             at = f"/linux/timeOffsets/{escape(clock)}"
             yield ConfigError(f'unknown clock "{clock}"', pointer=at, hint="one of " + ", ".join(CLOCKS))
+
+
+def _mappings(config: Config) -> Iterator[ConfigError]:
+    """Ids are mapped once on each side, in as many lines as the kernel takes (user_namespaces(7))."""
+    lists = {"/linux/uidMappings": config.linux.uidMappings, "/linux/gidMappings": config.linux.gidMappings}
+    for index, mount in enumerate(config.mounts):
+        lists[f"/mounts/{index}/uidMappings"] = mount.uidMappings
+        lists[f"/mounts/{index}/gidMappings"] = mount.gidMappings
+    new = any(each.type == "user" and not each.path for each in config.linux.namespaces)
+    for at, rows in lists.items():
+        if rows and new and at.startswith("/linux/") and all(row.containerID for row in rows):
+            hint = "add a mapping with containerID 0: the container is set up as root of its user namespace"
+            yield ConfigError("id 0 is not mapped", pointer=at, hint=hint)
+        if len(rows) > MAPPINGS_MAX:
+            hint = "the kernel takes no more: join ranges"
+            yield ConfigError(f"more than {MAPPINGS_MAX} mappings", pointer=f"{at}/{MAPPINGS_MAX}", hint=hint)
+        for side in ("containerID", "hostID") if rows else ():
+            yield from _ranges(rows[:MAPPINGS_MAX], side, at)
+
+
+def _ranges(rows: tuple[IDMapping, ...], side: str, at: str) -> Iterator[ConfigError]:
+    """Yield an error for each range of ROWS, found AT, that on this SIDE goes beyond all ids, or into another one."""
+    taken: list[tuple[int, int]] = []
+    for index, row in enumerate(rows):
+        first = getattr(row, side)
+        if first + row.size > IDS:
+            text, hint = f"{side} {first} and size {row.size} go too far", f"ids end at {IDS - 1}: make size smaller"
+            yield ConfigError(text, pointer=f"{at}/{index}/size", hint=hint)
+        other = next((n for n, (low, high) in enumerate(taken) if first < high and low < first + row.size), -1)
+        if other >= 0:
+            hint = "let it begin behind that, or make that one's size smaller"
+            yield ConfigError(f"{side} overlaps that of mapping {other}", pointer=f"{at}/{index}/{side}", hint=hint)
+        taken.append((first, first + row.size))
 
 
 def _names(config: Config) -> Iterator[ConfigError]:
@@ -122,7 +157,7 @@ def _memory_policy(config: Config) -> Iterator[ConfigError]:
         yield from lists.errors(config.linux.memoryPolicy.nodes, "/linux/memoryPolicy/nodes")
 
 
-CHECKS = (_namespaces, _need_namespaces, _names, _process, _devices, _seccomp, _memory_policy, entries.errors)
+CHECKS = (_namespaces, _need_namespaces, _mappings, _names, _process, _devices, _seccomp, _memory_policy, entries.errors)
 
 
 def config_errors(made: Config) -> Iterator[ConfigError]:

@@ -39,13 +39,15 @@ def escape(name: str) -> str:
 
 
 def wrong(value: object, expected: str, at: str, hint: str = "") -> ConfigError:
-    """Return the error for VALUE, found where EXPECTED should stand."""
+    """Return the error for VALUE, found where EXPECTED should stand; without a HINT it has what is best known."""
+    from pyrunc.oci.remedies import remedy
+
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         shown = f'"{value}"' if isinstance(value, str) else str(value)
         found = shown if len(shown) <= SHOWN_MAX else shown[:SHOWN_MAX] + "..."
     else:
         found = str(value).lower() if isinstance(value, bool) else KINDS.get(type(value), "something else")
-    return ConfigError(f"expected {expected}, found {found}", pointer=at, hint=hint)
+    return ConfigError(f"expected {expected}, found {found}", pointer=at, hint=hint or remedy(value, expected))
 
 
 def string(value: Any, at: str) -> str:
@@ -142,7 +144,7 @@ def mapping(item: Converter) -> Converter:
 
 def empty(at: str) -> ConfigError:
     """Return the error for an array at AT that has to have an entry."""
-    return ConfigError("expected at least one entry, found none", pointer=at)
+    return ConfigError("expected at least one entry, found none", pointer=at, hint="add one, or remove the array")
 
 
 def missing(name: str, at: str) -> ConfigError:

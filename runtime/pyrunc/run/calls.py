@@ -71,7 +71,10 @@ def _open_foreign_namespace(path: str, name: str) -> int:
             continue  # of process 1, who may not be looked at, nor its namespace be joined by its pid
         if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino):
             posix.close(fd)
-            raise OpError(f"{path} is the host's own namespace, and {FOREIGN.get(name, FOREIGN[''])}")
+            raise OpError(
+                f"{path} is the host's own namespace, and {FOREIGN.get(name, FOREIGN[''])}",
+                hint="name another one, or leave the path out for a new one",
+            )
     return fd
 
 

@@ -49,7 +49,7 @@ def run_child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoRet
     except OSError as error:
         _report(context, sock, index - len(plan.child), error.errno or 0, _detail(plan.child[index], context, error))
     except PyruncError as error:
-        _report(context, sock, index - len(plan.child), getattr(error, "errno", 0), _said(error, plan.child[index].at))
+        _report(context, sock, index - len(plan.child), getattr(error, "errno", 0), wire.said(error))
     except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
         _report(context, sock, index - len(plan.child), 0, f"internal error: {type(error).__name__}: {error}")
     posix._exit(1)
@@ -77,13 +77,6 @@ def _report(context: Context, sock: Socket, index: int, errno: int, text: str) -
         # forbids this too: then our exit status is all there is.
         if "result" in context.slots:
             posix.write(context.slots["result"], frame)
-
-
-def _said(error: PyruncError, at: str) -> str:
-    """Return ERROR in words, without a pointer that only repeats AT, the op's own."""
-    if not error.pointer.startswith(at):
-        return str(error)
-    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _detail(op: Op, context: Context, error: OSError) -> str:

@@ -70,7 +70,7 @@ def _host_column(plan: Plan, ops: Sequence[Op], context: Context) -> None:
         except OpError as error:
             if error.pointer or not op.at:
                 raise
-            raise _explained(plan, context, op, 0, str(error), child=False) from error
+            raise _explained(plan, context, op, 0, wire.said(error), child=False) from error
 
 
 def _explained(plan: Plan, context: Context, op: Op, errno: int, detail: str, *, child: bool) -> Exception:
@@ -210,7 +210,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
                 context.slots["master"] = frame.fds[0]
             return
         else:
-            raise PyruncError(f"the new process waits at barrier {frame.name}, and not at {name}")
+            raise PyruncError(f"the new process waits at barrier {frame.name}, and not at {name}", hint="please report it")
 
 
 def _deliver(plan: Plan, context: Context) -> None:

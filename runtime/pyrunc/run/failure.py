@@ -15,7 +15,7 @@ from pyrunc.linux.process import CLONE_NEWUSER
 from pyrunc.plan import seccomp, text
 from pyrunc.plan.cgroups import JOINING as INTO_CGROUP
 from pyrunc.plan.process import BY_PATH
-from pyrunc.run import hints
+from pyrunc.run import hints, refusedoptions, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ INIT = "error during container init"
 LIMIT = "/linux/resources/memory/limit"
 CPUS = "/linux/resources/cpu/cpus"
 SCHEDULER_AND_CPUS = "process scheduler can't be used together with AllowedCPUs"
+HOOK = "name a program that is there, and that may be executed"
 NO_EXECVE = 255
 NOT_EXECUTED = "exec "  # begins what execve(2), or what it would find, has refused; runc ends with 255 then
 SIGKILL = 9
@@ -39,8 +40,11 @@ STEPS_THAT_SPEAK = frozenset(("open_program", "choose_program", "exec_program", 
 def describe(plan: Plan, op: Op, errno: int, detail: str, *, child: bool, pid: int = 0) -> OpError | HookError:
     """Return the error for OP of PLAN, which failed with ERRNO and DETAIL; PID is the new process's, 0 if there is none yet.
 
-    DETAIL may be the name of the system call in the step, as in mount_setattr(2).
+    DETAIL may be the name of the system call in the step, as in mount_setattr(2), or begin with a hint and a pointer of its own.
     """
+    told = where = ""
+    if wire.SEPARATOR in detail:
+        told, where, detail = detail.split(wire.SEPARATOR, 2)
     reason = posix.strerror(errno).lower() if errno else ""
     call, shown = op.call, text.brief(op)
     if detail.endswith("(2)"):
@@ -58,16 +62,29 @@ def describe(plan: Plan, op: Op, errno: int, detail: str, *, child: bool, pid: i
     if (op.call, errno) == ("sched_setattr", codes.EPERM) and _has_cpus(plan):
         parts.append(SCHEDULER_AND_CPUS)
     message = ": ".join(part for part in (*parts, shown, reason) if part)
+    at = where if where.startswith(op.at) else op.at
     if op.call == "run_hook":
-        return HookError(message, pointer=op.at)
+        return HookError(message, pointer=at, hint=told or HOOK)
     if op.call == "exec_program" and (forbidden := denial(plan, reason)):
         return forbidden
     subject = call if errno == codes.ENOSYS else _subject(op)
-    hint = _no_idmap(plan, op) if (subject, errno) == ("idmap", codes.EINVAL) else hints.hint(subject, errno, _has_users(plan))
-    made = OpError(message, errno=errno, pointer=op.at, hint=hint or hints.hint(call, errno, _has_users(plan)))
+    hint = told or _hint(plan, op, subject, call, errno, detail)
+    made = OpError(message, errno=errno, pointer=at, hint=hint)
     if op.call in STEPS_THAT_SPEAK and detail.startswith(NOT_EXECUTED):
         made.status = NO_EXECVE
     return made
+
+
+def _hint(plan: Plan, op: Op, subject: str, call: str, errno: int, detail: str) -> str:
+    """Return what to do about ERRNO and DETAIL of CALL in OP of PLAN, which was made for SUBJECT."""
+    if (subject, errno) == ("idmap", codes.EINVAL):
+        return _no_idmap(plan, op)
+    if (call, errno) == ("fsopen", codes.ENODEV):
+        return refusedoptions.of_type(str(op.args[0]))
+    if op.call in ("fsconfig", "fsmount") and op.args and (found := refusedoptions.hint(plan, op, errno, detail)):
+        return found
+    users = _has_users(plan)
+    return hints.known(subject, errno, users) or hints.hint(call, errno, users)
 
 
 def _into_full_cgroup(op: Op, errno: int) -> bool:

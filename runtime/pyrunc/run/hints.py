@@ -75,6 +75,31 @@ NEEDED = "5.12"  # the oldest that pyrunc runs on
 WITH_USERS = (("fsmount", codes.EPERM), ("mount_setattr", codes.EPERM), ("copy_up", codes.EINVAL))
 PRIVILEGED = frozenset("mount umount2 pivot_root fsopen fsmount open_tree move_mount mount_setattr setns unshare".split())
 CALLS = {"prlimit": "prlimit64", "raise_rlimit": "prlimit64", "load_filter": "seccomp", "respawn": "clone3"}
+# What to do about an errno of whatever call.
+DEFAULTS = {
+    codes.EACCES: "see who may use the path, and the directories above it",
+    codes.EBUSY: "somebody is using it: see who, or name another",
+    codes.EEXIST: "remove what is there, or name another",
+    codes.EFBIG: "the value is too large: lower it",
+    codes.EINVAL: "the kernel does not take this value: correct it",
+    codes.EIO: "see the kernel's log",
+    codes.EISDIR: "name a file, and not a directory",
+    codes.ELOOP: "mend the symbolic links on the path",
+    codes.ENAMETOOLONG: "shorten the name",
+    codes.ENODEV: "name a device that is there",
+    codes.ENOENT: "correct the path, or make what is missing",
+    codes.ENOSPC: "make room, or raise the limit that is reached",
+    codes.ENOTBLK: "name a block device",
+    codes.ENOTDIR: "a part of the path is no directory: correct the path",
+    codes.ENXIO: "no device has this number: correct it",
+    codes.EOPNOTSUPP: "this kernel, or this file system, has no such thing: remove it",
+    codes.EPERM: "this process may not: run it with the privileges, or remove what asks for it",
+    codes.ERANGE: "the value is out of range: correct it",
+    codes.EROFS: "the file system is read-only: choose another place",
+    codes.ESRCH: "the process is gone: see what has ended it",
+    codes.ETXTBSY: "somebody is writing to the file: wait until that is done",
+}
+ANY = "run it with --debug to see more"
 EVERYWHERE = {
     codes.EMFILE: "raise ulimit -n of this process",
     codes.ENFILE: "the whole machine has no more: see /proc/sys/fs/file-max",
@@ -84,7 +109,12 @@ EVERYWHERE = {
 
 
 def hint(call: str, errno: int, user_namespace: bool = False) -> str:
-    """Return what to do about CALL's ERRNO, "" if nobody knows; USER_NAMESPACE says whether the process has one of its own."""
+    """Return what to do about CALL's ERRNO, "" if there is none; USER_NAMESPACE says whether the process has one of its own."""
+    return known(call, errno, user_namespace) or DEFAULTS.get(errno, ANY if errno else "")
+
+
+def known(call: str, errno: int, user_namespace: bool = False) -> str:
+    """Return the same if it is known of this CALL; "" if only ERRNO could tell."""
     if errno == codes.ENOSYS:
         name = CALLS.get(call, call)
         since = f"Linux has {name} since {SINCE[name]}" if name in SINCE else f"what this needs is in Linux since {NEEDED}"

@@ -21,11 +21,12 @@ from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.errors import PyruncError
     from pyrunc.linux.socket import Socket
 
 AT, GIVE, GO, FAIL, MOVED, DID = b"A", b"D", b"G", b"F", b"P", b"T"
 FRAME_MAX = 4096
-SEPARATOR = "\0"  # of the names in a give
+SEPARATOR = "\0"  # of the names in a give, and of the parts of what failed
 _PLACE = "=ii"
 _TIMES = "=iqq"
 
@@ -69,6 +70,11 @@ def send_go(sock: Socket) -> None:
 def fail(index: int, errno: int, text: str) -> bytes:
     """Return the frame that says that op INDEX failed; TEXT is for what errno cannot say."""
     return FAIL + pack(_PLACE, index, errno) + text.encode("utf-8", "replace")[: FRAME_MAX - 64]
+
+
+def said(error: PyruncError) -> str:
+    """Return ERROR in one text, which failure.describe takes apart: what to do, where, what went wrong."""
+    return f"{error.hint}{SEPARATOR}{error.pointer}{SEPARATOR}{error.message}"
 
 
 def send_moved(sock: Socket, pid: int) -> None:

@@ -145,7 +145,11 @@ def _add_rule(lib: ModuleType, made: Any, rule: Syscall, action: Any, at: str) -
                 made.add_rule(action, name, *group)
         except (OSError, ValueError, RuntimeError) as error:
             at_name = f"{at}/names/{index}"
-            raise ConfigError(f"libseccomp refuses the rule for {name}: {error}", pointer=at_name) from None
+            raise ConfigError(
+                f"libseccomp refuses the rule for {name}: {error}",
+                pointer=at_name,
+                hint="correct the rule, or remove it: see seccomp_rule_add(3)",
+            ) from None
 
 
 def _export(made: Any) -> bytes:

@@ -40,7 +40,7 @@ def table(found: list[int], options: tuple[str, ...]) -> str:
         raise PyruncError("ps is not installed", hint="install procps, or leave the ps options out") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0] or f"exit status {done.returncode}"
-        raise PyruncError(f"ps {' '.join(words)}: {said}")
+        raise PyruncError(f"ps {' '.join(words)}: {said}", hint="see ps(1) for what it takes")
     return chosen(done.stdout.decode("utf-8", "replace"), found)
 
 

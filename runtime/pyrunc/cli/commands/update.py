@@ -83,7 +83,10 @@ def _document(source: str) -> object:
         while part := posix.read(fd, FILE_MAX):
             parts.append(part)
     except OSError as error:
-        raise UsageError(f"cannot read --resources {source}: {(error.strerror or '').lower()}") from None
+        raise UsageError(
+            f"cannot read --resources {source}: {(error.strerror or '').lower()}",
+            hint="name a file that can be read, or - for standard input",
+        ) from None
     handover.begin()  # what comes from a pipe comes but once
     return loads(b"".join(parts), "standard input" if source == "-" else source)
 

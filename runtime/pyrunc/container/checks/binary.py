@@ -10,6 +10,7 @@ from pyrunc.run.steps import execfailure
 
 ELF, CLASS, TYPE, MACHINE, HEADER = b"\x7fELF", 4, 16, 18, 20
 EXECUTABLE, SHARED = 2, 3  # e_type
+WIDE, TABLE = 2, {True: (54, 56), False: (42, 32)}  # of 64 bits or not: where e_phentsize is, followed by e_phnum, and what it is
 # By uname(2): what it calls each machine, and the e_machine that the kernel may take there (32 bits too, or not).
 TAKEN = {"x86_64": (62, 3), "i686": (3,), "aarch64": (183, 40), "riscv64": (243,), "s390x": (22,), "ppc64le": (21,)}
 TAKEN |= {"ppc64": (21, 20), "loongarch64": (258,), "armv7l": (40,)}
@@ -30,7 +31,13 @@ def _is_loadable(head: bytes) -> bool:
     taken = TAKEN.get(posix.uname().machine)
     order = ">" if head[5] == 2 else "<"
     kind, machine = unpack_from(f"{order}HH", head, TYPE)
-    return taken is None or (machine in taken and kind in (EXECUTABLE, SHARED))
+    if taken is None:
+        return True
+    size_at, size = TABLE[head[CLASS] == WIDE]
+    if len(head) < size_at + 4 or machine not in taken or kind not in (EXECUTABLE, SHARED):
+        return False
+    row_size, count = unpack_from(f"{order}HH", head, size_at)
+    return bool(row_size == size and count)
 
 
 def _is_registered(head: bytes, name: str) -> bool:

@@ -48,6 +48,8 @@ def _taken(op: Op, path: str, view: View) -> str:
     """Return why PATH of VIEW cannot become the node of OP; "" if nothing is known against it."""
     _, _, kind, _, major, minor, *_ = op.args
     head, tail = rootpath.split(path)
+    if not tail:
+        return "it names a directory"
     try:
         mode = view.find(head)
         if mode and mode & rootpath.S_IFMT != rootpath.S_IFDIR:
@@ -58,7 +60,7 @@ def _taken(op: Op, path: str, view: View) -> str:
     except OSError as error:
         return posix.strerror(error.errno).lower() if error.errno in (errno.ENOTDIR, errno.ELOOP) else ""
     try:
-        if not tail or files.is_device(posix.fstat(fd), str(kind), posix.makedev(major, minor)):  # type: ignore[arg-type]
+        if files.is_device(posix.fstat(fd), str(kind), posix.makedev(major, minor)):  # type: ignore[arg-type]
             return ""
     finally:
         posix.close(fd)

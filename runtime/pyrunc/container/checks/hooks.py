@@ -6,6 +6,7 @@ import errno
 import posix
 
 from pyrunc.container.checks import binary
+from pyrunc.container.checks import program as program_of
 from pyrunc.container.checks.view import Hidden
 from pyrunc.errors import OpError, UnsupportedError
 from pyrunc.run.context import Context
@@ -27,21 +28,23 @@ OURS, IMAGES = ("prestart", "createRuntime", "createContainer"), ("startContaine
 HINT = "name a program that is there, and that may be executed"
 
 
-def errors(config: Config, view: View | None) -> Iterator[UnsupportedError]:
-    """Yield an error for each hook of CONFIG that cannot be started, as far as that is seen; VIEW shows the image."""
+def ours(config: Config) -> Iterator[UnsupportedError]:
+    """Yield an error for each hook of CONFIG that is a program of the host's and cannot be started, as far as that is seen."""
     for kind in OURS:
         for index, hook in enumerate(getattr(config.hooks, kind)):
             code = _code(hook.path)
             if code:
                 text = f"error running {kind} hook #{index}: {hook.path}: {posix.strerror(code).lower()}"
                 yield UnsupportedError(text, pointer=f"/hooks/{kind}/{index}/path", hint=HINT)
-    if view is None or config.process is None or config.hooks.prestart or config.hooks.createRuntime:
+
+
+def inside(config: Config, view: View) -> Iterator[UnsupportedError]:
+    """Yield the same for hooks that are programs of the image, which VIEW shows."""
+    if config.process is None:
         return
-    if config.hooks.createContainer:
-        return  # which may put them there
     for kind in IMAGES:
         for index, hook in enumerate(getattr(config.hooks, kind)):
-            reason = _inside(hook, config.process, view)
+            reason = _inside(hook, config, config.process, view)
             if reason:
                 text = f"error running {kind} hook #{index}: {reason}"
                 yield UnsupportedError(text, pointer=f"/hooks/{kind}/{index}/path", hint=HINT)
@@ -70,8 +73,8 @@ def _head(path: str) -> bytes:
         posix.close(fd)
 
 
-def _inside(hook: Hook, process: Process, view: View) -> str:
-    """Return why HOOK, a program of the image in VIEW, cannot be started beside PROCESS; "" if nothing is known against it."""
+def _inside(hook: Hook, config: Config, process: Process, view: View) -> str:
+    """Return why HOOK of CONFIG, a program of the image in VIEW, cannot be started beside PROCESS; "" if it may be."""
     context = Context({}, {})
     context.root = view.root
     found = posix.stat("/proc/self/exe")
@@ -84,7 +87,8 @@ def _inside(hook: Hook, process: Process, view: View) -> str:
     except (Hidden, OSError):
         return ""
     except OpError as error:
-        return error.message
+        brought = error.errno == errno.ENOENT and program_of.brought_by_hooks(config)
+        return "" if brought else error.message
     finally:
         if made.fd >= 0:
             posix.close(made.fd)

@@ -7,7 +7,7 @@ import posix
 from pyrunc.errors import UnsupportedError
 from pyrunc.host.files import read
 from pyrunc.plan.namespaces import FILES
-from pyrunc.words import suggestion
+from pyrunc.run import refusedoptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.plan.op import Op, Plan
 
-NO_TYPE = ("none", "rbind")  # what people write for a bind mount
 
 
 def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[UnsupportedError]:
@@ -53,8 +52,7 @@ def _filesystem(op: Op) -> Iterator[UnsupportedError]:
     known = {line.split()[-1] for line in read("/proc/filesystems").splitlines()}
     if fstype not in known and not _module(fstype):
         text = f"this kernel does not know the file system {fstype}"
-        otherwise = "is the option bind missing?" if fstype in NO_TYPE else "load its module, or remove the mount"
-        yield UnsupportedError(text, pointer=op.at, hint=suggestion(fstype, known, otherwise))
+        yield UnsupportedError(text, pointer=op.at, hint=refusedoptions.of_type(fstype))
 
 
 def _module(name: str) -> bool:

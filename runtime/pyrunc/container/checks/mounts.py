@@ -8,6 +8,7 @@ import posix
 from pyrunc.container.checks.view import Hidden
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux.fs import RESOLVE_NO_SYMLINKS
+from pyrunc.plan import mountopts
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.newfs import ON_DEVICES
 from pyrunc.plan.op import Slot
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 OPENING = ("open_tree", "open_tree_by_helper")
 # What no privilege helps against.  Others may lie in who is asking.
-CERTAIN = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+CERTAIN = (errno.ENOTBLK, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+S_IFBLK = 0o060000
 LAYERS = ("lowerdir", "upperdir", "workdir")
 # From Linux 6.5 on, overlay looks at each directory when it is named, and no more only when all is mounted.
 NAMED_AT_ONCE = (6, 5)
@@ -44,12 +46,17 @@ def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str, view: Vie
     types = {op.into: str(op.args[0]) for op in (*plan.host, *plan.child) if op.call == "fsopen"}
     for op in (*plan.host, *plan.child):
         for path, at in _paths(op, types, facts):
-            code = _missing(path)
+            code = _missing(path) or (errno.ENOTBLK if _is_no_disk(op, path) else 0)
             earlier = places[: int(at.split("/")[2])]
             if code in certain and not _may_be_brought(path, rootfs, earlier):
                 text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"
                 hint = hints.hint("open_tree", code) or "correct the path, or open the directories on the way"
                 yield UnsupportedError(text, pointer=at, hint=hint)
+
+
+def _is_no_disk(op: Op, path: str) -> bool:
+    """Return whether OP mounts what is on a disk, and PATH is none."""
+    return op.call == "fsconfig" and op.args[2] == "source" and posix.stat(path).st_mode & rootpath.S_IFMT != S_IFBLK
 
 
 def _paths(op: Op, types: dict[str, str], facts: HostFacts) -> Iterator[tuple[str, str]]:
@@ -102,11 +109,13 @@ def _may_be_brought(path: str, rootfs: str, earlier: list[str]) -> bool:
     return any(inner.startswith(f"{place.rstrip('/')}/") or f"{place}/".startswith(inner) for place in earlier)
 
 
-def points(plan: Plan, view: View) -> Iterator[UnsupportedError]:
-    """Yield an error for each mount point of PLAN that the image in VIEW makes impossible; note in VIEW what they cover."""
+def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]:
+    """Yield an error for each mount point of PLAN, that of CONFIG, that the image in VIEW makes impossible; note them in VIEW."""
     where = {op.into: str(op.args[1]) for op in plan.child if op.call in OPENING and op.into}
     where |= {op.into: str(op.args[1]) for op in plan.host if op.call in OPENING and op.into}
     for op in plan.child:
+        if op.call == "open_mount":
+            yield from _unmounted(op, view)
         if op.call != "mount_point" or not op.at.startswith("/mounts/"):
             continue
         place, like = str(op.args[1]), op.args[2]
@@ -114,7 +123,26 @@ def points(plan: Plan, view: View) -> Iterator[UnsupportedError]:
         if text:
             hint = "mount elsewhere, or change the image"
             yield UnsupportedError(f"{op.doing}: {text}", pointer=op.at, hint=hint)
-        view.cover((place,))
+        view.cover((place,), _content(config, op.at))
+
+
+def _unmounted(op: Op, view: View) -> Iterator[UnsupportedError]:
+    """Yield an error if OP is to change a mount in VIEW where nothing is or was mounted."""
+    try:
+        missing = not view.find(str(op.args[1]))
+    except (Hidden, OSError):
+        return
+    if missing:
+        text = f"{op.doing}: {op.args[1]!s}: {posix.strerror(errno.ENOENT).lower()}"
+        yield UnsupportedError(text, pointer=op.at, hint=hints.hint("mount_setattr", errno.EINVAL))
+
+
+def _content(config: Config, at: str) -> str | None:
+    """Return the host's directory that the mount of CONFIG at pointer AT shows; "" if it shows none, None if nobody knows."""
+    mount = config.mounts[int(at.split("/")[2])]
+    if mount.type == "tmpfs" and not mountopts.of(mount).ours:
+        return ""
+    return mount.source if mountopts.of(mount).bind and mount.source.startswith("/") else None
 
 
 def _refused(view: View, place: str, like: object, where: dict[str, str]) -> str:

@@ -10,9 +10,7 @@ from pyrunc.host.files import read
 from pyrunc.linux import caps
 from pyrunc.linux import mount as m
 from pyrunc.linux.process import CLONE_NEWNS, unshare
-from pyrunc.plan import mountopts
-from pyrunc.run import hints
-from pyrunc.words import suggestion
+from pyrunc.run import hints, refusedoptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +23,6 @@ if TYPE_CHECKING:
 LOG_MAX = 512
 # File systems that older kernels ask for their options only when they are made; to make these changes nothing.
 MADE = ("devpts", "tmpfs")
-# What file systems call their own options (tmpfs(5), proc(5), filesystems/overlayfs.rst and devpts.rst of the kernel).
-OWN = {
-    "tmpfs": "size nr_blocks nr_inodes mode uid gid huge mpol inode32 inode64 noswap usrquota grpquota",
-    "devpts": "uid gid mode newinstance ptmxmode max",
-    "proc": "hidepid gid subset",
-    "overlay": "lowerdir upperdir workdir redirect_dir index uuid nfs_export xino metacopy volatile userxattr "
-    "default_permissions",
-}
 
 
 def refused(plan: Plan, facts: HostFacts) -> Iterator[UnsupportedError]:
@@ -51,10 +41,7 @@ def refused(plan: Plan, facts: HostFacts) -> Iterator[UnsupportedError]:
     for index, code, said in apart(lambda: _ask(asked)) or ():
         op = asked[index]
         key = str(op.args[2] or "")
-        hint = hints.hint("fsconfig", code) or "correct the option, or remove it"
-        if "nknown parameter" in said:
-            tables = (word for table in mountopts.TABLES for word in table)
-            hint = suggestion(key, (*tables, *OWN.get(types[op.args[0]], "").split()), hint)
+        hint = refusedoptions.hint(plan, op, code, said) or hints.hint("fsconfig", code)
         text = f"{op.doing}: {posix.strerror(code).lower()}: {said or key}"
         yield UnsupportedError(text, pointer=op.at, hint=hint)
 

@@ -9,8 +9,9 @@ from pyrunc.container.checks import binary, permission
 from pyrunc.container.checks.view import Hidden
 from pyrunc.errors import OpError, UnsupportedError
 from pyrunc.linux import fs
+from pyrunc.run import failure
 from pyrunc.run.context import Context
-from pyrunc.run.steps import program, rootpath
+from pyrunc.run.steps import execfailure, program, rootpath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,37 +26,55 @@ if TYPE_CHECKING:
     from pyrunc.run.steps.executable import Program
 
 ARGS = "/process/args/0"
-HINTS = {
-    errno.ENOENT: "correct the path, or put what is missing into the image",
-    errno.EACCES: "name a file that the container's user may execute, in directories that it may pass",
-    errno.ENOEXEC: "use a program for this machine, or a script that begins with #! and an interpreter",
-}
+NETWORK = "libnetwork-setkey"  # in the arguments of the hook that Docker gives every container
 NOEXEC, ELSEWHERE = ": it is on a mount with noexec", "keep the image on a mount without noexec"
 
 
 def errors(config: Config, plan: Plan, facts: HostFacts, view: View) -> Iterator[UnsupportedError]:
     """Yield why the program of CONFIG, which PLAN is for, cannot run in the image of VIEW, as far as that is seen."""
     user = config.process
-    if user is None or _changed_by_hooks(config):
+    if user is None or not user.args[0]:
+        return
+    denied = failure.denial(plan, "")
+    if denied is not None:
+        yield UnsupportedError(denied.message, pointer=denied.pointer, hint=denied.hint)
         return
     refused = _directory(user.cwd, view)
     if refused:
         yield UnsupportedError(refused, pointer="/process/cwd", hint="name a directory, or one that can be made")
         return
     op = next(each for each in plan.child if each.call == "open_program")
+    view.through = True
     try:
         _try(config, user, op, facts, view)
     except (Hidden, OSError):
         return  # not for us to see
     except OpError as error:
-        hint = error.hint or HINTS.get(error.errno, "correct the path, or change the image")
+        if error.errno == errno.ENOENT and brought_by_hooks(config):
+            return  # a warning of `missing`
+        hint = error.hint or execfailure.REMEDIES.get(error.errno, execfailure.CORRECT)
         yield UnsupportedError(error.message, pointer=ARGS, hint=hint)
 
 
-def _changed_by_hooks(config: Config) -> bool:
-    """Return whether hooks of CONFIG may yet put something into the root."""
+def missing(config: Config, plan: Plan, facts: HostFacts, view: View) -> str:
+    """Return what is said of the program of CONFIG if it is missing in VIEW, and only hooks could bring it; else ""."""
+    user = config.process
+    if user is None or not user.args[0] or not brought_by_hooks(config):
+        return ""
+    op = next(each for each in plan.child if each.call == "open_program")
+    try:
+        _try(config, user, op, facts, view)
+    except (Hidden, OSError):
+        return ""
+    except OpError as error:
+        return error.message if error.errno == errno.ENOENT else ""
+    return ""
+
+
+def brought_by_hooks(config: Config) -> bool:
+    """Return whether hooks of CONFIG may yet put something into the root.  Docker's own, which names the network, does not."""
     hooks = config.hooks
-    return bool(hooks.prestart or hooks.createRuntime or hooks.createContainer)
+    return any(NETWORK not in each.args for each in (*hooks.prestart, *hooks.createRuntime, *hooks.createContainer))
 
 
 def _directory(path: str, view: View) -> str:
@@ -64,7 +83,7 @@ def _directory(path: str, view: View) -> str:
     try:
         mode = view.find(path)
     except Hidden:
-        return ""
+        return _outside(path)
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             return ""
@@ -72,6 +91,14 @@ def _directory(path: str, view: View) -> str:
     if not mode or mode & rootpath.S_IFMT == rootpath.S_IFDIR:
         return ""
     return f'chdir to cwd ("{path}") set in config.json failed: {posix.strerror(code).lower()}'
+
+
+def _outside(path: str) -> str:
+    """Return the same for a PATH below a mount: in procfs and sysfs nobody makes a directory, and ours show what is there."""
+    kernel = path.startswith(("/proc/", "/sys/")) and ".." not in path.split("/") and not path.split("/")[2][:1].isdigit()
+    if not kernel or posix.access(path, posix.F_OK):
+        return ""
+    return f'chdir to cwd ("{path}") set in config.json failed: {posix.strerror(errno.ENOENT).lower()}'
 
 
 def _try(config: Config, process: Process, op: Op, facts: HostFacts, view: View) -> None:
@@ -103,13 +130,16 @@ def _known(process: Process, env: tuple[str, ...], view: View) -> tuple[tuple[st
     """
     name = process.args[0]
     if "/" in name:
-        view.find(_absolute(process, name))
+        if not view.find(_absolute(process, name)):
+            text = f'exec: "{name}": stat {name}: {posix.strerror(errno.ENOENT).lower()}'
+            raise OpError(text, errno=errno.ENOENT, hint=execfailure.REMEDIES[errno.ENOENT])
         return env, False
     path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
     known: list[str] = []
     for directory in path.split(":") if path else ():
         try:
-            view.find(_absolute(process, f"{directory or '.'}/{name}"))
+            if not view.find(_absolute(process, f"{directory or '.'}/{name}")):
+                continue
         except Hidden:
             return (f"PATH={':'.join(known)}",), True
         except OSError:
@@ -136,7 +166,11 @@ def _choose(config: Config, process: Process, context: Context, facts: HostFacts
                 raise OpError(f'exec: "{found.path}": permission denied{NOEXEC}', errno=errno.EACCES, hint=ELSEWHERE)
             reason = binary.unloadable(found.head, found.path)
             if reason:
-                raise OpError(f"exec {found.path}: exec format error: {reason}", errno=errno.ENOEXEC)
+                raise OpError(
+                    f"exec {found.path}: exec format error: {reason}",
+                    errno=errno.ENOEXEC,
+                    hint=execfailure.REMEDIES[errno.ENOEXEC],
+                )
             return
         closed = closed or forbidden
     if cut:

@@ -96,7 +96,7 @@ def _begin(path: str, view: View) -> str:
 
 
 def _denied(rootfs: str, root: int, places: list[str]) -> object:
-    """Become root of the user namespace; return DENIED if ROOTFS cannot be opened, or the PLACES in ROOT that let it make nothing."""
+    """Become root of the user namespace; return DENIED if ROOTFS is closed to it, or which PLACES in ROOT it may not fill."""
     posix.setgroups(())
     posix.setresgid(0, 0, 0)
     posix.setresuid(0, 0, 0)

@@ -9,7 +9,7 @@ from pyrunc.container.checks.apart import apart
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import caps, fs
 from pyrunc.linux import process as p
-from pyrunc.plan.namespaces import has
+from pyrunc.plan.namespaces import has, is_new, mapping_lines
 from pyrunc.run import hints
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Op, Plan
 
 NEW = p.CLONE_NEWNET | p.CLONE_NEWIPC | p.CLONE_NEWUTS | p.CLONE_NEWPID
-SYS, AT = "sys/", "/linux/sysctl/"
+AT, OF_DEVICES = "/linux/sysctl/", ("/conf/", "/neigh/")
 RESOLVE = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_XDEV | fs.RESOLVE_NO_SYMLINKS
 
 
@@ -31,12 +31,15 @@ def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[Unsupported
     if not ops or facts.nested or facts.uid or not facts.capabilities >> caps.CAP_SYS_ADMIN & 1:
         return
     users = has(config.linux, "user")
-    own = dict.fromkeys(("uid_map", "gid_map"), "0 0 1\n")
-    failed = apart(lambda: _write(ops), NEW | (p.CLONE_NEWUSER if users else 0), own if users else None)
+    if users and not is_new(config.linux, "user"):
+        return  # whose settings these are depends on what is joined
+    rows = {"uid_map": config.linux.uidMappings, "gid_map": config.linux.gidMappings} if users else {}
+    mappings = {name: mapping_lines(each) for name, each in rows.items()}
+    failed = apart(lambda: _write(ops), NEW | (p.CLONE_NEWUSER if users else 0), mappings)
     for index, code in failed or ():
         op = ops[index]
         path = str(op.args[1])
-        if code == errno.ENOENT and path.startswith("sys/net/") and (config.linux.netDevices or _may_bring(config)):
+        if code == errno.ENOENT and any(each in path for each in OF_DEVICES) and _may_bring(config):
             continue  # a device that is not there yet has its settings later
         reason = posix.strerror(code).lower()
         hint = hints.hint("write_at", code)
@@ -44,9 +47,9 @@ def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[Unsupported
 
 
 def _may_bring(config: Config) -> bool:
-    """Return whether hooks of CONFIG run before the settings are made, or the network is another's."""
+    """Return whether CONFIG may have network devices by the time that the settings are made: moved, by hooks, or of others."""
     joined = any(each.type == "network" and each.path for each in config.linux.namespaces)
-    return bool(config.hooks.prestart or config.hooks.createRuntime or joined)
+    return bool(config.linux.netDevices or config.hooks.prestart or config.hooks.createRuntime or joined)
 
 
 def _write(ops: list[Op]) -> list[tuple[int, int]]:

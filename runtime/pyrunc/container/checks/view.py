@@ -20,24 +20,34 @@ class Hidden(Exception):
 
 
 class View:
-    """The image below descriptor `root`, in which `covered` are the places where something will be mounted."""
+    """The image below descriptor `root`, in which `covered` are the places where something will be mounted.
+
+    What will be seen there may be known: a directory of the host's, or none ("").  Mount points, devices and the current
+    directory are made there all the same: so only who looks for a program looks `through`.
+    """
 
     def __init__(self, rootfs: str) -> None:
         """Open ROOTFS.  Raises OSError."""
         self.root = posix.open(rootfs, rootpath.O_DIRECTORY | rootpath.O_CLOEXEC)
-        self.covered: set[str] = set()
+        self.covered: dict[str, str | None] = {}
+        self.through = False
 
     def close(self) -> None:
         """Be done."""
         posix.close(self.root)
 
-    def cover(self, paths: Iterable[str]) -> None:
-        """Note that something will be mounted at each of PATHS, which may lead over links of the image."""
+    def cover(self, paths: Iterable[str], content: str | None = None, *, again: bool = True) -> None:
+        """Note that something with CONTENT will be mounted at each of PATHS, which may lead over links of the image.
+
+        What is noted already stays if that is not AGAIN.
+        """
         for path in paths:
             try:
-                self.covered.add(self.walk(path, 0)[0])
+                place = self.walk(path, 0)[0]
             except (Hidden, OSError):
                 continue  # below what is covered already, or refused
+            if again or place not in self.covered:
+                self.covered[place] = content
 
     def place(self, path: str) -> str:
         """Return the place of PATH without links, as far as that can be known."""
@@ -65,8 +75,9 @@ class View:
         mode = rootpath.S_IFDIR
         while parts:
             part = parts.pop(0)
-            if "/" + "/".join(done) in self.covered:
-                raise Hidden
+            here = "/" + "/".join(done)
+            if here in self.covered:
+                return self._beyond(here, [part, *parts])
             if part == "..":
                 done, mode = done[:-1], rootpath.S_IFDIR
                 continue
@@ -85,6 +96,24 @@ class View:
             else:
                 done.append(part)
         return "/" + "/".join(done), mode
+
+    def _beyond(self, place: str, rest: list[str]) -> tuple[str, int]:
+        """Return the same for REST below PLACE, which is covered: only what is surely missing there is known."""
+        content = self.covered[place] if self.through else None
+        path = f"{place}/{'/'.join(rest)}"
+        if content is None or ".." in rest or any(path.startswith(f"{each}/") for each in self.covered if each != place):
+            raise Hidden
+        if not content:
+            return path, 0
+        for part in rest:
+            content = f"{content}/{part}"
+            try:
+                mode = posix.lstat(content).st_mode
+            except FileNotFoundError:
+                return path, 0
+            if mode & rootpath.S_IFMT == rootpath.S_IFLNK:
+                raise Hidden
+        raise Hidden
 
     def _mode(self, place: str) -> int:
         """Return the mode of what is at PLACE, which leads over no link but the last part; 0 if nothing is."""

@@ -25,6 +25,7 @@ from pyrunc.container.checks import (
     program,
     resources,
     rights,
+    scheduling,
     sysctl,
     view,
 )
@@ -112,7 +113,7 @@ def _finding(error: PyruncError, document: object) -> Finding:
 def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
     """Plan the container of DOCUMENT, whose structure is right, until nothing of the REST is refused any more."""
     probed = facts.probe()
-    whole = oci.config(document, "")
+    whole = _parsed(document)
     violations: list[Finding] = []
     missing: dict[str, Finding] = {}
 
@@ -127,7 +128,7 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
 
     while len(violations) + len(missing) < FINDINGS_MAX:
         try:
-            config = oci.config(rest.document, "")
+            config = _parsed(rest.document)
             known = facts.for_plan(probed, user_namespace=has(config.linux, "user"))
             asked = create.request(OPTIONS, bundle, config, wait=True)
             plan = build.build(config, known, asked)
@@ -147,6 +148,13 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
     return Report(tuple(violations), tuple(missing.values()), _warnings(document, whole))
 
 
+def _parsed(document: Any) -> Config:
+    """Return the configuration that DOCUMENT is, whose structure is right: an empty program where it names none."""
+    config: Config = oci.config(document, "")
+    user = config.process
+    return config if user is None or user.args else config.replace(process=user.replace(args=("",)))
+
+
 def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whole: Config) -> Iterator[UnsupportedError]:
     """Yield what of PLAN, that of CONFIG, the kernel would refuse; WHOLE has what has been refused already."""
     image = None
@@ -159,20 +167,23 @@ def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whol
     yield from netdevices.errors(config)
     yield from resources.errors(plan)
     yield from limits.errors(config, plan, known)
+    yield from scheduling.errors(config, plan, known)
     yield from sysctl.errors(config, plan, known)
     yield from rights.capabilities(config, known)
     yield from options.refused(plan, known)
     yield from overlay.incomplete(plan)
-    yield from hooks.errors(config, image)
+    yield from hooks.ours(config)
     if image is None:
         return
     try:
         yield from rights.outsiders(config, plan, known, asked.rootfs, image)
-        yield from mounts.points(plan, image)
+        yield from mounts.points(config, plan, image)
         hidden = paths.cleaned(whole, asked.rootfs)
-        image.cover((*(each.destination for each in hidden.mounts), *hidden.linux.maskedPaths))
+        image.cover((each.destination for each in hidden.mounts), again=False)
+        image.cover(hidden.linux.maskedPaths, "")
         yield from devices.nodes(config, plan, image)
         yield from masks.errors(plan, image)
+        yield from hooks.inside(config, image)
         yield from program.errors(config, plan, known, image)
     finally:
         image.close()

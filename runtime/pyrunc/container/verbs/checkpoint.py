@@ -81,9 +81,12 @@ def _check_status_fd(asked: DumpOptions) -> None:
     try:
         readonly = fcntl(asked.status_fd, F_GETFL) & ACCESS_MODE == READ_ONLY
     except OSError as error:
-        raise UsageError(f"invalid --status-fd argument {asked.status_fd}: {(error.strerror or '').lower()}") from None
+        raise UsageError(
+            f"invalid --status-fd argument {asked.status_fd}: {(error.strerror or '').lower()}",
+            hint="name a descriptor that is open for writing",
+        ) from None
     if readonly:
-        raise UsageError(f"invalid --status-fd argument {asked.status_fd}: not writable")
+        raise UsageError(f"invalid --status-fd argument {asked.status_fd}: not writable", hint="open it for writing")
 
 
 def _options(asked: DumpOptions, saved: SavedState, config: Config) -> dict[str, Any]:

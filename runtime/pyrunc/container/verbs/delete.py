@@ -118,7 +118,7 @@ def release(saved: SavedState, tokens: tuple[Token, ...], log: Log) -> None:
             log.warning(text)
     stays = [text for call, text in left if call not in undo.OF_OTHERS]
     if stays:
-        raise OpError(stays[0])
+        raise OpError(stays[0], hint="delete --force removes the rest")
     known = {each.words[0] for each in tokens if each.words}
     if saved.pid == 0:
         undo.leftover(tuple(each for each in saved.places if each.directory not in known and each.directory not in saved.found))

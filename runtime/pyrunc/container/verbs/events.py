@@ -49,7 +49,7 @@ def follow(root: str, container: str, interval: float) -> Iterator[dict[str, Any
     try:
         pidfd = posix.pidfd_open(saved.pid)
     except ProcessLookupError:
-        raise StateError(f"container with id {container} is not running") from None
+        raise StateError(f"container with id {container} is not running", hint="start it, or see its state") from None
     watched = None
     try:
         watched = oom.watch(saved.places)

@@ -162,7 +162,10 @@ def _read(path: str) -> bytes:
     try:
         return read_document(path)
     except OSError as error:
-        raise ConfigError(f"cannot read the process: open {path}: {(error.strerror or '').lower()}") from None
+        raise ConfigError(
+            f"cannot read the process: open {path}: {(error.strerror or '').lower()}",
+            hint="name a file with a process document, as /process of config.json is one",
+        ) from None
 
 
 def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> Process:
@@ -257,12 +260,19 @@ def _wanted(asked: tuple[str, ...]) -> dict[str, str]:
     for word in asked:
         names, colon, path = word.rpartition(":")
         if not colon and len(asked) > 1:
-            raise UsageError(f"invalid --cgroup argument: {word} (missing <controller>: prefix)")
+            raise UsageError(
+                f"invalid --cgroup argument: {word} (missing <controller>: prefix)", hint="such as cpu:group, or :group for all"
+            )
         for name in names.split(","):
             if colon and not name:
-                raise UsageError(f"invalid --cgroup argument: {word} (empty <controller> prefix)")
+                raise UsageError(
+                    f"invalid --cgroup argument: {word} (empty <controller> prefix)",
+                    hint="such as cpu:group, or group alone for all",
+                )
             if name in wanted:
-                raise UsageError(f"invalid --cgroup argument(s): controller {name} specified multiple times")
+                raise UsageError(
+                    f"invalid --cgroup argument(s): controller {name} specified multiple times", hint="name each controller once"
+                )
             wanted[name] = path
         if {"..", "."} & set(path.split("/")):
             raise UsageError(f"bad sub cgroup path: {path}", hint="--cgroup names a cgroup below the container's own")

@@ -125,7 +125,7 @@ def _one(saved: SavedState, number: int) -> None:
         raise StateError("container not running") from None
     except OSError as error:
         if error.errno == errno.EINVAL:
-            raise OpError(f"signal {number} is not one that the kernel knows", errno=errno.EINVAL) from None
+            raise OpError(f"signal {number} is not one that the kernel knows", errno=errno.EINVAL, hint="see `kill -l`") from None
         raise
     finally:
         posix.close(pidfd)

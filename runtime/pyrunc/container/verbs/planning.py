@@ -23,7 +23,7 @@ def plan(bundle: str, container: str = "example") -> Plan:
     """
     absolute, text = read_bundle(bundle)
     if not container:
-        raise UsageError("the container's id is empty")
+        raise UsageError("the container's id is empty", hint="name one, such as box, or leave it out")
     config = parsing.parse(text)
     options = CreateOptions(id=container, bundle=bundle)
     known = facts.for_plan(facts.probe(), user_namespace=has(config.linux, "user"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyrunc.container.work import Work
     from pyrunc.log import Log
 
+AGAIN = "it has run, or is gone: delete it, and create it again"
 NOT_WAITING = "cannot start a container that is no longer waiting for it"
 FRAME_MAX = 8192
 
@@ -77,13 +78,13 @@ def _go(directory: str, saved: SavedState) -> bytes:
         if error.errno != errno.ENXIO:
             raise
         # Its program has begun, or it has ended, since we looked: nobody reads any more.
-        raise StateError(NOT_WAITING) from None
+        raise StateError(NOT_WAITING, hint=AGAIN) from None
     handover.begin()
     # In this order: if we are cut off between two lines, it still waits or it runs, and `state` can tell.
     try:
         posix.write(fifo, GO)
     except BrokenPipeError:
-        raise StateError(NOT_WAITING) from None
+        raise StateError(NOT_WAITING, hint=AGAIN) from None
     if saved.listener:
         _by_listener(directory, "wake")
     posix.unlink(f"{directory}/{FIFO}")

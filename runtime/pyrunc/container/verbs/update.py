@@ -218,7 +218,12 @@ def _attach(saved: SavedState, rules: tuple[devices.Rule, ...]) -> None:
         bpf.attach(where, bpf.program(rules), tuple(map(int, next(kept, ()))))
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise OpError(f"error setting device rules: {reason}", errno=error.errno or 0, pointer=devices.AT) from None
+        raise OpError(
+            f"error setting device rules: {reason}",
+            errno=error.errno or 0,
+            pointer=devices.AT,
+            hint="see which rules the parent cgroup has: ask for no more than these",
+        ) from None
 
 
 def _with_devices(

@@ -46,11 +46,11 @@ def set_bind_flags(_: Context, tree: int, on: int, off: int, named: int, undone:
     words += [word for flag, _attribute, old, word in TIMES if found & flag and undone & old]
     if words:
         text = f"cannot clear locked flags: the host's mount is {','.join(words)}: operation not permitted"
-        raise OpError(text, errno=errno.EPERM)
+        raise OpError(text, errno=errno.EPERM, hint="keep the flag that the host's mount has")
     if off & m.MOUNT_ATTR__ATIME and on & ALL_TIMES != _times(found):
         words = [word for flag, _attribute, _old, word in TIMES if found & flag] or ["strictatime"]
         text = f"cannot change locked atime flags: the host's mount is {','.join(words)}: operation not permitted"
-        raise OpError(text, errno=errno.EPERM)
+        raise OpError(text, errno=errno.EPERM, hint="keep the flag that the host's mount has")
     m.mount_setattr(tree, "", m.AT_EMPTY_PATH, on & ~ALL_TIMES | locked, off & ~ALL_TIMES & ~sum(SWITCHES), 0, 0)
 
 

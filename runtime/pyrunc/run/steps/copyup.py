@@ -78,7 +78,10 @@ class _Copier:
     def directory(self, source: int, target: int, path: str, depth: int) -> None:
         """Copy all that is in directory SOURCE to TARGET; PATH is their name from the top."""
         if depth > DEPTH_MAX:
-            raise OpError(f'"{path[:LINK_LENGTH_MAX]}..." is deeper than {DEPTH_MAX} directories, which tmpcopyup does not copy')
+            raise OpError(
+                f'"{path[:LINK_LENGTH_MAX]}..." is deeper than {DEPTH_MAX} directories, which tmpcopyup does not copy',
+                hint="mount it without tmpcopyup, or make it less deep",
+            )
         with posix.scandir(source) as entries:
             for entry in entries:
                 self.entry(source, target, entry.name, f"{path}/{entry.name}", depth)

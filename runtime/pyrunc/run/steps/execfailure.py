@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 from _struct import unpack_from
 
@@ -9,6 +10,18 @@ ELF, E_MACHINE = b"\x7fELF", 18  # elf(5)
 MACHINES = {3: "x86", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86-64", 183: "arm64", 243: "riscv"}
 MACHINES |= {258: "loongarch"}
 ANY_EXECUTE = 0o111
+# What to do about what open(2) or execve(2) says of a program.
+REMEDIES = {
+    errno.E2BIG: "shorten args and env",
+    errno.EACCES: "let the user of the container execute it, and pass the directories on the way",
+    errno.ELOOP: "mend the symbolic links on the path",
+    errno.ENOENT: "correct the path, or put what is missing into the image",
+    errno.ENOEXEC: "use a program for this machine, or a script that begins with #! and an interpreter",
+    errno.ENOMEM: "raise the limits of memory",
+    errno.ENOTDIR: "correct the path: a part of it is no directory",
+    errno.ETXTBSY: "wait until nobody writes to it",
+}
+CORRECT = "correct the path, or change the image"
 
 
 def unloadable(head: bytes) -> str:

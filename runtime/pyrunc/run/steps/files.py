@@ -33,10 +33,18 @@ def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
     fd = rootpath.mount_point(root, path, like, context.made)
     real = _place(root, fd)
     if real == "/":
-        raise OpError(f'cannot mount on "{path}": it leads to the root, which is mounted already', errno=errno.EBUSY)
+        raise OpError(
+            f'cannot mount on "{path}": it leads to the root, which is mounted already',
+            errno=errno.EBUSY,
+            hint="mount elsewhere, or mend the link in the image",
+        )
     inside = real.startswith("/proc/") and real[6:] not in PROC_FILES
     if inside or (real == "/proc" and like != "directory!" and path.strip("/") != "proc"):
-        raise OpError(f'cannot mount on "{path}": it leads to {real}, inside /proc', errno=errno.EPERM)
+        raise OpError(
+            f'cannot mount on "{path}": it leads to {real}, inside /proc',
+            errno=errno.EPERM,
+            hint="mount elsewhere, or mend the link in the image",
+        )
     return fd
 
 
@@ -59,7 +67,9 @@ def open_mount(_: Context, root: int, path: str) -> int:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise OpError(f"{path} is a symbolic link in the image, and no mount", errno=errno.ELOOP) from None
+        raise OpError(
+            f"{path} is a symbolic link in the image, and no mount", errno=errno.ELOOP, hint="name the mount itself"
+        ) from None
 
 
 def tmpfs_mode(context: Context, fs: int, point: int) -> None:
@@ -100,7 +110,11 @@ def make_node(
         except FileExistsError:
             if not is_device(posix.stat(tail, dir_fd=parent, follow_symlinks=False), kind, device):
                 wanted = "no fifo" if kind == "p" else f"not the device {kind} {major}:{minor}"
-                raise OpError(f"file exists: the image has something at {path} that is {wanted}", errno=errno.EEXIST) from None
+                raise OpError(
+                    f"file exists: the image has something at {path} that is {wanted}",
+                    errno=errno.EEXIST,
+                    hint="remove it from the image, or give the device another path",
+                ) from None
             return
         except PermissionError:
             if kind == "p" or not _bind_node(root, path, kind, device):
@@ -151,7 +165,7 @@ def open_null(_: Context) -> int:
     fd = posix.open("/dev/null", O_PATH | posix.O_CLOEXEC)
     found = posix.fstat(fd)
     if not is_device(found, "c", NULL_DEVICE):
-        raise OpError("/dev/null of this host is not character device 1:3")
+        raise OpError("/dev/null of this host is not character device 1:3", hint="make it again: mknod -m 666 /dev/null c 1 3")
     return fd
 
 
@@ -176,7 +190,11 @@ def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
     try:
         place = _place(root, point)
         if place == "/":
-            raise OpError(f'cannot mask "{path}": it leads to the root, which holds the program', errno=errno.EINVAL)
+            raise OpError(
+                f'cannot mask "{path}": it leads to the root, which holds the program',
+                errno=errno.EINVAL,
+                hint="name what is in it",
+            )
         if place in context.masked:
             return
         context.masked.add(place)

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 OUTPUT_MAX = 4096  # bytes of each stream that are kept for the message
 # A hook's own children may hold its pipes open for ever: after its end, wait this long for the rest.
 AFTERWARDS = 0.1
+STARTABLE = "name a program that is there, and that may be executed"
+BY_HAND = "see what the hook says, and run it by hand with the state on its standard input"
 POLL_MAX = 3_600_000  # milliseconds of one poll(2), which takes no more than 31 bits of them
 ENDING = (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
 SIGINFO_SIZE = 128  # struct signalfd_siginfo begins with the signal's number
@@ -156,7 +158,7 @@ def attend(
         for pair in pipes:
             for fd in pair:
                 posix.close(fd)
-        raise HookError(f"{name}: {(error.strerror or '').lower()}", pointer=at) from None
+        raise HookError(f"{name}: {(error.strerror or '').lower()}", pointer=at, hint=STARTABLE) from None
     for fd in (stdin, stdout, stderr):
         posix.close(fd)
     try:
@@ -169,12 +171,12 @@ def attend(
     status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
     said = f", stdout: {out}, stderr: {err}"
     if failed := outcome.said():
-        raise HookError(f"{name}: {failed}", pointer=f"{at}/path")
+        raise HookError(f"{name}: {failed}", pointer=f"{at}/path", hint=STARTABLE)
     if late:
         text = f"{name}: hook ran past specified timeout of {hook.timeout:.1f}s, and was killed{said}"
-        raise HookError(text, pointer=f"{at}/timeout")
+        raise HookError(text, pointer=f"{at}/timeout", hint="raise timeout, or see what it waits for")
     if status:
-        raise HookError(f"{name}: {_ending(status, around)}{said}", pointer=at)
+        raise HookError(f"{name}: {_ending(status, around)}{said}", pointer=at, hint=BY_HAND)
 
 
 def _ending(status: int, around: Around) -> str:

@@ -51,7 +51,7 @@ def _cwd(root: int, path: str, *, make: bool) -> int:
         return rootpath.directory(root, path) if make else rootpath.open_path(root, path, posix.O_DIRECTORY)
     except OSError as error:
         text = f'chdir to cwd ("{path}") set in config.json failed: {(error.strerror or "").lower()}'
-        raise OpError(text, errno=error.errno or 0) from None
+        raise OpError(text, errno=error.errno or 0, hint="name a directory, or one that can be made") from None
 
 
 def own_stdio(_: Context, uid: int) -> None:
@@ -111,9 +111,13 @@ def set_groups(_: Context, proc: int, groups: tuple[int, ...]) -> None:
     except PermissionError:
         if proc < 0 or not _denies_groups(proc):
             text = "setgroups: operation not permitted: the caller's groups would stay: the runtime lacks CAP_SETGID"
-            raise OpError(text, errno=errno.EPERM) from None
+            raise OpError(text, errno=errno.EPERM, hint="give it CAP_SETGID") from None
         if groups:
-            raise OpError("setgroups is denied in this user namespace", errno=errno.EPERM) from None
+            raise OpError(
+                "setgroups is denied in this user namespace",
+                errno=errno.EPERM,
+                hint="remove additionalGids, or map the gids with newgidmap(1)",
+            ) from None
 
 
 def _denies_groups(proc: int) -> bool:

@@ -54,7 +54,9 @@ class Listener:
         end = monotonic() + SECONDS
         while not memory[TAKEN]:
             if monotonic() > end:
-                raise OpError("nobody has taken the seccomp notification descriptor")
+                raise OpError(
+                    "nobody has taken the seccomp notification descriptor", hint="see whether the agent at listenerPath works"
+                )
 
     def deliver(self, pid: int) -> bool:
         """On the host side: take the descriptor that process PID offers, and send it; False if PID ends before.

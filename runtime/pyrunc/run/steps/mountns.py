@@ -67,7 +67,10 @@ class MountNamespaceHelper:
         watch.register(self.sock, POLLIN)
         watch.register(container, POLLIN)
         if all(fd != self.sock.fileno() for fd, _ in watch.poll()):
-            raise OpError(f"the container's init was killed while {path} was being opened")
+            raise OpError(
+                f"the container's init was killed while {path} was being opened",
+                hint="see the kernel's log: it may have lacked memory",
+            )
         frame = wire.receive(self.sock)
         if frame is None or frame.kind == wire.FAIL:
             raise failure(frame.errno if frame is not None else 5)
@@ -109,7 +112,7 @@ def open_tree_by_helper(context: Context, pid: int, path: str, flags: int) -> in
     if context.mount_helper is None:
         context.mount_helper = MountNamespaceHelper(pid)
     if context.sock is None:
-        raise OpError("there is no new process to open it for")
+        raise OpError("there is no new process to open it for", hint="please report it")
     return context.mount_helper.open_tree(path, flags, context.sock)
 
 

@@ -43,16 +43,22 @@ class Moved:
         """
         link = _find(self.here, name)
         if link is None:
-            raise OpError(f"there is no network device {name} in the runtime's network namespace", errno=errno.ENODEV)
+            raise OpError(
+                f"there is no network device {name} in the runtime's network namespace",
+                errno=errno.ENODEV,
+                hint="name one that `ip link` shows",
+            )
         new = new or link.name
         same = _find(self.here, new) if new != link.name else None
         if same is not None and same.index == link.index:
             text = f"{new} is an alternative name of network device {link.name}, which cannot have it twice"
-            raise OpError(f"{text}: it keeps both names where none is given", errno=errno.EEXIST)
+            raise OpError(f"{text}: it keeps both names where none is given", errno=errno.EEXIST, hint="leave the name out")
         if TEMPLATE in new:
             new = next(found for number in count() if _find(self.there, found := new.replace(TEMPLATE, str(number), 1)) is None)
         elif _find(self.there, new) is not None:
-            raise OpError(f"the container has a network device {new} already", errno=errno.EEXIST)
+            raise OpError(
+                f"the container has a network device {new} already", errno=errno.EEXIST, hint="give it another name there"
+            )
         addresses = [
             address
             for address in rt.get_addresses(self.here, link.index)

@@ -79,7 +79,11 @@ def prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], e
     root = context.root
     fd = _open(root, cwd, path, args[0])
     if not posix.fstat(fd).st_mode & ANY_EXECUTE:  # before anything else is found wrong with it: engines go by that
-        raise OpError(f'exec: "{args[0]}": permission denied: nobody may execute it: chmod +x', errno=errno.EACCES)
+        raise OpError(
+            f'exec: "{args[0]}": permission denied: nobody may execute it: chmod +x',
+            errno=errno.EACCES,
+            hint="chmod +x in the image",
+        )
     found.seen.append((found.path, _identity(fd)))
     for _ in range(SCRIPTS_MAX):
         head = posix.pread(fd, HEAD, 0)
@@ -92,7 +96,11 @@ def prepare(context: Context, found: Program, cwd: str, args: tuple[str, ...], e
         found.checked.append(_absolute(cwd, path))
         found.seen.append((found.checked[-1], _identity(fd)))
     else:
-        raise OpError(f"exec {path}: too many levels of script interpreters", errno=errno.ELOOP)
+        raise OpError(
+            f"exec {path}: too many levels of script interpreters",
+            errno=errno.ELOOP,
+            hint="name a program in the first line of the script",
+        )
     found.fd, found.path, found.head = fd, found.checked[-1], head
     _refuse_ourselves(context, fd, path)
     for interpreter in elf_interpreters(fd, head):
@@ -133,8 +141,12 @@ def _search(root: int, cwd: str, name: str, env: tuple[str, ...]) -> list[str]:
     if found:
         return found
     if denied:
-        raise OpError(f'exec: "{name}": permission denied', errno=errno.EACCES)
-    raise OpError(f'exec: "{name}": executable file not found in $PATH', errno=errno.ENOENT)
+        raise OpError(f'exec: "{name}": permission denied', errno=errno.EACCES, hint="chmod +x in the image")
+    raise OpError(
+        f'exec: "{name}": executable file not found in $PATH',
+        errno=errno.ENOENT,
+        hint="correct the name or PATH, or put the program into the image",
+    )
 
 
 def _absolute(cwd: str, path: str) -> str:
@@ -150,13 +162,17 @@ def _open(root: int, cwd: str, path: str, name: str) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EXDEV):
             text = f'exec: "{name}": a link into /proc, or a loop, is not followed: permission denied'
-            raise OpError(text, errno=errno.EACCES) from None
-        raise OpError(f'exec: "{name}": stat {path}: {(error.strerror or "").lower()}', errno=error.errno or 0) from None
+            raise OpError(text, errno=errno.EACCES, hint="name the program itself, or mend the link") from None
+        raise OpError(
+            f'exec: "{name}": stat {path}: {(error.strerror or "").lower()}',
+            errno=error.errno or 0,
+            hint=execfailure.REMEDIES.get(error.errno or 0, execfailure.CORRECT),
+        ) from None
     mode = posix.fstat(fd).st_mode
     if mode & rootpath.S_IFMT == rootpath.S_IFDIR:
-        raise OpError(f'exec: "{name}": is a directory: permission denied', errno=errno.EACCES)
+        raise OpError(f'exec: "{name}": is a directory: permission denied', errno=errno.EACCES, hint="name a program")
     if mode & rootpath.S_IFMT != rootpath.S_IFREG:
-        raise OpError(f'exec: "{name}": not a regular file: permission denied', errno=errno.EACCES)
+        raise OpError(f'exec: "{name}": not a regular file: permission denied', errno=errno.EACCES, hint="name a program")
     return fd
 
 
@@ -166,10 +182,10 @@ def _open_interpreter(root: int, cwd: str, path: str, script: str) -> int:
         return _open(root, cwd, path, script)
     except OpError as error:
         text = posix.strerror(error.errno).lower()
-        hint = f'its interpreter "{path}" could not be opened'
+        why, hint = f'its interpreter "{path}" could not be opened', "put that into the image, or correct what names it"
         if path.endswith("\r"):
-            hint = "its first line ends in CR LF: save it with Unix line ends"
-        raise OpError(f"exec {script}: {text}: {hint}", errno=error.errno or 0) from None
+            why, hint = "its first line ends in CR LF", "save it with Unix line ends"
+        raise OpError(f"exec {script}: {text}: {why}", errno=error.errno or 0, hint=hint) from None
 
 
 def shebang(head: bytes, path: str) -> tuple[str, str]:
@@ -178,7 +194,9 @@ def shebang(head: bytes, path: str) -> tuple[str, str]:
     end = next((index for index, byte in enumerate(line) if byte in b" \t"), len(line))
     interpreter, argument = line[:end], line[end:]
     if not interpreter:
-        raise OpError(f"exec {path}: exec format error: nothing follows #!", errno=errno.ENOEXEC)
+        raise OpError(
+            f"exec {path}: exec format error: nothing follows #!", errno=errno.ENOEXEC, hint="write the interpreter behind it"
+        )
     argument = argument.strip(b" \t")
     return str(interpreter, "utf-8", "surrogateescape"), str(argument, "utf-8", "surrogateescape")
 
@@ -212,7 +230,7 @@ def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
     found = posix.fstat(fd)
     if (found.st_dev, found.st_ino) == context.own_inode:
         text = f"exec {path}: this is the runtime's own interpreter on the host: permission denied"
-        raise OpError(text, errno=errno.EACCES)
+        raise OpError(text, errno=errno.EACCES, hint="use a copy of it")
 
 
 def choose_program(context: Context) -> None:
@@ -228,7 +246,11 @@ def choose_program(context: Context) -> None:
     first = context.programs[0].checked
     closed = next(path for path in first if not _may_execute(path))
     which = "" if closed == first[0] else f': its interpreter "{closed}" may not be executed'
-    raise OpError(f'exec: "{first[0]}": permission denied{which}{execfailure.forbidden(closed)}', errno=errno.EACCES)
+    raise OpError(
+        f'exec: "{first[0]}": permission denied{which}{execfailure.forbidden(closed)}',
+        errno=errno.EACCES,
+        hint="let the user of the container execute it, and pass the directories on the way",
+    )
 
 
 def _may_execute(path: str) -> bool:
@@ -249,7 +271,7 @@ def exec_program(context: Context, how: str) -> None:
     """
     program = context.program
     if program is None or program.image is None:
-        raise OpError("nothing to execute: the plan opened no program")
+        raise OpError("nothing to execute: the plan opened no program", hint="please report it")
     if how == BY_PATH:
         _refuse_others(program)
     if not context.filtered:
@@ -262,9 +284,16 @@ def exec_program(context: Context, how: str) -> None:
         if error.errno == errno.ENOEXEC:
             reason += f": {execfailure.unloadable(program.head)}"
         note_failure(context)
-        raise OpError(f"exec {program.path}: {reason}", errno=error.errno or 0) from None
+        raise OpError(
+            f"exec {program.path}: {reason}",
+            errno=error.errno or 0,
+            hint=execfailure.REMEDIES.get(error.errno or 0, execfailure.CORRECT),
+        ) from None
     note_failure(context)
-    raise OpError(f"exec {program.path}: it has returned, and executed nothing: the seccomp agent has answered for the kernel")
+    raise OpError(
+        f"exec {program.path}: it has returned, and executed nothing: the seccomp agent has answered for the kernel",
+        hint="let the agent continue execve(2), or allow it",
+    )
 
 
 def _execute(context: Context, program: Program, image: p.Image, how: str) -> None:
@@ -296,4 +325,4 @@ def _refuse_others(program: Program) -> None:
         except OSError:
             now = (0, 0, 0)
         if now != before:
-            raise OpError(f"exec {path}: replaced while it was being started", errno=errno.EACCES)
+            raise OpError(f"exec {path}: replaced while it was being started", errno=errno.EACCES, hint="start it again")

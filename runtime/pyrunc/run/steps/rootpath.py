@@ -87,13 +87,19 @@ def mount_point(root: int, path: str, like: int | str, made: set[int]) -> int:
     except OSError as error:
         if strict and error.errno == errno.ELOOP:
             text = f"{path} must be mounted on ordinary directory: it is a symbolic link in the image"
-            raise OpError(text, errno=errno.ELOOP) from None
+            raise OpError(text, errno=errno.ELOOP, hint="make it a directory in the image") from None
         raise
     if wants_directory != is_directory(fd):
         if strict:
-            raise OpError(f"{path} must be mounted on ordinary directory: it is a file in the image")
+            raise OpError(
+                f"{path} must be mounted on ordinary directory: it is a file in the image",
+                hint="make it a directory in the image",
+            )
         found, wanted = ("a file", "a directory") if wants_directory else ("a directory", "a file")
-        raise OpError(f"{path} is {found} in the image, and {wanted} is to be mounted there: not a directory")
+        raise OpError(
+            f"{path} is {found} in the image, and {wanted} is to be mounted there: not a directory",
+            hint="mount elsewhere, or change the image",
+        )
     return fd
 
 

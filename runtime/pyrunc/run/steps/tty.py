@@ -27,7 +27,10 @@ def open_pty(_: Context, root: int) -> int:
     fd = openat2(root, "dev/pts/ptmx", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
     found = posix.fstat(fd)
     if found.st_mode & rootpath.S_IFMT != rootpath.S_IFCHR or found.st_rdev != PTMX_DEVICE:
-        raise OpError("/dev/pts/ptmx is not the terminal multiplexer (character device 5:2)")
+        raise OpError(
+            "/dev/pts/ptmx is not the terminal multiplexer (character device 5:2)",
+            hint="mount a devpts at /dev/pts, with newinstance",
+        )
     ioctl(fd, TIOCSPTLCK, pack("i", 0))
     return fd
 

@@ -67,14 +67,19 @@ def _lookup(text: str, table: bytes, what: str) -> list[bytes]:
     for row in _rows(table, 4 if what == "user" else 3):
         if row[0] == wanted:
             return row
-    raise UsageError(f'no {what} "{text}" in the container\'s /etc/{"passwd" if what == "user" else "group"}')
+    raise UsageError(
+        f'no {what} "{text}" in the container\'s /etc/{"passwd" if what == "user" else "group"}',
+        hint="name one that the file has, or a number",
+    )
 
 
 def _id(field: bytes, text: str, what: str) -> int:
     """Return FIELD of the row of TEXT as an id: with (uid_t)-1, setresuid(2) would leave us root."""
     if not field.isdigit() or len(field) > 10 or int(field) > ID_MAX:
         table = "passwd" if what == "user" else "group"
-        raise UsageError(f'{what} "{text}" has no usable number in the container\'s /etc/{table}')
+        raise UsageError(
+            f'{what} "{text}" has no usable number in the container\'s /etc/{table}', hint="mend its line there, or name a number"
+        )
     return int(field)
 
 
