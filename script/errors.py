@@ -65,7 +65,7 @@ class _Module(ast.NodeVisitor):
         ]
         self.visit(tree)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802 - ast's own name
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         """Know what a function's own names have been given."""
         scope: dict[str, ast.expr] = {}
         for each in ast.walk(node):
@@ -80,7 +80,7 @@ class _Module(ast.NodeVisitor):
         self.generic_visit(node)
         self.scopes.pop()
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802 - ast's own name
+    def visit_Call(self, node: ast.Call) -> None:
         """Note an error that is made here."""
         self.generic_visit(node)
         if not isinstance(node.func, ast.Name) or not node.args:

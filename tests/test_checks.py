@@ -417,3 +417,37 @@ def test_nothing_is_said_of_what_engines_write(image, tmp_path, sample):
     report = image.check()
     kept = [each for each in report.lacking if not each.pointer.startswith("/linux/")]
     assert (kept, report.warnings) == ([], ())
+
+
+@pytest.mark.parametrize("args", [["run"], ["/bin/run"]])
+@pytest.mark.parametrize(
+    ("mount", "fine"),
+    [
+        ({"type": "tmpfs", "source": "tmpfs"}, False),
+        ({"type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}, True),
+        ({"type": "bind", "source": "{empty}", "options": ["bind"]}, False),
+        ({"type": "bind", "source": "{full}", "options": ["bind"]}, True),
+        ({"type": "bind", "source": "{link}", "options": ["bind"]}, True),
+    ],
+)
+def test_a_program_below_a_mount_whose_content_is_known(image, tmp_path, args, mount, fine):
+    """What is surely not there is said; a link, or what is there, is not followed."""
+    for name in ("empty", "full", "link"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full/run").write_bytes(program())
+    (tmp_path / "link/run").symlink_to("/nosuch")
+    image.document["process"]["args"] = args
+    image.mount("/bin", **{**mount, "source": mount["source"].format(**{n: tmp_path / n for n in ("empty", "full", "link")})})
+    assert list(image.lacking()) == ([] if fine else ["/process/args/0"])
+
+
+def test_a_directory_that_is_masked_has_no_program(image):
+    image.document["linux"]["maskedPaths"] = ["/bin"]
+    assert list(image.lacking()) == ["/process/args/0"]
+
+
+def test_an_argument_that_is_too_long(image):
+    image.document["process"]["env"].append("A=" + "b" * 131069)
+    assert image.lacking() == {}
+    image.document["process"]["env"][-1] += "b"
+    assert "too long" in image.lacking()["/process/args/0"]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyrunc.run.steps.executable import Program
 
 ARGS = "/process/args/0"
+STRING_MAX = 32 * 4096  # bytes of one argument or variable with its end (execve(2), "Limits on size")
 NETWORK = "libnetwork-setkey"  # in the arguments of the hook that Docker gives every container
 NOEXEC, ELSEWHERE = ": it is on a mount with noexec", "keep the image on a mount without noexec"
 
@@ -45,6 +46,11 @@ def errors(config: Config, plan: Plan, facts: HostFacts, view: View) -> Iterator
         return
     op = next(each for each in plan.child if each.call == "open_program")
     view.through = True
+    variables: Any = op.args[3]
+    if any(len(each.encode()) >= STRING_MAX for each in (*user.args, *variables)):
+        text = f"exec {user.args[0]}: {posix.strerror(errno.E2BIG).lower()}"
+        yield UnsupportedError(text, pointer=ARGS, hint=execfailure.REMEDIES[errno.E2BIG])
+        return
     try:
         _try(config, user, op, facts, view)
     except (Hidden, OSError):
@@ -130,9 +136,13 @@ def _known(process: Process, env: tuple[str, ...], view: View) -> tuple[tuple[st
     """
     name = process.args[0]
     if "/" in name:
-        if not view.find(_absolute(process, name)):
+        mode = view.find(_absolute(process, name))
+        if not mode:
             text = f'exec: "{name}": stat {name}: {posix.strerror(errno.ENOENT).lower()}'
             raise OpError(text, errno=errno.ENOENT, hint=execfailure.REMEDIES[errno.ENOENT])
+        if mode & rootpath.S_IFMT == rootpath.S_IFDIR:
+            text = f'exec: "{name}": is a directory: {posix.strerror(errno.EACCES).lower()}'
+            raise OpError(text, errno=errno.EACCES, hint="name a program")
         return env, False
     path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
     known: list[str] = []
@@ -145,7 +155,7 @@ def _known(process: Process, env: tuple[str, ...], view: View) -> tuple[tuple[st
         except OSError:
             pass  # which is no reason to look no further
         known.append(directory)
-    return (f"PATH={path}",), False
+    return (f"PATH={':'.join(known)}",), False
 
 
 def _absolute(process: Process, path: str) -> str:

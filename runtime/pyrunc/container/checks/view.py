@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 O_NOFOLLOW = posix.O_NOFOLLOW
 
 
+def is_directory(path: str) -> bool:
+    """Return whether PATH of the host is a directory, as far as we may see."""
+    try:
+        return posix.stat(path).st_mode & rootpath.S_IFMT == rootpath.S_IFDIR
+    except OSError:
+        return False
+
+
 class Hidden(Exception):
     """A path leads where something will be mounted, or where we may not look: what is there cannot be known."""
 
@@ -63,6 +71,9 @@ class View:
         except PermissionError:
             raise Hidden from None  # not for us to see
         if place in self.covered:
+            content = self.covered[place] if self.through else None
+            if content and is_directory(content):
+                return rootpath.S_IFDIR
             raise Hidden
         return mode
 
