@@ -4,13 +4,15 @@
     sudo script/checked.py RUNTIME [--count 3000] [--seed N] [--kind KIND] [--base NAME] [--show]
 
 The configurations are those that engines wrote ($PYRUNC_SHARED/configs).  Each mutant is created and started in a
-container of its own, below one cgroup, in a mount namespace of the script's, and deleted.  Three things count as wrong:
+container of its own, below one cgroup, in a mount namespace of the script's, and deleted.  Four things count as wrong:
 
     silent   `check` said that it runs here, and `create` or `start` refused it
+    warned   the same, and check has a warning there: it is the matter of hooks
     alarm    `check` said that it does not, and it ran
     place    both refused it, but none of check's pointers is that of the refusal
 
-The status is 1 if more than one in a hundred is wrong.  The seed is printed; the same seed makes the same mutants.
+The status is 1 if more than one in a hundred is wrong, or any is silent.  The seed is printed; the same one makes the
+same mutants.
 """
 
 from __future__ import annotations
@@ -101,16 +103,16 @@ def _judge(scene: Scene, base: str, mutant: Mutant, counts: Counter[tuple[str, s
 
 def _table(counts: Counter[tuple[str, str]]) -> int:
     """Print COUNTS by kind and in all, and return the status."""
-    columns = ("", "ran", "refused", "silent", "alarm", "place")
-    print(f"{'kind':<16}{'mutants':>9}{'ran':>7}{'refused':>9}{'silent':>8}{'alarm':>7}{'place':>7}")
+    columns = ("", "ran", "refused", "silent", "warned", "alarm", "place")
+    print(f"{'kind':<16}{'mutants':>9}{'ran':>7}{'refused':>9}{'silent':>8}{'warned':>8}{'alarm':>7}{'place':>7}")
     kinds = dict.fromkeys(kind for kind, _ in counts)
     rows = [(kind, [counts[kind, column] for column in columns]) for kind in kinds]
     total = [sum(row[place] for kind, row in rows if kind != "as it is") for place in range(len(columns))]
     for kind, row in (*rows, ("all mutants", total)):
-        print(f"{kind:<16}{row[0]:>9}{row[1]:>7}{row[2]:>9}{row[3]:>8}{row[4]:>7}{row[5]:>7}")
+        print(f"{kind:<16}{row[0]:>9}{row[1]:>7}{row[2]:>9}{row[3]:>8}{row[4]:>8}{row[5]:>7}{row[6]:>7}")
     wrong = sum(total[3:]) / max(1, total[0])
     print(f"wrong: {wrong:.2%}")
-    return int(wrong > MOST_WRONG)
+    return int(wrong > MOST_WRONG or total[3] > 0)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def errors(config: Config, plan: Plan, facts: HostFacts, view: View) -> Iterator
     if denied is not None:
         yield UnsupportedError(denied.message, pointer=denied.pointer, hint=denied.hint)
         return
-    refused = _directory(user.cwd, view)
+    nodes = [each.args[1] for each in plan.child if each.call == "make_node"]
+    refused = _no_directory(user.cwd, errno.ENOTDIR) if user.cwd in nodes else _directory(user.cwd, view)
     if refused:
         yield UnsupportedError(refused, pointer="/process/cwd", hint="name a directory, or one that can be made")
         return
@@ -96,7 +97,7 @@ def _directory(path: str, view: View) -> str:
         mode, code = rootpath.S_IFREG, error.errno
     if not mode or mode & rootpath.S_IFMT == rootpath.S_IFDIR:
         return ""
-    return f'chdir to cwd ("{path}") set in config.json failed: {posix.strerror(code).lower()}'
+    return _no_directory(path, code)
 
 
 def _outside(path: str) -> str:
@@ -104,7 +105,12 @@ def _outside(path: str) -> str:
     kernel = path.startswith(("/proc/", "/sys/")) and ".." not in path.split("/") and not path.split("/")[2][:1].isdigit()
     if not kernel or posix.access(path, posix.F_OK):
         return ""
-    return f'chdir to cwd ("{path}") set in config.json failed: {posix.strerror(errno.ENOENT).lower()}'
+    return _no_directory(path, errno.ENOENT)
+
+
+def _no_directory(path: str, code: int) -> str:
+    """Return what is said of PATH, which CODE keeps from being the current directory."""
+    return f'chdir to cwd ("{path}") set in config.json failed: {posix.strerror(code).lower()}'
 
 
 def _try(config: Config, process: Process, op: Op, facts: HostFacts, view: View) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from pyrunc.container.bundle import check_rootfs, read_bundle
 from pyrunc.container.checks import (
+    clocks,
     devices,
+    essentials,
     fields,
     hooks,
     host,
@@ -50,18 +52,28 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Plan
     from pyrunc.plan.request import Request
 
+    Doubt = tuple[str, str, str]  # pointer, message, hint
+    Refusals = Iterator[tuple[str, UnsupportedError]]
+
 FINDINGS_MAX = 200
 OPTIONS = CreateOptions(id="check")
 FINE, NOT_HERE, INVALID = 0, 1, 2
+# Where rules come from, beside manual pages.
+SCHEMA, MEANING, EXTENSIBILITY, BUNDLE = "spec/schema/config.json", "config.md", "config.md, Extensibility", "bundle.md"
+HOST = "this host"
 
 
 class Finding(Record):
-    """One thing at `pointer`: `message` says what is expected, `found` is what stands there (None: nothing)."""
+    """One thing at `pointer`: `message` says what is expected, `found` is what stands there (None: nothing).
+
+    `source` is where the rule comes from: a document of the specification, a manual page, or what else has it.
+    """
 
     pointer: str
     message: str
     hint: str = ""
     found: object = None
+    source: str = ""
 
 
 class Report(Record):
@@ -83,31 +95,38 @@ def check(bundle: str) -> Report:
         absolute, text = read_bundle(bundle)
         document: Any = loads(text)
     except ConfigError as error:
-        return Report(violations=(_finding(error, None),))
+        return Report(violations=(_finding(error, None, BUNDLE),))
     try:
-        wrong = tuple(Finding(*(value for _, value in each.items())) for each in explain.violations(document))
-        invalid = bool(explain.structure(document, "config"))
+        structure = {each.pointer for each in explain.structure(document, "config")}
+        wrong = tuple(
+            Finding(**dict(each.items()), source=SCHEMA if each.pointer in structure else MEANING)
+            for each in explain.violations(document)
+        )
+        invalid = bool(structure)
     except RecursionError:  # the library writes out whatever it finds, however deep it is; the parser does not
-        wrong = tuple(_finding(each, document) for each in explain.meaning(document, "config"))
+        wrong = tuple(_finding(each, document, MEANING) for each in explain.meaning(document, "config"))
         invalid = bool(wrong)
     rest = _Rest(document)
     if invalid or not all(rest.remove(each.pointer) for each in reversed(wrong)):
-        return Report(violations=wrong, warnings=_warnings(document, None))
+        return Report(violations=wrong, warnings=_warnings(document, None, []))
     planned = _planned(absolute, document, rest)
     return planned.replace(violations=(*wrong, *planned.violations))
 
 
-def _warnings(document: object, config: Config | None) -> tuple[Finding, ...]:
-    """Return what in DOCUMENT is ignored; CONFIG is what has been made of it, if that was possible."""
-    found = [*fields.unknown(document)]
+def _warnings(document: object, config: Config | None, more: list[Doubt]) -> tuple[Finding, ...]:
+    """Return what in DOCUMENT is ignored, and MORE; CONFIG is what has been made of it, if that was possible."""
+    found = [(EXTENSIBILITY, each) for each in fields.unknown(document)]
     if config is not None:
-        found += [*ignored.capabilities(config), *ignored.calls(config)]
-    return tuple(Finding(at, text, hint, explain.value(document, at)) for at, text, hint in found[:FINDINGS_MAX])
+        found += [("capabilities(7)", each) for each in ignored.capabilities(config)]
+        found += [("syscalls(2)", each) for each in (*ignored.calls(config), *essentials.refused(config))]
+    found += [("execve(2)", each) for each in more]
+    shown = found[:FINDINGS_MAX]
+    return tuple(Finding(at, text, hint, explain.value(document, at), source) for source, (at, text, hint) in shown)
 
 
-def _finding(error: PyruncError, document: object) -> Finding:
-    """Return ERROR as a finding, with what stands at its place in DOCUMENT."""
-    return Finding(error.pointer, error.message, error.hint, explain.value(document, error.pointer))
+def _finding(error: PyruncError, document: object, source: str) -> Finding:
+    """Return ERROR as a finding, with what stands at its place in DOCUMENT, and the SOURCE of the rule."""
+    return Finding(error.pointer, error.message, error.hint, explain.value(document, error.pointer), source)
 
 
 def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
@@ -116,11 +135,12 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
     whole = _parsed(document)
     violations: list[Finding] = []
     missing: dict[str, Finding] = {}
+    doubts: list[Doubt] = []
 
-    def note(error: PyruncError) -> None:
-        """Keep ERROR, with its place in the whole document."""
+    def note(error: PyruncError, source: str) -> None:
+        """Keep ERROR, of a rule of SOURCE, with its place in the whole document."""
         at = rest.original(error.pointer)
-        finding = Finding(at, error.message, error.hint, explain.value(document, at))
+        finding = Finding(at, error.message, error.hint, explain.value(document, at), source)
         if isinstance(error, UnsupportedError):
             missing.setdefault(at, finding)
         else:
@@ -133,19 +153,21 @@ def _planned(bundle: str, document: Any, rest: _Rest) -> Report:
             asked = create.request(OPTIONS, bundle, config, wait=True)
             plan = build.build(config, known, asked)
         except PyruncError as error:
-            note(error)
+            note(error, HOST if isinstance(error, UnsupportedError) else MEANING)
             if not rest.remove(error.pointer):
                 break
         else:
             config = paths.cleaned(config, asked.rootfs)
-            for lack in (*host.errors(config, plan, known), *_refusals(config, plan, probed, asked, whole)):
-                note(lack)
+            for lack in host.errors(config, plan, known):
+                note(lack, HOST)
+            for source, lack in _refusals(config, plan, probed, asked, whole, doubts):
+                note(lack, source)
             break
     try:
         check_rootfs(create.request(OPTIONS, bundle, whole, wait=True).rootfs)
     except ConfigError as error:
-        violations.append(_finding(error, document))
-    return Report(tuple(violations), tuple(missing.values()), _warnings(document, whole))
+        violations.append(_finding(error, document, BUNDLE))
+    return Report(tuple(violations), tuple(missing.values()), _warnings(document, whole, doubts))
 
 
 def _parsed(document: Any) -> Config:
@@ -155,38 +177,56 @@ def _parsed(document: Any) -> Config:
     return config if user is None or user.args else config.replace(process=user.replace(args=("",)))
 
 
-def _refusals(config: Config, plan: Plan, known: HostFacts, asked: Request, whole: Config) -> Iterator[UnsupportedError]:
-    """Yield what of PLAN, that of CONFIG, the kernel would refuse; WHOLE has what has been refused already."""
+def _refusals(
+    config: Config, plan: Plan, known: HostFacts, asked: Request, whole: Config, doubts: list[Doubt]
+) -> Refusals:
+    """Yield what of PLAN, that of CONFIG, the kernel would refuse, each with the source of the rule.
+
+    WHOLE has what has been refused already.  What may be well is added to DOUBTS.
+    """
     image = None
     try:
         image = view.View(asked.rootfs)
     except OSError:
         pass  # which is a finding of its own, or not for us to read
-    yield from mounts.sources(config, plan, known, asked.rootfs, image)
-    yield from joining.errors(config)
-    yield from netdevices.errors(config)
-    yield from resources.errors(plan)
-    yield from limits.errors(config, plan, known)
-    yield from scheduling.errors(config, plan, known)
-    yield from sysctl.errors(config, plan, known)
-    yield from rights.capabilities(config, known)
-    yield from options.refused(plan, known)
-    yield from overlay.incomplete(plan)
-    yield from hooks.ours(config)
+    yield from _of("mount(2)", mounts.sources(config, plan, known, asked.rootfs, image))
+    yield from _of("setns(2)", joining.errors(config))
+    yield from _of("config-linux.md, Network Devices", netdevices.errors(config))
+    yield from _of("cgroups(7)", resources.errors(plan))
+    yield from _of("getrlimit(2)", limits.errors(config, plan, known))
+    yield from _of("sched(7)", scheduling.errors(config, plan, known))
+    yield from _of("sysctl(2)", sysctl.errors(config, plan, known))
+    yield from _of("time_namespaces(7)", clocks.errors(config))
+    yield from _of("capset(2)", rights.capabilities(config, known))
+    yield from _of("fsconfig(2)", options.refused(plan, known))
+    yield from _of("filesystems/overlayfs.rst", overlay.incomplete(plan))
+    yield from _of("config.md, POSIX-platform Hooks", hooks.ours(config))
     if image is None:
         return
     try:
-        yield from rights.outsiders(config, plan, known, asked.rootfs, image)
-        yield from mounts.points(config, plan, image)
-        hidden = paths.cleaned(whole, asked.rootfs)
-        image.cover((each.destination for each in hidden.mounts), again=False)
-        image.cover(hidden.linux.maskedPaths, "")
-        yield from devices.nodes(config, plan, image)
-        yield from masks.errors(plan, image)
-        yield from hooks.inside(config, image)
-        yield from program.errors(config, plan, known, image)
+        yield from _in_image(config, plan, known, image, paths.cleaned(whole, asked.rootfs), asked)
+        missing = program.missing(config, plan, known, image)
+        if missing:
+            doubts.append((program.ARGS, missing, "nothing to do if one of the hooks brings it"))
     finally:
         image.close()
+
+
+def _in_image(config: Config, plan: Plan, known: HostFacts, image: view.View, whole: Config, asked: Request) -> Refusals:
+    """Yield the same for what is done in the IMAGE, over which WHOLE has mounts."""
+    yield from _of("user_namespaces(7)", rights.outsiders(config, plan, known, asked.rootfs, image))
+    yield from _of("mount(2)", mounts.points(config, plan, image))
+    image.cover((each.destination for each in whole.mounts), again=False)
+    image.cover(whole.linux.maskedPaths, "")
+    yield from _of("mknod(2)", devices.nodes(config, plan, image))
+    yield from _of("path_resolution(7)", masks.errors(plan, image))
+    yield from _of("config.md, POSIX-platform Hooks", hooks.inside(config, image))
+    yield from _of("execve(2)", program.errors(config, plan, known, image))
+
+
+def _of(source: str, errors: Iterator[UnsupportedError]) -> Refusals:
+    """Yield each of ERRORS with the SOURCE of its rule."""
+    return ((source, each) for each in errors)
 
 
 class _Rest:
