@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from pyrunc.container.verbs.check import FINE, NOT_HERE, check
+from pyrunc.container.verbs.check import check
 from pyrunc.words import nearest
 from tests.elf import program
+from tests.images import Image
 from tests.samples import ABSENT, CONFIGS
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask the kernel this")
-GOOD = {
-    "ociVersion": "1.3.0",
-    "process": {"cwd": "/", "args": ["run"], "env": ["PATH=/none:/bin"]},
-    "root": {"path": "rootfs"},
-    "mounts": [],
-    "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]},
-}
-
-
-class Image:
-    """A bundle whose program is /bin/run."""
-
-    def __init__(self, directory: Path) -> None:
-        self.bundle, self.root = directory, directory / "rootfs"
-        self.document = copy.deepcopy(GOOD)
-        self.file("bin/run", program())
-
-    def file(self, path: str, content: bytes | str, mode: int = 0o755) -> None:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
-        target.chmod(mode)
-
-    def mount(self, destination: str, **rest: object) -> None:
-        self.document["mounts"].append({"destination": destination, **rest})
-
-    def check(self):
-        (self.bundle / "config.json").write_text(json.dumps(self.document))
-        return check(str(self.bundle))
-
-    def lacking(self) -> dict[str, str]:
-        report = self.check()
-        assert report.violations == ()
-        assert report.status == (NOT_HERE if report.lacking else FINE)
-        return {each.pointer: f"{each.message} ({each.hint})" for each in report.lacking}
-
-    def warnings(self) -> dict[str, str]:
-        report = self.check()
-        assert report.status == FINE
-        return {each.pointer: each.hint for each in report.warnings}
-
-
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
     return Image(tmp_path)

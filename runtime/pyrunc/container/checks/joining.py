@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pyrunc.oci.config import Config
 
+OWN = "/proc/self/ns/user"
 NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
 
 
@@ -36,6 +37,9 @@ def errors(config: Config) -> Iterator[UnsupportedError]:
             if kind != FLAGS[namespace.type]:
                 text = f"{doing}: invalid argument: the file is of another type of namespace, or of none"
                 yield UnsupportedError(text, pointer=at, hint=f"name one of type {namespace.type}")
+            elif namespace.type == "user" and posix.stat(namespace.path).st_ino == posix.stat(OWN).st_ino:
+                text = f"{doing}: invalid argument: this process is in that one"
+                yield UnsupportedError(text, pointer=at, hint="remove it: nothing has to be joined")
 
 
 def _kind(path: str) -> int:

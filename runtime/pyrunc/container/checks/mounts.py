@@ -28,6 +28,7 @@ OPENING = ("open_tree", "open_tree_by_helper")
 # What no privilege helps against.  Others may lie in who is asking.
 CERTAIN = (errno.ENOTBLK, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 S_IFBLK = 0o060000
+WITHOUT_PROGRAMS = ("cgroup", "cgroup2", "devpts", "mqueue", "sysfs", "tmpfs")
 LAYERS = ("lowerdir", "upperdir", "workdir")
 # From Linux 6.5 on, overlay looks at each directory when it is named, and no more only when all is mounted.
 NAMED_AT_ONCE = (6, 5)
@@ -115,7 +116,7 @@ def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]
     where |= {op.into: str(op.args[1]) for op in plan.host if op.call in OPENING and op.into}
     for op in plan.child:
         if op.call == "open_mount":
-            yield from _unmounted(op, view)
+            yield from _unmounted(plan, op, view)
         if op.call != "mount_point" or not op.at.startswith("/mounts/"):
             continue
         place, like = str(op.args[1]), op.args[2]
@@ -126,21 +127,25 @@ def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]
         view.cover((place,), _content(config, op.at))
 
 
-def _unmounted(op: Op, view: View) -> Iterator[UnsupportedError]:
-    """Yield an error if OP is to change a mount in VIEW where nothing is or was mounted."""
+def _unmounted(plan: Plan, op: Op, view: View) -> Iterator[UnsupportedError]:
+    """Yield an error if OP of PLAN is to change a mount in VIEW where nothing is or was mounted."""
+    path = str(op.args[1])
     try:
-        missing = not view.find(str(op.args[1]))
+        mode = view.find(path)
+        if mode and view.place(path) == "/":
+            return
     except (Hidden, OSError):
         return
-    if missing:
-        text = f"{op.doing}: {op.args[1]!s}: {posix.strerror(errno.ENOENT).lower()}"
-        yield UnsupportedError(text, pointer=op.at, hint=hints.hint("mount_setattr", errno.EINVAL))
+    code = errno.EINVAL if mode else errno.ENOENT
+    changing = next((each for each in plan.child if each.args and each.args[0] == op.into), op) if mode else op
+    text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"
+    yield UnsupportedError(text, pointer=changing.at, hint=hints.hint("mount_setattr", errno.EINVAL))
 
 
 def _content(config: Config, at: str) -> str | None:
     """Return the host's directory that the mount of CONFIG at pointer AT shows; "" if it shows none, None if nobody knows."""
     mount = config.mounts[int(at.split("/")[2])]
-    if mount.type == "tmpfs" and not mountopts.of(mount).ours:
+    if mount.type in WITHOUT_PROGRAMS and not mountopts.of(mount).ours:
         return ""
     return mount.source if mountopts.of(mount).bind and mount.source.startswith("/") else None
 

@@ -41,7 +41,7 @@ def errors(config: Config, plan: Plan, facts: HostFacts, view: View) -> Iterator
         yield UnsupportedError(denied.message, pointer=denied.pointer, hint=denied.hint)
         return
     nodes = [each.args[1] for each in plan.child if each.call == "make_node"]
-    refused = _no_directory(user.cwd, errno.ENOTDIR) if user.cwd in nodes else _directory(user.cwd, view)
+    refused = _no_directory(user.cwd, errno.ENOTDIR) if user.cwd != "/" and user.cwd in nodes else _directory(user.cwd, view)
     if refused:
         yield UnsupportedError(refused, pointer="/process/cwd", hint="name a directory, or one that can be made")
         return

@@ -54,7 +54,7 @@ class View:
                 place = self.walk(path, 0)[0]
             except (Hidden, OSError):
                 continue  # below what is covered already, or refused
-            if again or place not in self.covered:
+            if place != "/" and (again or place not in self.covered):  # nothing can be put over the root
                 self.covered[place] = content
 
     def place(self, path: str) -> str:
