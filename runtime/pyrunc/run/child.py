@@ -51,7 +51,8 @@ def run_child(plan: Plan, context: Context, host: Socket, sock: Socket) -> NoRet
     except PyruncError as error:
         _report(context, sock, index - len(plan.child), getattr(error, "errno", 0), wire.said(error))
     except BaseException as error:  # noqa: BLE001 - nothing may leave this process but a report
-        _report(context, sock, index - len(plan.child), 0, f"internal error: {type(error).__name__}: {error}")
+        wrong = PyruncError(f"internal error: {type(error).__name__}: {error}", hint="please report it")
+        _report(context, sock, index - len(plan.child), 0, wire.said(wrong))
     posix._exit(1)
 
 
