@@ -81,10 +81,13 @@ def _measure(asked: argparse.Namespace, chance: random.Random, scene: Scene, bas
     for base, document in bases:
         _judge(scene, base, Mutant("as it is", (), document, None), counts, show=asked.show)
     chosen = [each for each in bases if asked.base in each[0]]
-    for number in range(asked.count):
-        kind = asked.kind or KINDS[number % len(KINDS)]
-        base, document = chance.choice(chosen)
-        _judge(scene, base, make(chance, document, kind), counts, show=asked.show)
+    try:
+        for number in range(asked.count):
+            kind = asked.kind or KINDS[number % len(KINDS)]
+            base, document = chance.choice(chosen)
+            _judge(scene, base, make(chance, document, kind), counts, show=asked.show)
+    except KeyboardInterrupt:
+        pass  # what has been measured is told
     return _table(counts)
 
 

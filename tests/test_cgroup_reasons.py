@@ -129,6 +129,7 @@ def test_realtime_that_a_sibling_has(tmp_path):
 
 def test_realtime_below_a_parent_that_is_still_to_be_made(tmp_path):
     assert refused(tmp_path, RUNTIME, "1000") == errno.EINVAL
+    assert refused(tmp_path, RUNTIME, "1", cpu__rt_period_us="10000000") == 0
     assert refused(tmp_path, RUNTIME, "2000", cpu__rt_period_us="1000") == errno.EINVAL
     assert refused(tmp_path, RT_PERIOD, str(1 << 63)) == errno.EINVAL
 

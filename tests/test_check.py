@@ -161,3 +161,10 @@ def test_a_process_without_a_program(bundle, args):
     report = check(bundle(GOOD, process={"cwd": "/", "args": args}))
     assert [each.pointer for each in report.violations] == ["/process/args"]
     assert report.lacking == ()
+
+
+def test_the_nearest_system_call(bundle):
+    pytest.importorskip("pyseccomp", reason="it knows calls")
+    rules = [{"names": ["mkdri"], "action": "SCMP_ACT_ERRNO"}]
+    linux = {**GOOD["linux"], "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}}
+    assert [each.hint for each in check(bundle(GOOD, linux=linux)).warnings] == ["it is ignored: did you mean mkdir?"]

@@ -44,3 +44,10 @@ def test_any_text(text: str):
         assert 0 <= signals.number(text) <= 64
     except UsageError:
         return
+
+
+@pytest.mark.parametrize(("text", "near"), [("TREM", "TERM"), ("sigkil", "KILL"), ("SIGUSR3", "USR")])
+def test_the_nearest_signal(text: str, near: str):
+    with pytest.raises(UsageError) as caught:
+        signals.number(text)
+    assert f"did you mean {near}" in caught.value.hint

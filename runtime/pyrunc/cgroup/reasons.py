@@ -137,6 +137,8 @@ def _rt_runtime(value: str, group: Group) -> Reason | None:
         return Reason(errno.EINVAL, f"at most the period, {period} microseconds")
     parent = group.parent()
     if not _is_there(parent):
+        if not _ratio(runtime, period):
+            return None  # so little that it counts for none
         return Reason(errno.EINVAL, f"the parent cgroup {parent}, which is made, has no realtime: make it before, with some")
     given = _ratio(int(read(f"{parent}/cpu.rt_runtime_us")), int(read(f"{parent}/cpu.rt_period_us")))
     for entry in posix.scandir(parent):

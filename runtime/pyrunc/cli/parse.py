@@ -59,7 +59,10 @@ def parse_command(argv: list[str], place: int, general: dict[str, Any]) -> Argum
 
 def unknown(name: str) -> UsageError:
     """Return the error for a command NAME that there is not: in runc's words, and with its status."""
-    error = UsageError(f"No help topic for '{name}': unknown command", hint="pyrunc --help lists the commands")
+    from pyrunc.words import suggestion
+
+    hint = suggestion(name, ROWS, "pyrunc --help lists the commands")
+    error = UsageError(f"No help topic for '{name}': unknown command", hint=hint)
     error.status = NO_COMMAND
     return error
 
@@ -110,7 +113,7 @@ def _options(argv: list[str], place: int, known: dict[str, Option], values: dict
         name, equals, value = word.lstrip("-").partition("=")
         option = known.get(name)
         if option is None or word.startswith("---"):
-            raise UsageError(f"unknown option {word.partition('=')[0]}", hint="--help lists the options")
+            raise UsageError(f"unknown option {word.partition('=')[0]}", hint=_like(word, known))
         place += 1
         if not option.metavar:
             values[option.key] = _truth(word, value) if equals else True
@@ -124,6 +127,15 @@ def _options(argv: list[str], place: int, known: dict[str, Option], values: dict
     return place
 
 
+def _like(word: str, known: dict[str, Option]) -> str:
+    """Return which of the options KNOWN the WORD is likely to stand for, or how to see them."""
+    from pyrunc.words import nearest
+
+    name = word.partition("=")[0].removeprefix("--")
+    near = nearest(name, (each for each in known if len(each) > 1)) if name[:1] != "-" else ""
+    return f"did you mean --{near}?" if near else "--help lists the options"
+
+
 def _truth(word: str, value: str) -> bool:
     """Return the value of a flag that was given one."""
     if value in TRUE or value in FALSE:
@@ -135,7 +147,10 @@ def _keep(option: Option, word: str, value: str, values: dict[str, Any]) -> None
     """Check VALUE and keep it; a later one replaces an earlier one, unless OPTION collects them."""
     name = word.partition("=")[0]
     if option.choices and value not in option.choices:
-        raise UsageError(f'invalid value "{value}" for {name}', hint="one of " + ", ".join(option.choices))
+        from pyrunc.words import suggestion
+
+        hint = suggestion(value, option.choices, "one of " + ", ".join(option.choices))
+        raise UsageError(f'invalid value "{value}" for {name}', hint=hint)
     if option.number and not (value.isascii() and value.isdigit() and len(value) < 11):
         raise UsageError(f'invalid value "{value}" for {name}', hint="a number")
     kept = int(value) if option.number else value

@@ -32,4 +32,7 @@ def number(text: str) -> int:
             return value
     elif value is not None and not sign:
         return value
-    raise UsageError(f'unknown signal "{text}"', hint=f"a number up to {MAX}, or a name such as TERM")
+    from pyrunc.words import suggestion
+
+    hint = suggestion(name, NUMBERS, f"a number up to {MAX}, or a name such as TERM")
+    raise UsageError(f'unknown signal "{text}"', hint=hint)

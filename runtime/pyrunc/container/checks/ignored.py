@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pyrunc.oci.config import Config
 
+CALLS_MAX = 512  # numbers that are looked at; a kernel of today has fewer calls
 SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 
 
@@ -30,7 +31,24 @@ def calls(config: Config) -> Iterator[tuple[str, str, str]]:
         for place, name in enumerate(rule.names):
             if name in unknown:
                 at = f"/linux/seccomp/syscalls/{index}/names/{place}"
-                yield at, f"no such system call is known: {name}", "it is ignored: correct the name, or remove it"
+                hint = "it is ignored: " + suggestion(name, _known(), "correct the name, or remove it")
+                yield at, f"no such system call is known: {name}", hint
+
+
+def _known() -> set[str]:
+    """Return the names of the system calls of this machine, as libseccomp has them, and of those that it is too old for."""
+    from pyrunc.seccomp import library
+    from pyrunc.seccomp.added import NUMBERS
+
+    seccomp = library.load()
+    found: set[str] = set(NUMBERS)
+    for number in range(CALLS_MAX):
+        try:
+            name = seccomp.resolve_syscall(seccomp.Arch.NATIVE, number)
+        except ValueError:
+            continue  # nothing has this number
+        found.add(str(name, "utf-8"))
+    return found
 
 
 def capabilities(config: Config) -> Iterator[tuple[str, str, str]]:

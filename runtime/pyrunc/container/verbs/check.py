@@ -97,12 +97,12 @@ def check(bundle: str) -> Report:
     except ConfigError as error:
         return Report(violations=(_finding(error, None, BUNDLE),))
     try:
-        structure = {each.pointer for each in explain.structure(document, "config")}
-        wrong = tuple(
-            Finding(**dict(each.items()), source=SCHEMA if each.pointer in structure else MEANING)
-            for each in explain.violations(document)
-        )
-        invalid = bool(structure)
+        structure = explain.structure(document, "config")
+        first: dict[str, Finding] = {}  # at each place
+        for source, errors in ((SCHEMA, structure), (MEANING, explain.meaning(document, "config"))):
+            for each in errors:
+                first.setdefault(each.pointer, _finding(each, document, source))
+        wrong, invalid = tuple(first.values()), bool(structure)
     except RecursionError:  # the library writes out whatever it finds, however deep it is; the parser does not
         wrong = tuple(_finding(each, document, MEANING) for each in explain.meaning(document, "config"))
         invalid = bool(wrong)
