@@ -369,6 +369,7 @@ def test_nothing_is_said_of_what_engines_write(image, tmp_path, sample):
     for hooks in document.get("hooks", {}).values():
         for hook in hooks:
             hook["path"] = "/bin/sh"
+    image.file("bin/sh", program())
     name = document["process"]["args"][0]
     image.document = document
     image.file(name.lstrip("/") if "/" in name else f"bin/{name}", program())

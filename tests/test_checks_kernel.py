@@ -130,6 +130,8 @@ def test_a_program_that_only_a_hook_could_bring(image):
     image.document["process"]["args"] = ["nosuch"]
     image.document["hooks"] = {"createRuntime": [{"path": "/bin/sh"}]}
     assert "hooks" in image.warnings()["/process/args/0"]
+    image.document["hooks"]["startContainer"] = [{"path": "/no/such"}]
+    assert "hooks" in image.warnings()["/hooks/startContainer/0/path"]
     image.document["hooks"] = {"prestart": [{"path": "/bin/sh", "args": ["libnetwork-setkey", "x"]}]}
     assert list(image.lacking()) == ["/process/args/0"]
     image.document["hooks"] = {"createRuntime": [{"path": "/bin/sh"}]}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Those that decide whether a container comes up, by where their program is (config.md, "Hooks").  Of poststop and poststart
 # a failure is only logged, or comes after.
 OURS, IMAGES = ("prestart", "createRuntime", "createContainer"), ("startContainer",)
+BROUGHT = "nothing to do if one of the hooks brings it"
 HINT = "name a program that is there, and that may be executed"
 
 
@@ -38,16 +39,18 @@ def ours(config: Config) -> Iterator[UnsupportedError]:
                 yield UnsupportedError(text, pointer=f"/hooks/{kind}/{index}/path", hint=HINT)
 
 
-def inside(config: Config, view: View) -> Iterator[UnsupportedError]:
-    """Yield the same for hooks that are programs of the image, which VIEW shows."""
+def inside(config: Config, view: View, doubts: list[tuple[str, str, str]]) -> Iterator[UnsupportedError]:
+    """Yield the same for hooks that are programs of the image, which VIEW shows; what other hooks may bring goes to DOUBTS."""
     if config.process is None:
         return
     for kind in IMAGES:
         for index, hook in enumerate(getattr(config.hooks, kind)):
-            reason = _inside(hook, config, config.process, view)
-            if reason:
-                text = f"error running {kind} hook #{index}: {reason}"
-                yield UnsupportedError(text, pointer=f"/hooks/{kind}/{index}/path", hint=HINT)
+            code, reason = _inside(hook, config.process, view)
+            text, at = f"error running {kind} hook #{index}: {reason}", f"/hooks/{kind}/{index}/path"
+            if code == errno.ENOENT and program_of.brought_by_hooks(config):
+                doubts.append((at, text, BROUGHT))
+            elif reason:
+                yield UnsupportedError(text, pointer=at, hint=HINT)
 
 
 def _code(path: str) -> int:
@@ -73,8 +76,8 @@ def _head(path: str) -> bytes:
         posix.close(fd)
 
 
-def _inside(hook: Hook, config: Config, process: Process, view: View) -> str:
-    """Return why HOOK of CONFIG, a program of the image in VIEW, cannot be started beside PROCESS; "" if it may be."""
+def _inside(hook: Hook, process: Process, view: View) -> tuple[int, str]:
+    """Return the errno and why HOOK, a program of the image in VIEW, cannot be started beside PROCESS; "" if it may be."""
     context = Context({}, {})
     context.root = view.root
     found = posix.stat("/proc/self/exe")
@@ -83,12 +86,11 @@ def _inside(hook: Hook, config: Config, process: Process, view: View) -> str:
     try:
         view.find(hook.path)
         program.prepare(context, made, process.cwd, hook.args or (hook.path,), (), hook.path)
-        return binary.unloadable(made.head, hook.path)
+        return errno.ENOEXEC, binary.unloadable(made.head, hook.path)
     except (Hidden, OSError):
-        return ""
+        return 0, ""
     except OpError as error:
-        brought = error.errno == errno.ENOENT and program_of.brought_by_hooks(config)
-        return "" if brought else error.message
+        return error.errno, error.message
     finally:
         if made.fd >= 0:
             posix.close(made.fd)

@@ -28,7 +28,7 @@ OPENING = ("open_tree", "open_tree_by_helper")
 # What no privilege helps against.  Others may lie in who is asking.
 CERTAIN = (errno.ENOTBLK, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 S_IFBLK = 0o060000
-WITHOUT_PROGRAMS = ("cgroup", "cgroup2", "devpts", "mqueue", "sysfs", "tmpfs")
+WITHOUT_PROGRAMS = ("cgroup", "cgroup2", "devpts", "mqueue", "ramfs", "sysfs", "tmpfs")
 LAYERS = ("lowerdir", "upperdir", "workdir")
 # From Linux 6.5 on, overlay looks at each directory when it is named, and no more only when all is mounted.
 NAMED_AT_ONCE = (6, 5)
@@ -130,12 +130,15 @@ def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]
 def _unmounted(plan: Plan, op: Op, view: View) -> Iterator[UnsupportedError]:
     """Yield an error if OP of PLAN is to change a mount in VIEW where nothing is or was mounted."""
     path = str(op.args[1])
+    view.through = True  # of what is new nothing is there yet, but what an earlier mount needs
     try:
         mode = view.find(path)
         if mode and view.place(path) == "/":
             return
     except (Hidden, OSError):
         return
+    finally:
+        view.through = False
     code = errno.EINVAL if mode else errno.ENOENT
     changing = next((each for each in plan.child if each.args and each.args[0] == op.into), op) if mode else op
     text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"

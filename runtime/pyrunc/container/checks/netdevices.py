@@ -7,7 +7,6 @@ import errno
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import rtnetlink as rt
 from pyrunc.oci.convert import escape
-from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.netdevices import AT
 
 TYPE_CHECKING = False
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from pyrunc.oci.config import Config
 
-OWN = "lo"  # what every new network namespace has
+OWN = "lo"  # what every network namespace has
 HERE = "name one that `ip link` shows"
 OTHERWISE = "give it another name there"
 
@@ -27,7 +26,7 @@ def errors(config: Config) -> Iterator[UnsupportedError]:
         text, hint = "", HERE
         if not _is_there(name):
             text = f"there is no network device {name} in the runtime's network namespace"
-        elif (device.name or name) == OWN and is_new(config.linux, "network"):
+        elif (device.name or name) == OWN:
             text, hint = f"the container has a network device {OWN} already", OTHERWISE
         if text:
             yield UnsupportedError(f"error moving network device: {text}", pointer=f"{AT}/{escape(name)}", hint=hint)

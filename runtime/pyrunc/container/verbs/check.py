@@ -204,15 +204,17 @@ def _refusals(
     if image is None:
         return
     try:
-        yield from _in_image(config, plan, known, image, paths.cleaned(whole, asked.rootfs), asked)
+        yield from _in_image(config, plan, known, image, paths.cleaned(whole, asked.rootfs), asked, doubts)
         missing = program.missing(config, plan, known, image)
         if missing:
-            doubts.append((program.ARGS, missing, "nothing to do if one of the hooks brings it"))
+            doubts.append((program.ARGS, missing, hooks.BROUGHT))
     finally:
         image.close()
 
 
-def _in_image(config: Config, plan: Plan, known: HostFacts, image: view.View, whole: Config, asked: Request) -> Refusals:
+def _in_image(
+    config: Config, plan: Plan, known: HostFacts, image: view.View, whole: Config, asked: Request, doubts: list[Doubt]
+) -> Refusals:
     """Yield the same for what is done in the IMAGE, over which WHOLE has mounts."""
     yield from _of("user_namespaces(7)", rights.outsiders(config, plan, known, asked.rootfs, image))
     yield from _of("mount(2)", mounts.points(config, plan, image))
@@ -220,7 +222,7 @@ def _in_image(config: Config, plan: Plan, known: HostFacts, image: view.View, wh
     image.cover(whole.linux.maskedPaths, "")
     yield from _of("mknod(2)", devices.nodes(config, plan, image))
     yield from _of("path_resolution(7)", masks.errors(plan, image))
-    yield from _of("config.md, POSIX-platform Hooks", hooks.inside(config, image))
+    yield from _of("config.md, POSIX-platform Hooks", hooks.inside(config, image, doubts))
     yield from _of("execve(2)", program.errors(config, plan, known, image))
 
 
