@@ -168,7 +168,8 @@ def remove_tree(directory: str, until: float) -> None:
             return
         if monotonic() > until:
             left = len(pids(directory))
-            raise OpError(f"cannot remove cgroup {directory}: {left} process(es) are still in it", errno=errno.EBUSY)
+            text, hint = f"cannot remove cgroup {directory}: {left} process(es) are still in it", f"see {directory}/{PROCS}"
+            raise OpError(text, errno=errno.EBUSY, hint=hint)
         sleep(0.001)
 
 

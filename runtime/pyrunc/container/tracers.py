@@ -34,7 +34,7 @@ def note(directory: str, config: Config, added: Process) -> None:
         posix.close(posix.open(f"{directory}/{MARK}", posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC, 0o600))
     except OSError as error:
         text = f"cannot write {directory}/{MARK}: {(error.strerror or '').lower()}"
-        raise OpError(text, errno=error.errno or 0) from None
+        raise OpError(text, errno=error.errno or 0, hint="see whether the file system of --root is full, or read-only") from None
 
 
 def seal_program() -> None:
