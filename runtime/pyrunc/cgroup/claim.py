@@ -75,8 +75,11 @@ def take(directory: str) -> int:
 
 
 def inode(directory: str) -> int:
-    """Return the inode of the cgroup at DIRECTORY, 0 if there is none.  The kernel gives none to a second cgroup."""
+    """Return the inode of the cgroup at DIRECTORY, 0 if there is none.  The kernel gives none to a second cgroup.
+
+    Raises OSError where that cannot be told: who took that for none would leave what is there.
+    """
     try:
         return posix.stat(directory).st_ino
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0

@@ -45,14 +45,30 @@ def _make(context: Context, call: str, places: tuple[Place, ...]) -> None:
             claim.refuse_used(tuple(place for place in places[1:] if place.directory not in made))
     finally:
         context.ours.update(made)
-        own = (each for each in places if each.directory in made)
-        context.record(*(Token(call, (each.directory, inode(each.directory), each.mount)) for each in own))
+        _record(context, call, tuple(each for each in places if each.directory in made))
     for place in places:
         if place.directory not in made:
             context.record(_found(place.directory))
             if "cpuset" in place.controllers and not scope:
                 context.record(*_cpuset(place.directory))
     fs.prepare(places, enable=not scope)
+
+
+def _record(context: Context, call: str, own: tuple[Place, ...]) -> None:
+    """Record that an op CALL has made the cgroups at OWN.
+
+    One that cannot be recognised later is removed at once; then raises OSError.
+    """
+    tokens, failed = [], None
+    for place in own:
+        try:
+            tokens.append(Token(call, (place.directory, inode(place.directory), place.mount)))
+        except OSError as error:
+            failed = error
+            fs.remove_empty(place.directory, place.mount)
+    context.record(*tokens)
+    if failed is not None:
+        raise failed
 
 
 def _claim(place: Place, made: list[str]) -> int:
