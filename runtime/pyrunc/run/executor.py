@@ -9,6 +9,7 @@ from __future__ import annotations
 import posix
 from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 from errno import EMFILE, ENFILE
+from select import POLLIN, poll
 
 from pyrunc import handover
 from pyrunc.errors import OpError, PyruncError
@@ -102,11 +103,8 @@ def _give_up(context: Context) -> None:
 def undo_all(context: Context) -> None:
     """Take back what the host's column has made, backwards."""
     _give_up(context)
-    try:
-        from pyrunc.run import undo
-    except (OSError, ImportError):
-        _close(context)  # what is still open left no descriptor to load it by
-        from pyrunc.run import undo
+    _close(context, claims=False)  # first, so that there are descriptors to load what follows by, and to do it
+    from pyrunc.run import undo
 
     undo.kill(context.tokens)
     left = undo.backwards((each for each in context.tokens if each.call != "move_device"), context)
@@ -150,12 +148,20 @@ def _host_op(op: Op, plan: Plan, context: Context) -> None:
         _deliver(plan, context)
     elif op.call == "give":
         if context.sock is not None:
-            wire.send_give(context.sock, {str(slot): context.slots[slot] for slot in op.args})  # type: ignore[index]
+            _give(plan, context, op)
     elif op.call in UNDIVIDED:
         with Holding():
             perform(op, context)
     else:
         perform(op, context)
+
+
+def _give(plan: Plan, context: Context, op: Op) -> None:
+    """Give the child the descriptors that OP names; it may have died."""
+    try:
+        wire.send_give(context.sock, {str(slot): context.slots[slot] for slot in op.args})  # type: ignore[index, arg-type]
+    except ConnectionError:
+        raise _parted(plan, context, "before it got its descriptors") from None
 
 
 def _go(plan: Plan, context: Context, name: str) -> None:
@@ -164,10 +170,25 @@ def _go(plan: Plan, context: Context, name: str) -> None:
         return
     try:
         wire.send_go(context.sock)
-    except BrokenPipeError:
-        from pyrunc.run.failure import describe_death
+    except ConnectionError:
+        raise _parted(plan, context, f"while it waited at {name}") from None
 
-        raise describe_death(plan, context, f"while it waited at {name}") from None
+
+def _parted(plan: Plan, context: Context, when: str) -> Exception:
+    """Return the error for a child that takes nothing more: what it has said last, or else that it has died WHEN."""
+    watch = poll()
+    watch.register(context.sock, POLLIN)  # type: ignore[arg-type]  # it is there: something was sent
+    frame = wire.receive(context.sock) if watch.poll(0) else None  # type: ignore[arg-type]
+    if frame is not None and frame.kind == wire.FAIL:
+        return _told(plan, context, frame)
+    from pyrunc.run.failure import describe_death
+
+    return describe_death(plan, context, when)
+
+
+def _told(plan: Plan, context: Context, frame: wire.Frame) -> Exception:
+    """Return the error that the child tells of by FRAME."""
+    return _explained(plan, context, plan.child[frame.index], frame.errno, frame.text, child=True)
 
 
 def _fork(plan: Plan, context: Context, op: Op) -> None:
@@ -198,7 +219,7 @@ def _expect(plan: Plan, context: Context, name: str) -> None:
 
             raise describe_death(plan, context, f"before it reached {name}")
         if frame.kind == wire.FAIL:
-            raise _explained(plan, context, plan.child[frame.index], frame.errno, frame.text, child=True)
+            raise _told(plan, context, frame)
         if frame.name == "exec":
             announced = True
             if context.listener is not None:
@@ -258,11 +279,11 @@ def _moves(plan: Plan, name: str) -> bool:
     return False
 
 
-def _close(context: Context) -> None:
-    """Close what the host's column opened, once; the socket and the master stay the caller's."""
+def _close(context: Context, *, claims: bool = True) -> None:
+    """Close what the host's column opened, once, its CLAIMS too; the socket and the master stay the caller's."""
     helper, devices = context.mount_helper, context.devices
     context.mount_helper = context.devices = None
-    while context.claims:
+    while claims and context.claims:
         posix.close(context.claims.pop())
     if helper is not None:
         helper.leave()
