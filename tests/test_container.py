@@ -227,3 +227,15 @@ def test_a_name_with_parentheses_is_no_field(tmp_path: Path):
     finally:
         child.kill()
         child.wait()
+
+
+def test_start_is_the_machines_in_every_time_namespace():
+    """Commands of two time namespaces must know a process by the same start (time_namespaces(7))."""
+    script = "import sys; sys.path.insert(0, sys.argv[1]); from pyrunc.host import tasks; print(tasks.start_time(int(sys.argv[2])))"
+    words = [sys.executable, "-c", script, str(Path(tasks.__file__).parents[2]), str(os.getpid())]
+    apart = ["unshare", "--map-root-user", "--time", "--boottime", "5000", "--fork", "--", *words]
+    done = subprocess.run(apart, capture_output=True, text=True, check=False)
+    if done.returncode and "unshare" in done.stderr:
+        pytest.skip(f"no time namespace here: {done.stderr}")
+    assert done.stdout, done.stderr
+    assert int(done.stdout) == tasks.start_time(os.getpid())

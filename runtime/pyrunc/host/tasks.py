@@ -6,9 +6,12 @@ import posix
 from _signal import SIGKILL, pidfd_send_signal
 from select import POLLIN, poll
 
+TICKS = 100  # in a second, for every program (USER_HZ)
+FIRST = "time:[4026531834]"  # the machine's own time namespace, whose number is fixed (PROC_TIME_INIT_INO)
+
 
 def start_time(pid: int) -> int:
-    """Return when process PID started, in clock ticks since boot; 0 if it has ended with all of its threads.
+    """Return when process PID started, in clock ticks since the machine's boot; 0 if it has ended with all of its threads.
 
     A first thread that has ended shows as a zombie although others live on; the kernel's descriptor of
     the process tells both apart.
@@ -26,14 +29,30 @@ def start_time(pid: int) -> int:
     fields = text[text.rindex(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X") and has_ended(pid):
         return 0
-    return int(fields[19])
+    return int(fields[19]) - _shift()
+
+
+def _shift() -> int:
+    """Return by how many clock ticks the kernel shifts what it tells us of the time since boot (time_namespaces(7)).
+
+    Commands of different time namespaces must know a process by the same start.
+    """
+    try:
+        if posix.readlink("/proc/self/ns/time") == FIRST:
+            return 0
+        with open("/proc/self/timens_offsets", "rb") as file:
+            words = file.read().split()
+    except FileNotFoundError:
+        return 0  # this kernel has no time namespaces
+    at = words.index(b"boottime")
+    return int(words[at + 1]) * TICKS + int(words[at + 2]) * TICKS // 1_000_000_000
 
 
 def has_ended(pid: int) -> bool:
     """Return whether process PID has ended, with all of its threads."""
     try:
         fd = posix.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return True
     try:
         return ends_within(fd, 0)
@@ -65,7 +84,7 @@ def end(pid: int, start: int) -> None:
         return
     try:
         pidfd = posix.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return
     try:
         if start_time(pid) == start:
