@@ -62,18 +62,29 @@ class MountNamespaceHelper:
         named = path.encode()
         if len(named) >= PATH_MAX:
             raise failure(ENAMETOOLONG)
-        self.sock.send(pack("=I", flags) + named)
+        try:
+            self.sock.send(pack("=I", flags) + named)
+        except ConnectionError:
+            pass  # it has ended: the next frame says why
         watch = poll()
         watch.register(self.sock, POLLIN)
         watch.register(container, POLLIN)
         if all(fd != self.sock.fileno() for fd, _ in watch.poll()):
+            told = wire.receive(container)
+            if told is not None and told.kind == wire.FAIL:
+                raise failure(told.errno)
             raise OpError(
                 f"the container's init was killed while {path} was being opened",
                 hint="see the kernel's log: it may have lacked memory",
             )
         frame = wire.receive(self.sock)
-        if frame is None or frame.kind == wire.FAIL:
-            raise failure(frame.errno if frame is not None else 5)
+        if frame is None:
+            raise OpError(
+                f"the process that was to open {path} has ended",
+                hint="see the kernel's log: it may have lacked memory",
+            )
+        if frame.kind == wire.FAIL:
+            raise failure(frame.errno)
         return frame.fds[0]
 
     def leave(self) -> None:
@@ -86,12 +97,12 @@ class MountNamespaceHelper:
 def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
     """Be the helper: enter the mount namespace behind TARGET, open what is asked for, until PARENT asks no more."""
     seal()
-    process.prctl(process.PR_SET_PDEATHSIG, SIGKILL)
-    if posix.getppid() != parent:
-        posix._exit(1)
-    others.close()
     entered = False
     try:
+        process.prctl(process.PR_SET_PDEATHSIG, SIGKILL)
+        if posix.getppid() != parent:
+            posix._exit(1)
+        others.close()
         while request := sock.receive(4 + PATH_MAX)[0]:
             try:
                 if not entered:
@@ -103,6 +114,8 @@ def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
             else:
                 wire.send_at(sock, "tree", fd)
                 posix.close(fd)
+    except OSError as error:
+        sock.send(wire.fail(0, error.errno or 0, ""))
     finally:
         posix._exit(0)
 
