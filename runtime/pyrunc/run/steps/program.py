@@ -235,16 +235,18 @@ def _refuse_ourselves(context: Context, fd: int, path: str) -> None:
 
 def choose_program(context: Context) -> None:
     """Choose the first program that the user, who this process is by now, may execute."""
+    closed = ""  # asked once: a second answer may be another
     for found in context.programs:
-        if all(map(_may_execute, found.checked)):
+        refused = next((path for path in found.checked if not _may_execute(path)), "")
+        if not refused:
             if found.error is not None:
                 raise found.error
             if context.names >= 0 and found.fd != context.number:
                 found.fd = posix.dup2(found.fd, context.number, inheritable=False)
             context.program = found
             return
+        closed = closed or refused
     first = context.programs[0].checked
-    closed = next(path for path in first if not _may_execute(path))
     which = "" if closed == first[0] else f': its interpreter "{closed}" may not be executed'
     raise OpError(
         f'exec: "{first[0]}": permission denied{which}{execfailure.forbidden(closed)}',
