@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 import sys
-from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
+from errno import EACCES, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOTDIR, EPERM
 
 from pyrunc import handover
 from pyrunc.cli import interrupts
@@ -188,6 +188,9 @@ def _fail(name: str, message: str, log: Log, status: int = FAILED, *, parsed: bo
 
 def _told(error: OSError | ImportError) -> str:
     """Return ERROR, which nobody has put in words, in words; even if there is no descriptor left to load these from."""
+    if isinstance(error, OSError) and error.errno in (EMFILE, ENFILE):
+        what = f"open {error.filename}: " if error.filename else ""
+        return f"{what}{(error.strerror or '').lower()} (raise ulimit -n of this process)"
     try:
         from pyrunc.cli import mishap
 

@@ -119,14 +119,26 @@ def _make_parents(path: str) -> None:
 
 def make_fifos(path: str) -> dict[str, int]:
     """Make the two fifos of a container that will wait for `start`, and open them for its init."""
-    opened = {}
-    for slot, name in (("start", FIFO), ("result", RESULT)):
-        try:
-            posix.mkfifo(f"{path}/{name}", 0o600)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, f"{path}/{name}") from None  # mkfifo(2) knows no name to tell
-        opened[slot] = posix.open(f"{path}/{name}", posix.O_RDWR | posix.O_CLOEXEC)
+    opened: dict[str, int] = {}
+    try:
+        for slot, name in (("start", FIFO), ("result", RESULT)):
+            try:
+                posix.mkfifo(f"{path}/{name}", 0o600)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, f"{path}/{name}") from None  # mkfifo(2) knows no name to tell
+            opened[slot] = posix.open(f"{path}/{name}", posix.O_RDWR | posix.O_CLOEXEC)
+    except OSError:
+        for fd in opened.values():
+            posix.close(fd)  # or there may be none left to look into the directory by, when it is removed
+        raise
     return opened
+
+
+def close_fifos(slots: dict[str, int]) -> None:
+    """Close what `make_fifos` has put into SLOTS: a create that has failed may need the descriptors to remove what it made."""
+    for slot in ("start", "result"):
+        if slot in slots:
+            posix.close(slots.pop(slot))
 
 
 def make_listener(path: str) -> int:

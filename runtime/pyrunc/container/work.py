@@ -60,8 +60,11 @@ class Work:
         """Be done."""
         if self.fd >= 0:
             self._change(None)
-            posix.close(self.fd)
-            self.fd = -1
+            fd, self.fd = self.fd, -1
+            try:
+                posix.close(fd)
+            except OSError:
+                return  # a disk that fails: what stood in the lock means nothing once we have ended
 
     def _change(self, own: Worker | None) -> None:
         """Let OWN, or nothing, stand for us.  That it cannot be written harms nobody for longer than we live."""
