@@ -17,6 +17,7 @@ from pyrunc.container.status import ALLOWED, CREATED, CREATING, PAUSED, RUNNING,
 from pyrunc.errors import ConfigError, StateError, UsageError
 from pyrunc.host import tasks
 from pyrunc.plan.op import Token
+from pyrunc.run import undo
 
 SAVED = SavedState("box", "/bundle", "/bundle/rootfs", "2026-01-01T00:00:00.5Z", 0)
 
@@ -231,7 +232,8 @@ def test_a_name_with_parentheses_is_no_field(tmp_path: Path):
 
 def test_start_is_the_machines_in_every_time_namespace():
     """Commands of two time namespaces must know a process by the same start (time_namespaces(7))."""
-    script = "import sys; sys.path.insert(0, sys.argv[1]); from pyrunc.host import tasks; print(tasks.start_time(int(sys.argv[2])))"
+    imports = "import sys; sys.path.insert(0, sys.argv[1]); from pyrunc.host import tasks"
+    script = f"{imports}; print(tasks.start_time(int(sys.argv[2])))"
     words = [sys.executable, "-c", script, str(Path(tasks.__file__).parents[2]), str(os.getpid())]
     apart = ["unshare", "--map-root-user", "--time", "--boottime", "5000", "--fork", "--", *words]
     done = subprocess.run(apart, capture_output=True, text=True, check=False)
@@ -239,3 +241,14 @@ def test_start_is_the_machines_in_every_time_namespace():
         pytest.skip(f"no time namespace here: {done.stderr}")
     assert done.stdout, done.stderr
     assert int(done.stdout) == tasks.start_time(os.getpid())
+
+
+def test_a_damaged_note_proves_nothing(tmp_path: Path):
+    """What was made is written down by commands that may be killed, on disks that may fail."""
+    whole = b"make_cgroup\t/a\t7\t/\n"
+    (tmp_path / "made").write_bytes(b"\xff\xfe\n" + rb"make_cgroup" + b"\t\\x\n" + whole + b"no_such_op\tx\n")
+    found = noted(str(tmp_path))
+    assert Token("make_cgroup", ("/a", "7", "/")) in found
+    assert undo.backwards(token for token in found if token.call != "make_cgroup") == []
+    undo.kill([Token("make_cgroup", ("/a", "x", "/")), Token("clone3", ("a", "b")), Token("make_cgroup", ())])
+    assert undo.backwards([Token("make_cgroup", ("one word",))])[0][0] == "make_cgroup"

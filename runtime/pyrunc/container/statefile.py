@@ -165,16 +165,23 @@ def note(directory: str, tokens: tuple[Token, ...]) -> None:
 
 
 def noted(directory: str) -> tuple[Token, ...]:
-    """Return the tokens that `note` has written in DIRECTORY; a line that it was killed in means nothing."""
+    """Return the tokens that `note` has written in DIRECTORY; a line that it was killed in, or that is damaged, means nothing."""
     try:
         fd = posix.open(f"{directory}/{MADE}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     except FileNotFoundError:
         return ()
     try:
-        *lines, _ = str(posix.read(fd, posix.fstat(fd).st_size), "utf-8").split("\n")
+        *lines, _ = str(posix.read(fd, posix.fstat(fd).st_size), "utf-8", "replace").split("\n")
     finally:
         posix.close(fd)
-    return tuple(Token(call, tuple(words)) for call, *words in (map(_read, line.split("\t")) for line in lines))
+    found = []
+    for line in lines:
+        try:
+            call, *words = map(_read, line.split("\t"))
+        except ValueError:
+            continue  # damaged, and so no proof of anything
+        found.append(Token(call, tuple(words)))
+    return tuple(found)
 
 
 def save(directory: str, saved: SavedState) -> None:

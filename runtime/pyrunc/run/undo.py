@@ -169,9 +169,11 @@ def backwards(tokens: Iterable[Token], context: Context | None = None) -> list[t
     # What a container has made below a cgroup that was there came after all that we have done.
     backward = tuple(tokens)[::-1]
     for token in sorted(backward, key=lambda each: each.call != "use_cgroup"):
+        if token.call not in UNDO:
+            continue  # of a damaged file: it proves nothing
         try:
             UNDO[token.call].does(token.words, context, until)
-        except (OSError, PyruncError) as error:
+        except (OSError, PyruncError, ValueError) as error:
             left.append((token.call, f"{UNDO[token.call].says}: {error}"))
     return left
 
@@ -203,10 +205,12 @@ def kill(tokens: Iterable[Token]) -> None:
 
     found = []
     for token in tokens:
-        if token.call == "clone3" and len(token.words) > 1:
+        if token.call == "clone3" and len(token.words) == 2 and all(map(str.isdecimal, token.words)):
             tasks.end(int(token.words[0]), int(token.words[1]))
-        if token.call in ("make_cgroup", "fill_cgroup") and _same(token.words[0], token.words[1]):
-            directory, _, mount = token.words
+        if token.call in ("make_cgroup", "fill_cgroup") and len(token.words) == 3 and token.words[1].isdecimal():
+            directory, number, mount = token.words
+            if not _same(directory, number):
+                continue
             controllers = ("",) if posix.access(f"{directory}/cgroup.controllers", posix.F_OK) else ("freezer",)
             found.append(paths.Place(directory, mount, controllers))
     for place in found:
