@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "v2: needs cgroup version 2")
     config.addinivalue_line("markers", "every_variant: whatever --variants says")
     config.addinivalue_line("markers", "systemd: needs systemd as process 1")
+    os.umask(0o022)  # whatever the caller's is: bundles are for other users too
     for each in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(each) == signal.SIG_IGN:  # by nohup, or a shell's `&`: execve(2) would hand that on
             signal.signal(each, lambda *_: None)  # ignored here as before, and by default in what is started

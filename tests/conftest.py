@@ -8,6 +8,7 @@ beside the checkout); tests of those are skipped where it is absent.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import settings
 CHECKOUT = Path(__file__).parents[1]
 settings.register_profile("unit", deadline=None, derandomize=True, max_examples=60, database=None)
 settings.load_profile("unit")
+os.umask(0o022)  # whatever the caller's is: images have modes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
