@@ -22,7 +22,7 @@ ENDED_BY_SIGNAL, INTERRUPTED = -9, 130
 WAITS = "wait_for_start"
 KILLED_EVERY = 3  # of the calls that no plan has
 # Errors that are an answer: the kernel says so of what is not there, and then all is well, or another error.
-ANSWERS = ("ENOENT", "ENOTDIR", "ESRCH", "ECHILD", "ENXIO", "EEXIST", "EPIPE", "ENODEV")
+ANSWERS = ("ENOENT", "ENOTDIR", "ESRCH", "ECHILD", "ENXIO", "EEXIST", "EPIPE", "ENODEV", "EISDIR")
 # By op: a node that may not be made is bound instead.
 TAKEN_OTHERWISE = (("make_node", "EPERM"),)
 # Here a create has worked already: its init dies, and `state` says so.
@@ -146,7 +146,7 @@ class Cases:
         hit = scene.switch.hit
         if hit:
             self._after(case, said)
-        elif said.status == 0:
+        elif said.status == 0 and not self._last_word(case):
             verb.worked(scene, said)
         if not verb.keeps:
             scene.goes()
