@@ -28,7 +28,7 @@ TAKEN_OTHERWISE = (("make_node", "EPERM"),)
 # Here a create has worked already: its init dies, and `state` says so.
 LAST_WORDS = (("barrier ready", "recvmsg"), ("wait_for_start", "read"))
 # Errors that are told in other words: what a helper of ours has met, and what is not said of CRIU's own failure.
-OTHER_WORDS = ("EXDEV",)
+OTHER_WORDS = ("EXDEV", "ELOOP")
 # What the kernel does not say as long as the other side lives.
 PARTED = ("EPIPE", "ECONNRESET", "ENOTCONN", "ECONNREFUSED")
 BROKEN_PIPE = 141
