@@ -189,7 +189,7 @@ def _numbered(switch: Switch, names: dict[int, str], function: Any) -> Any:
 
 def _watch_plans(switch: Switch) -> None:
     """Let SWITCH know which op of which column is carried out."""
-    from pyrunc.run import executor, wire
+    from pyrunc.run import child, executor, wire
 
     perform, host_op, load, send_at = executor.perform, executor._host_op, executor.load, wire.send_at
     numbers: dict[int, int] = {}
@@ -212,4 +212,4 @@ def _watch_plans(switch: Switch) -> None:
         switch.enter(f"barrier {name}")
         send_at(sock, name, fd)
 
-    executor.load, executor._host_op, executor.perform, wire.send_at = loaded, host, do, at
+    executor.load, executor._host_op, child.perform, wire.send_at = loaded, host, do, at

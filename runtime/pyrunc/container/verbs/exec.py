@@ -106,7 +106,7 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
         raise
     finally:
         if enters:  # the plan has aimed our children at the container's pid namespace
-            process.setns(own, process.CLONE_NEWPID)
+            process.setns(own, process.CLONE_NEWPID)  # never refused: it is our own
         posix.close(own)
         posix.close(slots["init"])
 
