@@ -1,6 +1,6 @@
-"""A random tenth of the faults of script/faults: after each, one clear line, the truth in `state`, and nothing left.
+"""A tenth, by a seed, of the faults of script/faults: after each, one clear line, the truth in `state`, and nothing left.
 
-The seed is printed, and `script/faults --runtime PYRUNC --tenth --seed N` runs the same again; docs/reliability.md.
+PYRUNC_SEED chooses another, and `script/faults --runtime PYRUNC --tenth --seed N` runs the same; docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def test_what_was_mended(binary):
     assert int(done.stdout.splitlines()[-1].split()[1]) > len(MENDED), done.stdout
 
 
-def test_a_random_tenth(binary):
-    seed = os.environ.get("PYRUNC_SEED", "")
-    words = [sys.executable, str(SCRIPT), "--runtime", binary, "--tenth", "--minutes", "4", *(["--seed", seed] if seed else [])]
+def test_a_tenth(binary):
+    seed = os.environ.get("PYRUNC_SEED", "13")  # another finds what one does not: script/faults draws it anew each time
+    words = [sys.executable, str(SCRIPT), "--runtime", binary, "--tenth", "--minutes", "4", "--seed", seed]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout

@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What happens at PLACE: KIND is an errno's name, or one of die, kill-child, kill-runtime, term."""
+    """What happens at PLACE: KIND is an errno's name, or one of die, kill-child, term."""
 
     place: Place
     kind: str
@@ -108,7 +108,6 @@ class Switch:
 
     def _happen(self, kind: str, call: str, name: object) -> None:
         """Let what KIND says happen."""
-        runtime = self.pid
         if kind == "kill-child":
             if not self.child:
                 return
@@ -118,10 +117,8 @@ class Switch:
         self.memory[:1] = HIT
         if kind == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif kind == "kill-runtime":
-            os.kill(runtime, signal.SIGKILL)
         elif kind == "term":
-            os.kill(runtime, signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
         else:
             number = getattr(codes, kind)
             error = OSError(number, os.strerror(number), *((name,) if isinstance(name, (str, bytes)) else ()))

@@ -120,12 +120,18 @@ def _one(saved: SavedState, number: int) -> None:
     try:
         if not alive(saved):
             raise StateError("container not running")
-        pidfd_send_signal(pidfd, number)
+        _send(pidfd, number)
     except ProcessLookupError:
         raise StateError("container not running") from None
+    finally:
+        posix.close(pidfd)
+
+
+def _send(pidfd: int, number: int) -> None:
+    """Send signal NUMBER to the process behind PIDFD."""
+    try:
+        pidfd_send_signal(pidfd, number)
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise OpError(f"signal {number} is not one that the kernel knows", errno=errno.EINVAL, hint="see `kill -l`") from None
         raise
-    finally:
-        posix.close(pidfd)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import posix
 from _signal import SIG_BLOCK, SIG_SETMASK, SIGKILL, pthread_sigmask, valid_signals
 from _struct import pack, unpack_from
-from errno import ENAMETOOLONG
+from errno import ENAMETOOLONG, ESRCH
 from select import POLLIN, poll
 
 from pyrunc.errors import OpError
@@ -70,13 +70,7 @@ class MountNamespaceHelper:
         watch.register(self.sock, POLLIN)
         watch.register(container, POLLIN)
         if all(fd != self.sock.fileno() for fd, _ in watch.poll()):
-            told = wire.receive(container)
-            if told is not None and told.kind == wire.FAIL:
-                raise failure(told.errno)
-            raise OpError(
-                f"the container's init was killed while {path} was being opened",
-                hint="see the kernel's log: it may have lacked memory",
-            )
+            raise _ended(container, path)
         frame = wire.receive(self.sock)
         if frame is None:
             raise OpError(
@@ -84,7 +78,7 @@ class MountNamespaceHelper:
                 hint="see the kernel's log: it may have lacked memory",
             )
         if frame.kind == wire.FAIL:
-            raise failure(frame.errno)
+            raise _ended(container, path) if frame.errno == ESRCH else failure(frame.errno)
         return frame.fds[0]
 
     def leave(self) -> None:
@@ -92,6 +86,21 @@ class MountNamespaceHelper:
         self.sock.close()
         posix.kill(self.pid, SIGKILL)
         await_end(self.pid, ENDED_SECONDS)
+
+
+def _ended(container: Socket, path: str) -> Exception:
+    """Return why the new process, which had been at the other end of CONTAINER, has ended while PATH was being opened."""
+    watch = poll()
+    watch.register(container, POLLIN)
+    if not watch.poll(0):  # it has not: the kernel says that there is no such process
+        return failure(ESRCH)
+    told = wire.receive(container)
+    if told is not None and told.kind == wire.FAIL:
+        return failure(told.errno)
+    return OpError(
+        f"the container's init was killed while {path} was being opened",
+        hint="see the kernel's log: it may have lacked memory",
+    )
 
 
 def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
@@ -122,10 +131,13 @@ def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
 
 def open_tree_by_helper(context: Context, pid: int, path: str, flags: int) -> int:
     """Open PATH in the mount namespace of process PID."""
-    if context.mount_helper is None:
-        context.mount_helper = MountNamespaceHelper(pid)
     if context.sock is None:
         raise OpError("there is no new process to open it for", hint="please report it")
+    if context.mount_helper is None:
+        try:
+            context.mount_helper = MountNamespaceHelper(pid)
+        except ProcessLookupError:
+            raise _ended(context.sock, path) from None
     return context.mount_helper.open_tree(path, flags, context.sock)
 
 
