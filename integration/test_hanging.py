@@ -14,17 +14,9 @@ import pytest
 
 from integration.harness.leaks import cgroup_directories
 from integration.harness.runtime import wait_for
+from integration.harness.silent import SERVER
 from integration.looking import mapped
 
-SERVER = """
-import ctypes, os, sys
-fuse = os.open("/dev/fuse", os.O_RDWR)
-options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
-if ctypes.CDLL(None).mount(b"silent", os.fsencode(sys.argv[1]), b"fuse", 0, options):
-    sys.exit("cannot mount")
-print("mounted", flush=True)
-sys.stdin.read()
-"""
 STUCK = ("fuse", "request_wait_answer")
 pytestmark = [
     pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this kernel has no FUSE"),

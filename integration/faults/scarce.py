@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from integration.faults.scene import Said, Wrong, children, hierarchies, wait_for
 from integration.faults.verbs import BY_NAME
+from integration.harness.silent import SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,15 +31,6 @@ PIDS = range(5)
 PAGES, INODES = range(1, 13), range(2, 14)
 MAKING = ("create", "run", "start", "exec")
 ALL = (*MAKING, "delete", "delete --force", "kill", "pause", "resume", "update", "state", "list", "ps")
-SERVER = """
-import ctypes, os, sys
-fuse = os.open("/dev/fuse", os.O_RDWR)
-options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
-if ctypes.CDLL(None).mount(b"silent", os.fsencode(sys.argv[1]), b"fuse", 0, options):
-    sys.exit("cannot mount")
-print("mounted", flush=True)
-sys.stdin.read()
-"""
 
 
 class Scarce(NamedTuple):

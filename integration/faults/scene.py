@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from integration.harness.keeper import running
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,14 +64,6 @@ def children(pid: int) -> set[int]:
     with contextlib.suppress(OSError):
         found = {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
     return {child for child in found if running(child)}
-
-
-def running(pid: int) -> bool:
-    """Return whether there is a process PID that is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def wait_for(true: Callable[[], object], what: str, seconds: float = SECONDS) -> None:

@@ -14,7 +14,6 @@ from time import gmtime
 from pyrunc import handover
 from pyrunc.jsonio import dumps
 
-LEVELS = ("error", "warning", "info", "debug")
 # One line, and nothing in it that a terminal obeys: a message quotes what hooks and images say.
 SHOWN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))} | {10: "\\n", 9: "\\t"}
 

@@ -46,8 +46,14 @@ def directory(root: str, container: str) -> str:
 
     Raises StateError if somebody else may change what is in it: hooks run by what it says, and files and cgroups go.
     """
-    path = f"{root}/{check_id(container)}"
+    check_id(container)
     refuse_foreign(root, parent=True)
+    return directory_in(root, container)
+
+
+def directory_in(root: str, container: str) -> str:
+    """Return the same below a ROOT that is ours."""
+    path = f"{root}/{check_id(container)}"
     refuse_foreign(path)
     return path
 
@@ -132,13 +138,6 @@ def make_fifos(path: str) -> dict[str, int]:
             posix.close(fd)  # or there may be none left to look into the directory by, when it is removed
         raise
     return opened
-
-
-def close_fifos(slots: dict[str, int]) -> None:
-    """Close what `make_fifos` has put into SLOTS: a create that has failed may need the descriptors to remove what it made."""
-    for slot in ("start", "result"):
-        if slot in slots:
-            posix.close(slots.pop(slot))
 
 
 def make_listener(path: str) -> int:

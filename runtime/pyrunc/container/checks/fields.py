@@ -17,7 +17,6 @@ ELSEWHERE = {
     "/process": frozenset(("commandLine",)),
     "/process/user": frozenset(("username",)),
 }
-IGNORED_MAX = 200
 
 
 def unknown(document: object) -> Iterator[tuple[str, str, str]]:

@@ -24,11 +24,13 @@ def listing(root: str, log: Log, *, must_exist: bool = True) -> list[dict[str, o
         if not must_exist:
             return []  # nothing has been made yet
         raise StateError(f"stat {root}: no such file or directory", hint="no container was created there yet") from None
+    if names:
+        store.refuse_foreign(root, parent=True)
     rows: list[dict[str, object]] = []
     owners: dict[int, str] = {}  # one look into the host's files for each
     for name in names:
         try:
-            directory = store.directory(root, name)
+            directory = store.directory_in(root, name)
             saved = load(directory)
             if saved.owner not in owners:
                 owners[saved.owner] = _owner(saved.owner)
@@ -43,14 +45,15 @@ def _owner(uid: int) -> str:
 
     Most are in the host's file, which the C library reads first, and which costs a fraction of asking that.
     """
+    from pyrunc.run.steps import users
+
     try:
         with open("/etc/passwd", "rb") as file:
-            rows = [line.split(b":") for line in file.read().splitlines()]
+            found = users.name_of(file.read(), uid)
     except OSError:
-        rows = []
-    wanted = str(uid).encode()
-    if found := next((row[0] for row in rows if len(row) > 2 and row[2] == wanted), b""):
-        return str(found, "utf-8", "replace")
+        found = ""
+    if found:
+        return found
     import pwd
 
     try:

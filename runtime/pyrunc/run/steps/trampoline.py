@@ -14,6 +14,7 @@ import posix
 from _struct import pack
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 
+from pyrunc.host.facts import kernel_version
 from pyrunc.linux import process as p
 from pyrunc.record import Record
 from pyrunc.run.steps import execfailure
@@ -49,9 +50,8 @@ def prepare(proc: int, path: str, args: tuple[str, ...], env: tuple[str, ...], h
 
 def _in_memory(proc: int, data: bytes) -> int:
     """Return a descriptor of a file in memory with DATA that nobody can change."""
-    release = posix.uname().release.split(".")
     flags = posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING
-    if (int(release[0]), int(release[1].partition("-")[0])) >= HAS_MFD_EXEC:
+    if kernel_version(posix.uname().release) >= HAS_MFD_EXEC:
         flags |= MFD_EXEC
     fd = posix.memfd_create("trampoline", flags)
     try:

@@ -46,6 +46,12 @@ def home_of(passwd: bytes, uid: int) -> str:
     return DEFAULT_HOME
 
 
+def name_of(passwd: bytes, uid: int) -> str:
+    """Return the name of UID (passwd(5)), "" if it has none."""
+    wanted = b"%d" % uid
+    return next((str(row[0], "utf-8", "replace") for row in _rows(passwd, 3) if row[2] == wanted), "")
+
+
 def _number(text: str, what: str) -> int | None:
     """Return TEXT as an id; None if it is a name.
 
