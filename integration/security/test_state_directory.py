@@ -176,6 +176,9 @@ def test_root_does_not_go_by_another_users_state(runtime, bundle, victim, tmp_pa
         done = runtime(*words, name, *more, check=False)
         assert done.returncode != 0, words
         assert "could change what is done by it" in done.stderr
+    listed = runtime("list", check=False)  # one that is not ours is left out, and a whole root refused
+    assert "could change what is done by it" in listed.stderr
+    assert (listed.returncode == 0) == ("container" in way or way == "link")
     done = runtime("create", "--bundle", str(bundle().path), runtime.new_id(), check=False, stdout=-3, stderr=-3)
     assert (done.returncode == 0) == ("container" in way or way == "link")
     still_the_hosts(victim)
