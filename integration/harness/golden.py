@@ -55,6 +55,7 @@ class Golden(NamedTuple):
         """Return what its caller asks for, in the words of a verb's options."""
         asked = dict(REQUESTS.get(self.name, {}))
         asked.pop("wait", None)
+        asked.pop("traced", None)  # found, not asked for: by the capability in its document
         if asked.pop("systemd", False):
             asked["systemd_cgroup"] = True
         return asked
