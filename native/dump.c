@@ -148,11 +148,36 @@ static size_t put(const void *address, unsigned char part)
     return size;
 }
 
-/* Put the objects of LIST into PART, and of classes what counts their instances' attributes; return how many bytes all take, and
- * the last part's tables of dictionaries. */
+/* Return the dictionary of class KIND, or NULL. */
+static PyObject *dictionary_of(PyTypeObject *kind)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyType_GetDict(kind); /* an own reference, of a process that ends soon */
+#else
+    return kind->tp_dict;
+#endif
+}
+
+/* Put apart what is only read with the objects of LIST: tables of names. Returns how many bytes that takes. */
+static size_t put_read(PyObject *list)
+{
+    size_t total = 0;
+    Py_ssize_t i;
+
+    for (i = 0; i < PyList_GET_SIZE(list); i++) {
+        PyObject *each = PyList_GET_ITEM(list, i);
+        PyObject *names = PyType_Check(each) ? dictionary_of((PyTypeObject *)each) : each;
+        if (names != NULL && PyDict_Check(names))
+            total += put(names, REGION_READ) + put(((PyDictObject *)names)->ma_keys, REGION_READ);
+        if (PyCode_Check(each))
+            total += put(((PyCodeObject *)each)->co_localsplusnames, REGION_READ);
+    }
+    return total;
+}
+
+/* Put the objects of LIST into PART, and of classes what counts their instances' attributes; return how many bytes that takes. */
 static size_t put_all(PyObject *list, unsigned char part)
 {
-    static size_t tables; /* of dictionaries */
     size_t total = 0;
     Py_ssize_t i;
 
@@ -161,19 +186,15 @@ static size_t put_all(PyObject *list, unsigned char part)
         total += put(each, part);
         if (PyType_Check(each) && PyType_HasFeature((PyTypeObject *)each, Py_TPFLAGS_HEAPTYPE))
             total += put(((PyHeapTypeObject *)each)->ht_cached_keys, part);
-        if (PyDict_Check(each))
-            tables += put(((PyDictObject *)each)->ma_keys, REGION_READ);
     }
-    if (part == REGION_READ)
-        total += tables;
-    return (total + HOT_SPARE + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
+    return total;
 }
 
 int count_blocks(const char *path, const char *seed, const char *out)
 {
     static const char *const lists[REGION_COLD] = {"AFTER", "BEFORE", "READ"};
     size_t places = REGION_SIZE / REGION_GRAIN, sizes[REGION_COLD]; /* far more than there are blocks */
-    PyObject *program, *names, *found;
+    PyObject *program, *names, *found[REGION_COLD];
     unsigned char part;
 
     numbers = calloc(places, sizeof *numbers);
@@ -185,11 +206,15 @@ int count_blocks(const char *path, const char *seed, const char *out)
     program = start_program(path, seed, &names);
     names = program == NULL ? NULL : run_code(PyTuple_GET_ITEM(program, 3), "NAMES", PyTuple_GET_ITEM(program, 4));
     for (part = 0; part < REGION_COLD; part++) {
-        found = names == NULL ? NULL : PyDict_GetItemString(names, lists[part]);
-        if (found == NULL || !PyList_Check(found))
+        found[part] = names == NULL ? NULL : PyDict_GetItemString(names, lists[part]);
+        if (found[part] == NULL || !PyList_Check(found[part]))
             return fail_python("find what commands write to");
-        sizes[part] = put_all(found, part);
+        sizes[part] = put_all(found[part], part);
     }
+    for (part = 0; part < REGION_COLD; part++)
+        sizes[REGION_READ] += put_read(found[part]);
+    for (part = 0; part < REGION_COLD; part++)
+        sizes[part] = (sizes[part] + HOT_SPARE + REGION_PAGE - 1) & ~(REGION_PAGE - 1);
     return write_file(out, "sizes", sizes, sizeof sizes) < 0 || write_file(out, "parts", parts, places) < 0 ? fail(out) : 0;
 }
 

@@ -138,3 +138,4 @@ FUNCTIONS = [each for each in everything if type(each) is FunctionType]
 CLASSES = [*{*object.__subclasses__(), *(each for each in everything if isinstance(each, type))}]
 AFTER = touched(name for name in globals()["NAMES"] if name[0] != "-")
 BEFORE = touched(name.strip("-") for name in globals()["NAMES"])
+READ += [BUILTINS, *(kind for kind in CLASSES if id(kind) in found or not kind.__flags__ & HEAP)]
