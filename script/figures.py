@@ -19,17 +19,17 @@ Actions = list[tuple[Any, ...]]  # posix_spawn(3)'s
 
 
 class Row(NamedTuple):
-    """What was measured: its name, medians by runtime, and the mark: a ratio to runc's, or a value if ABSOLUTE."""
+    """What was measured: its name, medians by runtime, and the mark, if any: a ratio to runc's, or a value if ABSOLUTE."""
 
     what: str
     values: dict[str, float]
-    mark: float
+    mark: float | None = None
     absolute: bool = False
 
     @property
     def met(self) -> bool:
         """Return whether pyrunc keeps to the mark."""
-        return (self.values["pyrunc"] if self.absolute else ratio(self.values)) <= self.mark
+        return self.mark is None or (self.values["pyrunc"] if self.absolute else ratio(self.values)) <= self.mark
 
 
 
@@ -77,18 +77,26 @@ def machine(paths: dict[str, str]) -> list[str]:
 def table(title: str, found: list[Row], *, markdown: bool) -> list[str]:
     """Return the lines of a table of FOUND."""
     names = list(found[0].values)
-    lines = [[title, *names, "pyrunc/runc", "mark", "met"]]
+    marked = any(row.mark is not None for row in found)
+    lines = [[title, *names, "pyrunc/runc", *(("mark", "met") if marked else ())]]
     for row in found:
-        cells = [f"{row.values[name]:.{0 if row.values[name] > 100 else 1}f}" if name in row.values else "-" for name in names]
-        mark = f"{row.mark:g} itself" if row.absolute else f"{row.mark:.2f}"
-        lines.append([row.what, *cells, f"{ratio(row.values):.2f}", mark, "yes" if row.met else "no"])
+        cells = [shown(row.values[name]) if name in row.values else "-" for name in names]
+        mark = "-" if row.mark is None else f"{row.mark:g} itself" if row.absolute else f"{row.mark:.2f}"
+        met = "-" if row.mark is None else "yes" if row.met else "no"
+        compared = f"{ratio(row.values):.2f}" if "runc" in row.values else "-"
+        lines.append([row.what, *cells, compared, *((mark, met) if marked else ())])
     if markdown:
-        lines.insert(1, ["---"] + ["---:"] * (len(lines[0]) - 2) + ["---"])
+        lines.insert(1, ["---"] + ["---:"] * (len(names) + (2 if marked else 1)) + (["---"] if marked else []))
         return ["| " + " | ".join(line) + " |" for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) for line in lines
     ]
+
+
+def shown(value: float) -> str:
+    """Return VALUE with as many digits as mean something."""
+    return f"{value:.{0 if value > 100 else 1 if value >= 1 else 2}f}"
 
 
 def ratio(values: dict[str, float]) -> float:
