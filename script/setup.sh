@@ -4,9 +4,9 @@ PYTHON=${PYRUNC_PYTHON:-/usr/bin/python3}
 RUN_PACKAGES="python3-venv python3-dev gcc libc6-dev libseccomp2"
 # The engines that are run with pyrunc in runc's place.
 ENGINE_PACKAGES="containerd docker.io podman conmon netavark aardvark-dns catatonit uidmap tini containernetworking-plugins buildah iptables"
-# The yardsticks, what tests look with, and the virtual machine.
+# The yardsticks, what tests look with (a browser for the page of `plan --html`), and the virtual machine.
 TEST_PACKAGES="$RUN_PACKAGES binutils cppcheck runc crun busybox-static criu strace iproute2 procps util-linux \
-qemu-system-x86 linux-image-amd64 kmod e2fsprogs systemd-sysv dbus apparmor secilc $ENGINE_PACKAGES"
+qemu-system-x86 linux-image-amd64 kmod e2fsprogs systemd-sysv dbus apparmor secilc chromium $ENGINE_PACKAGES"
 
 need_root() {
     [ "$(id -u)" = 0 ] || { echo "$1: containers need root here: run it with sudo" >&2; exit 1; }

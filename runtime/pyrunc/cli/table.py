@@ -285,6 +285,9 @@ ROWS: dict[str, Callable[[], Command]] = {
         (
             _flag("as a JSON document", "json"),
             _flag("what would take it back if its last step failed, in order", "undo"),
+            _flag("with what each step is for", "explain"),
+            _flag("how many steps each part of config.json asks for", "summary"),
+            Option(("html",), "write a page to click through to FILE, or - for standard output", "FILE"),
         ),
         optional=1,
         example="pyrunc plan /bundle",

@@ -12,6 +12,7 @@ from pyrunc.cgroup.paths import Place
 from pyrunc.linux import fs, mount, process, sched
 from pyrunc.oci import lists
 from pyrunc.oci.process import POLICIES
+from pyrunc.plan import meaning
 from pyrunc.plan.op import Op, Plan, Slot
 from pyrunc.record import Record
 
@@ -146,28 +147,35 @@ def line(op: Op) -> str:
     return f"{call(op)}    # {op.at}" if op.at else call(op)
 
 
-def render(plan: Plan) -> str:
-    """Return PLAN as text: the host's column indented by nothing, the child's by one step.
-
-    Both columns are cut at their barriers, so that what runs at the same time
-    stands together.
-    """
-    lines = ["HOST" + " " * 32 + "CHILD", ""]
+def in_order(plan: Plan) -> list[tuple[str, Op]]:
+    """Return each op of PLAN with its side, "host" or "child"; what runs at the same time, between barriers, stands together."""
+    found: list[tuple[str, Op]] = []
     child = list(plan.child)
 
     def run_child() -> None:
         """Move the child on to its next barrier, or to its end."""
         while child:
             op = child.pop(0)
-            lines.append(" " * 36 + line(op))
+            found.append(("child", op))
             if op.call == "barrier":
                 return
 
     for op in plan.host:
         if op.call == "barrier":
             run_child()
-        lines.append(line(op))
+        found.append(("host", op))
     run_child()
+    return found
+
+
+def render(plan: Plan, *, explain: bool = False) -> str:
+    """Return PLAN as text: the host's column indented by nothing, the child's by one step; to EXPLAIN, with what each is for."""
+    lines = ["HOST" + " " * 32 + "CHILD", ""]
+    for side, op in in_order(plan):
+        indent = " " * 36 if side == "child" else ""
+        lines.append(indent + line(op))
+        if explain:
+            lines.append(f"{indent}    {meaning.of(op.call)}")
     return "\n".join(lines) + "\n"
 
 

@@ -21,10 +21,16 @@ def plan(bundle: str, container: str = "example") -> Plan:
 
     Raises ConfigError as create does.  Needs no privileges.
     """
+    return read_and_plan(bundle, container)[0]
+
+
+def read_and_plan(bundle: str, container: str = "example") -> tuple[Plan, str, str]:
+    """Return the same, with the absolute path of BUNDLE and the text of its config.json."""
     absolute, text = read_bundle(bundle)
     if not container:
         raise UsageError("the container's id is empty", hint="name one, such as box, or leave it out")
     config = parsing.parse(text)
     options = CreateOptions(id=container, bundle=bundle)
     known = facts.for_plan(facts.probe(), user_namespace=has(config.linux, "user"))
-    return build.build(config, known, create.request(options, absolute, config, wait=True))
+    made = build.build(config, known, create.request(options, absolute, config, wait=True))
+    return made, absolute, text.decode()
