@@ -150,7 +150,7 @@ WAYS = [(kind, each, "plain") for kind in ("portable", "native") for each in (in
 WAYS += [("portable", by_prefix, "plain"), ("portable", in_environment, "with a space"), ("portable", in_environment, "x" * 150)]
 
 
-@pytest.mark.parametrize(("kind", "install", "name"), WAYS, ids=[f"{kind}-{each.__name__}-{name[:5]}" for kind, each, name in WAYS])
+@pytest.mark.parametrize(("kind", "install", "name"), WAYS, ids=[f"{kind}-{each.__name__}-{n[:5]}" for kind, each, n in WAYS])
 def test_it_runs_where_it_is_installed(kind: str, install, name: str, request: pytest.FixtureRequest, tmp_path: Path):
     program = install(request.getfixturevalue(kind), tmp_path / name)
     assert (program.read_bytes()[:4] == b"\x7fELF") is (kind == "native")
