@@ -85,7 +85,7 @@ def link(directory: Path) -> Path:
     objects = []
     for part in PARTS:
         objects.append(directory / f"{part}.o")
-        run("cc", *FLAGS, f"-I{include}", f"-I{directory}", "-c", HERE / f"{part}.c", "-o", objects[-1])
+        run("cc", *FLAGS, f"-ffile-prefix-map={HERE}=native", f"-I{include}", f"-I{directory}", "-c", HERE / f"{part}.c", "-o", objects[-1])
     library = directory / "libpython-region.a"
     renames = [f"--redefine-sym={old}={new}" for old, new in RENAMED.items()]
     # mimalloc, which is in libpython since 3.13 and not used, would begin anew in what the dump has of it.
