@@ -134,6 +134,20 @@ def native(target: Path, package: Path, script: str) -> bool:
     return True
 
 
+def shared(directory: Path) -> list[tuple[str, list[str]]]:
+    """Write manual pages and completion to DIRECTORY; return what goes where below the prefix."""
+    pages = module(HERE / "script/manpages.py").write(directory / "man")
+    made = module(HERE / "script/completion.py").write(directory)
+    made["bash"] = made["bash"].rename(directory / "pyrunc")
+    places = {
+        "share/man/man8": pages,
+        "share/bash-completion/completions": [made["bash"]],
+        "share/zsh/site-functions": [made["zsh"]],
+        "share/fish/vendor_completions.d": [made["fish"]],
+    }
+    return [(place, [str(path) for path in paths]) for place, paths in places.items()]
+
+
 def refuse() -> None:
     """End with the reason if this machine or this Python is none that pyrunc runs on."""
     if sys.platform != "linux":
@@ -207,6 +221,7 @@ class BuildPy(build_py):
             (built / SCRIPT).chmod(0o755)
         about = module(HERE / "script/commit.py")
         about.write(built / "commit.py", about.commit())
+        self.distribution.data_files = shared(Path(self.get_finalized_command("build").build_base, "shared"))
 
 
 class Sdist(sdist):

@@ -82,10 +82,10 @@ def link(directory: Path) -> Path:
     include = sysconfig.get_path("include")
     frozen = marshal.dumps(_imp.get_frozen_object("_frozen_importlib"))
     (directory / "bootstrap.h").write_text(", ".join(map(str, frozen)))
-    objects = []
+    objects, map_ = [], f"-ffile-prefix-map={HERE}=native"  # the same program wherever it is built
     for part in PARTS:
         objects.append(directory / f"{part}.o")
-        run("cc", *FLAGS, f"-ffile-prefix-map={HERE}=native", f"-I{include}", f"-I{directory}", "-c", HERE / f"{part}.c", "-o", objects[-1])
+        run("cc", *FLAGS, map_, f"-I{include}", f"-I{directory}", "-c", HERE / f"{part}.c", "-o", objects[-1])
     library = directory / "libpython-region.a"
     renames = [f"--redefine-sym={old}={new}" for old, new in RENAMED.items()]
     # mimalloc, which is in libpython since 3.13 and not used, would begin anew in what the dump has of it.

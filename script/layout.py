@@ -8,6 +8,7 @@ layout.py DESTDIR
 /usr/lib/pyrunc/bin         empty: debian/pyrunc.postinst makes `pyrunc` in it, as the dump has a hash seed that no other
                             installation has (docs/adr/0003)
 /usr/sbin/pyrunc            a link to that
+/usr/share                  manual pages, and completion for bash, zsh and fish
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
+COMPLETIONS = {
+    "bash": "usr/share/bash-completion/completions/pyrunc",
+    "zsh": "usr/share/zsh/vendor-completions/_pyrunc",
+    "fish": "usr/share/fish/vendor_completions.d/pyrunc.fish",
+}
 
 
 def module(path: Path) -> Any:
@@ -58,6 +64,12 @@ def main(destdir: Path) -> None:
     link = destdir / "usr/sbin/pyrunc"
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to("../lib/pyrunc/bin/pyrunc")
+    module(TOP / "script/manpages.py").write(destdir / "usr/share/man/man8")
+    made = module(TOP / "script/completion.py").write(destdir / "made")
+    for shell, place in COMPLETIONS.items():
+        (destdir / place).parent.mkdir(parents=True)
+        made[shell].rename(destdir / place)
+    (destdir / "made").rmdir()
 
 
 if __name__ == "__main__":

@@ -105,9 +105,13 @@ def test_what_the_tags_say(portable: Path, native: Path):
     modules = {str(path.relative_to(CHECKOUT / "runtime")) for path in (CHECKOUT / "runtime/pyrunc").rglob("*.py")}
     schemas = CHECKOUT / "spec/schema"
     modules |= {f"pyrunc/schema/{path.relative_to(schemas)}" for path in schemas.rglob("*.json")}
+    shared = {"man/man8/pyrunc.8", "man/man8/pyrunc-run.8", "bash-completion/completions/pyrunc", "zsh/site-functions/_pyrunc"}
+    shared |= {"fish/vendor_completions.d/pyrunc.fish"}
     for wheel in (portable, native):
         with zipfile.ZipFile(wheel) as archive:
-            assert modules - set(archive.namelist()) == set()
+            names = set(archive.namelist())
+        assert modules - names == set()
+        assert {f"pyrunc-0.1.0.data/data/share/{name}" for name in shared} <= names
 
 
 def pip(*words: object, **variables: str) -> None:

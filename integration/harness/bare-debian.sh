@@ -26,7 +26,9 @@ list() {
 }
 apt-get update -q >/dev/null
 # What it needs first, so that what is left by them is not taken for its own.
-apt-get install -qy --no-install-recommends $(dpkg-deb -f /pyrunc.deb Depends | sed 's/,//g; s/([^)]*)//g; s/:any//g') >/tmp/log 2>&1
+# With whatever documents are: images of Debian for containers leave them out.
+rm -f /etc/dpkg/dpkg.cfg.d/*
+apt-get install -qy --no-install-recommends man-db bash-completion $(dpkg-deb -f /pyrunc.deb Depends | sed 's/,//g; s/([^)]*)//g; s/:any//g') >/tmp/log 2>&1
 list >/tmp/before
 apt-get install -qy --no-install-recommends /pyrunc.deb >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
 
@@ -39,6 +41,9 @@ sed 's#"linux": {#"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "sysc
 mkdir /tmp/filtered && cp -a /hello/rootfs /tmp/filtered/ && cp /tmp/config.json /tmp/filtered/
 pyrunc run --bundle /tmp/filtered filtered | grep 'hello from a container'
 pyrunc --debug state absent 2>&1 | grep 'container does not exist'
+man --where pyrunc-run | grep '/pyrunc-run.8'
+[ -s /usr/share/doc/pyrunc/README.md.gz ]
+bash -c '. /usr/share/bash-completion/bash_completion; _load_comp pyrunc || __load_completion pyrunc; complete -p pyrunc'
 [ -n "$(ls /usr/lib/pyrunc/pyrunc/__pycache__/create.*.image)" ] # for users who cannot make it
 
 # An update below a container that runs, as an engine has it.
