@@ -120,7 +120,7 @@ def test_bundles_are_directories(words: str, place: Path, environment: dict[str,
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
-    [("pyrunc --root=state run -b bundles/o\t web", "bundles/one\\ two/ web"), ("pyrunc --root state kill w\tK\t", "kill web KILL ")],
+    [("pyrunc --root=state run -b bundles/o\t x", "bundles/one\\ two/ x"), ("pyrunc --root state kill w\tK\t", "kill web KILL ")],
 )
 def test_bash_completes_a_line_as_it_is_typed(typed: str, shown: str, place: Path, environment: dict[str, str]):
     """A blank in a name, and an id of the root that the line names."""
