@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Build the native program: link it with Python's static library, let it import everything, keep the dump in the file.
 
-native/build.py OUTPUT INTERPRETER SCRIPT PACKAGE
+build.py OUTPUT INTERPRETER SCRIPT PACKAGE            all of it
+build.py --parts DIRECTORY PACKAGE                    what needs a compiler: the program without a dump, what it runs
+build.py --dump DIRECTORY OUTPUT INTERPRETER SCRIPT   what is each installation's own: the dump, of these parts
 
-Run by the Python that the program is made of.  INTERPRETER runs SCRIPT (relative to the program's directory) for what
-the dump has not; PACKAGE is the directory of pyrunc.
+Run by the Python that the program is made of, but for --dump, which any will do.  INTERPRETER runs SCRIPT (relative to the
+program's directory; of several, between colons, the first that is there) for what the dump has not; PACKAGE is the
+directory of pyrunc.
 """
 
 from __future__ import annotations
@@ -79,10 +82,10 @@ def link(directory: Path) -> Path:
     include = sysconfig.get_path("include")
     frozen = marshal.dumps(_imp.get_frozen_object("_frozen_importlib"))
     (directory / "bootstrap.h").write_text(", ".join(map(str, frozen)))
-    objects = []
+    objects, map_ = [], f"-ffile-prefix-map={HERE}=native"  # the same program wherever it is built
     for part in PARTS:
         objects.append(directory / f"{part}.o")
-        run("cc", *FLAGS, f"-I{include}", f"-I{directory}", "-c", HERE / f"{part}.c", "-o", objects[-1])
+        run("cc", *FLAGS, map_, f"-I{include}", f"-I{directory}", "-c", HERE / f"{part}.c", "-o", objects[-1])
     library = directory / "libpython-region.a"
     renames = [f"--redefine-sym={old}={new}" for old, new in RENAMED.items()]
     # mimalloc, which is in libpython since 3.13 and not used, would begin anew in what the dump has of it.
@@ -124,15 +127,12 @@ def symbol(stage: Path, name: str) -> int:
     return next(int(line.split()[0], 16) for line in done.stdout.splitlines() if line.endswith(f" {name}"))
 
 
-def put_together(stage: Path, state: bytes, region: bytes, output: Path) -> None:
-    """Write OUTPUT: STAGE with the dump's STATE in its place, and its REGION as one more segment.
+def put_together(stage: Path, start: int, state: bytes, region: bytes, output: Path) -> None:
+    """Write OUTPUT: STAGE with the dump's STATE in its place, from address START, and its REGION as one more segment.
 
     And a last one, of a page that nobody reads, at the end of what the region may grow to: the kernel puts the heap behind it.
     """
-    start = symbol(stage, "pystate_start")
-    stripped = stage.with_name("stripped")
-    run("strip", "-o", stripped, stage)
-    elf = bytearray(stripped.read_bytes())
+    elf = bytearray(stage.read_bytes())
     rows = headers(elf)
     for row in rows:
         kind, _, offset, address, _, size, _, _ = row
@@ -155,27 +155,42 @@ def put_together(stage: Path, state: bytes, region: bytes, output: Path) -> None
     for i, row in enumerate(table):
         struct.pack_into(PHDR, elf, 64 + i * 56, *row)
     struct.pack_into("<H", elf, 56, len(table))
-    output.write_bytes(elf)
-    output.chmod(0o755)
+    draft = output.with_name(f"{output.name}.new")  # so that whoever calls the program meanwhile has the old one, whole
+    draft.write_bytes(elf)
+    draft.chmod(0o755)
+    draft.replace(output)
 
 
-def build(output: Path, interpreter: str, script: str, package: Path) -> list[str]:
-    """Build the program as OUTPUT; return the modules that are left to the script.  Raises CannotBuildError."""
+def make_parts(directory: Path, package: Path) -> None:
+    """Write to DIRECTORY what a dump is made of: `stage`, `start` and `program.marshal`.  Raises CannotBuildError."""
     for tool in ("cc", "objcopy", "nm", "strip"):
         if shutil.which(tool) is None:
             raise CannotBuildError(f"there is no {tool}")
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        stage = link(directory)
-        dump = directory / "dump"
-        path = directory / "program.marshal"
-        run(sys.executable, "-ISXutf8", __file__, PROGRAM, package, path)
-        seed, hot = secrets.randbits(32), directory / "hot"
+        stage = link(Path(name))
+        (directory / "start").write_text(f"{symbol(stage, 'pystate_start')}\n")
+        run("strip", "-o", directory / "stage", stage)
+    run(sys.executable, "-ISXutf8", __file__, PROGRAM, package, directory / "program.marshal")
+
+
+def make_dump(parts: Path, output: Path, interpreter: str, script: str) -> list[str]:
+    """Make OUTPUT of PARTS, with a dump that has a seed of its own; return the modules that are left to the script."""
+    stage, path, start = parts / "stage", parts / "program.marshal", int((parts / "start").read_text())
+    with tempfile.TemporaryDirectory() as name:
+        hot, dump = Path(name, "hot"), Path(name, "dump")
+        seed = secrets.randbits(32)
         run(stage, "count", path, seed, hot, env={}, cwd="/")
         # Nothing of ours is to be in the dump.
         left_out = run(stage, "dump", path, seed, hot, dump, interpreter, script, env={}, cwd="/")
-        put_together(stage, Path(f"{dump}.state").read_bytes(), Path(f"{dump}.region").read_bytes(), output)
+        put_together(stage, start, Path(f"{dump}.state").read_bytes(), Path(f"{dump}.region").read_bytes(), output)
     return left_out.split()
+
+
+def build(output: Path, interpreter: str, script: str, package: Path) -> list[str]:
+    """Build the program as OUTPUT; return the modules that are left to the script.  Raises CannotBuildError."""
+    with tempfile.TemporaryDirectory() as name:
+        make_parts(Path(name), package)
+        return make_dump(Path(name), output, interpreter, script)
 
 
 def main(argv: list[str]) -> None:
@@ -184,6 +199,10 @@ def main(argv: list[str]) -> None:
     try:
         if argv[0] == PROGRAM:
             program(Path(argv[1]), Path(argv[2]))
+        elif argv[0] == "--parts":
+            make_parts(Path(argv[1]), Path(argv[2]).resolve())
+        elif argv[0] == "--dump":
+            make_dump(Path(argv[1]).resolve(), Path(argv[2]).resolve(), argv[3], argv[4])
         else:
             print(*build(Path(argv[0]), argv[1], argv[2], Path(argv[3]).resolve()), sep="\n")
     except CannotBuildError as error:

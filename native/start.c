@@ -39,6 +39,8 @@
 #endif
 
 #define INTERRUPTED 130
+#define AS_TEXT(number) #number
+#define TEXT(number) AS_TEXT(number)
 
 extern char **environ;
 
@@ -47,7 +49,7 @@ int from_dump;
 PyThreadState *thread_state;
 PyObject *command, *environment, *set_handler;
 static char interpreter[PATH_MAX]; /* of the script */
-static char script[PATH_MAX];      /* relative to the directory of this program */
+static char script[PATH_MAX];      /* relative to the directory of this program; of several, between colons, the first that is there */
 static char **arguments;
 
 int fail(const char *what)
@@ -120,13 +122,41 @@ static int find_program(char *path)
 /* Put the path of the script into PATH, which has room for two. Returns 0, or -1 with errno. */
 static int find_script(char *path)
 {
+    const char *place = script;
     char *name;
+    size_t length;
 
     if (find_program(path) < 0)
         return -1;
     name = strrchr(path, '/');
-    strcpy(name == NULL ? path : name + 1, script);
-    return access(path, R_OK);
+    name = name == NULL ? path : name + 1;
+    do {
+        length = strcspn(place, ":");
+        memcpy(name, place, length);
+        name[length] = '\0';
+        if (access(path, R_OK) == 0)
+            return 0;
+        place += length + 1;
+    } while (place[-1] == ':');
+    return -1;
+}
+
+/* Put the path of the script's interpreter into PATH: that of the virtual environment which this program is in, if it is in one
+ * and that has this version; else the one that built us. */
+static void find_interpreter(char *path)
+{
+    char found[PATH_MAX * 2];
+    char *name;
+
+    strcpy(path, interpreter);
+    if (find_program(found) < 0 || (name = strrchr(found, '/')) == NULL)
+        return;
+    strcpy(name + 1, "../pyvenv.cfg");
+    if (access(found, R_OK) < 0)
+        return;
+    strcpy(name + 1, "python" TEXT(PY_MAJOR_VERSION) "." TEXT(PY_MINOR_VERSION));
+    if (access(found, X_OK) == 0 && realpath(found, path) == NULL)
+        strcpy(path, interpreter);
 }
 
 static PyObject *decoded(const char *path)
@@ -136,17 +166,18 @@ static PyObject *decoded(const char *path)
 
 PyObject *script_place(PyObject *module, PyObject *none)
 {
-    char path[PATH_MAX * 2] = "/proc/self/exe";
+    char path[PATH_MAX * 2] = "/proc/self/exe", python[PATH_MAX];
 
     (void)module, (void)none;
     if (find_script(path) < 0)
         return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
-    return Py_BuildValue("NN", decoded(interpreter), decoded(path));
+    find_interpreter(python);
+    return Py_BuildValue("NN", decoded(python), decoded(path));
 }
 
 PyObject *start_script(PyObject *module, PyObject *none)
 {
-    char path[PATH_MAX * 2] = "/proc/self/exe", program[PATH_MAX + 16];
+    char path[PATH_MAX * 2] = "/proc/self/exe", program[PATH_MAX + 16], python[PATH_MAX];
     const char *called;
     char **argv;
     int count, i;
@@ -164,7 +195,8 @@ PyObject *start_script(PyObject *module, PyObject *none)
     argv = calloc((size_t)count + 6, sizeof *argv);
     if (argv == NULL)
         return PyErr_NoMemory();
-    argv[0] = interpreter;
+    find_interpreter(python);
+    argv[0] = python;
     argv[1] = (char *)"-ISXutf8";
     argv[2] = (char *)(sigismember(&given_mask, SIGINT) ? "-Xblocked" : "-Xheld"); /* by the caller, or by us */
     argv[3] = (char *)"-X";
@@ -173,10 +205,10 @@ PyObject *start_script(PyObject *module, PyObject *none)
     for (i = 1; i < count; i++)
         argv[i + 5] = arguments[i];
     give_signals_back();
-    execve(interpreter, argv, environ);
+    execve(python, argv, environ);
     free(argv);
     sigprocmask(SIG_SETMASK, &given_mask, NULL);
-    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, interpreter);
+    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, python);
 }
 
 PyObject *execute(PyObject *module, PyObject *fd)

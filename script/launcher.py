@@ -9,7 +9,7 @@ if "held" in sys._xoptions:
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (2,))  # which was blocked as Python answers it with a traceback until here
 
 from _frozen_importlib_external import SourceFileLoader
-from posix import getcwd, readlink
+from posix import R_OK, access, getcwd, readlink
 
 here = __file__ if __file__[0] == "/" else getcwd() + "/" + __file__
 try:
@@ -18,8 +18,16 @@ try:
 except OSError:  # no link, so the script itself
     pass
 here = here[: here.rfind("/") + 1]
-sys.path.append(here + "@LIBRARY@")  # for what the slow paths need
-package = here + "@PACKAGE@/pyrunc"
+version = "3.%d" % sys.version_info[1]
+for package in "@PACKAGE@".replace("{version}", version).split(":"):
+    package = here + package + "/pyrunc"
+    if access(package + "/boot.py", R_OK):
+        break
+else:
+    sys.exit("pyrunc: " + here + "pyrunc has been moved away from its package: install it again")
+library = "@LIBRARY@".replace("{version}", version).replace("{prefix}", sys.prefix)
+sys.path.append(package[:-7])  # "/pyrunc"; for what the slow paths need
+sys.path += [place if place[0] == "/" else here + place for place in library.split(":")]
 # From there and nowhere else: the path is not searched, which takes 0.2 ms besides.
 for name, file in (("pyrunc", "/__init__.py"), ("pyrunc.boot", "/boot.py")):
     module = sys.modules[name] = type(sys)(name)

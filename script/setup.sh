@@ -5,7 +5,7 @@ RUN_PACKAGES="python3-venv python3-dev gcc libc6-dev libseccomp2"
 # The engines that are run with pyrunc in runc's place.
 ENGINE_PACKAGES="containerd docker.io podman conmon netavark aardvark-dns catatonit uidmap tini containernetworking-plugins buildah iptables"
 # The yardsticks, what tests look with (a browser for the page of `plan --html`), and the virtual machine.
-TEST_PACKAGES="$RUN_PACKAGES binutils cppcheck runc crun busybox-static criu strace iproute2 procps util-linux \
+TEST_PACKAGES="$RUN_PACKAGES binutils cppcheck runc crun busybox-static criu strace iproute2 procps util-linux mandoc zsh fish \
 qemu-system-x86 linux-image-amd64 kmod e2fsprogs systemd-sysv dbus apparmor secilc chromium $ENGINE_PACKAGES"
 
 need_root() {

@@ -187,6 +187,23 @@ def test_plan_needs_no_root(open_checkout: Path):
     assert len(document["host"]) + len(document["child"]) == len(lines) - 2
 
 
+@pytest.mark.parametrize("command", ["run", "list", "state", "delete"])
+def test_without_a_directory_for_state_an_ordinary_user_hears_what_to_set(open_checkout: Path, command: str):
+    """But not for what has no state, nor where --root names a directory."""
+    program = PROGRAM.format(str(open_checkout / "runtime"))
+    start = ["/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable, "-B", "-I", "-c", program]
+    run = {"capture_output": True, "text": True, "preexec_fn": nobody, "cwd": "/", "env": {}}
+    words = [command, *(["box"] if command != "list" else [])]
+    done = subprocess.run([*start, *words], **run)
+    said = "XDG_RUNTIME_DIR is not set, so there is no directory for the state of your containers"
+    hint = f"set it to a directory of your own, usually /run/user/{NOBODY}, which a login makes; or name one by --root"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"pyrunc {command} failed: {said} ({hint})\n"
+    assert said not in subprocess.run([*start, "--root", "/nonexistent", *words], **run).stderr
+    assert said not in subprocess.run([*start, *words], **{**run, "env": {"XDG_RUNTIME_DIR": "/nonexistent"}}).stderr
+    assert subprocess.run([*start, "features"], **run).returncode == 0
+
+
 def test_nobody_reads_the_output(pyrunc: Run):
     """As `pyrunc features | head -1` does: no traceback, and the status of a program that SIGPIPE ended."""
     read, write = os.pipe()

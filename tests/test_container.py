@@ -252,3 +252,21 @@ def test_a_damaged_note_proves_nothing(tmp_path: Path):
     assert undo.backwards(token for token in found if token.call != "make_cgroup") == []
     undo.kill([Token("make_cgroup", ("/a", "x", "/")), Token("clone3", ("a", "b")), Token("make_cgroup", ())])
     assert undo.backwards([Token("make_cgroup", ("one word",))])[0][0] == "make_cgroup"
+
+
+def test_what_version_0_1_has_saved_is_read_and_written_alike(checkout: Path, tmp_path: Path):
+    """So a container outlives an update of pyrunc, and the way back to the version that made it."""
+    kept = checkout / "tests/saved/0.1"
+    saved = load(str(kept))
+    assert (saved.id, saved.bundle, saved.rootfs, saved.owner) == ("web", "/bundle", "/bundle/rootfs", 1000)
+    assert (saved.pid, saved.start, saved.created) == (7574, 2703743, "2026-11-28T13:08:24.731529577Z")
+    assert saved.annotations == {"org.example.note": "two words\tand \xe9"}
+    assert saved.places[1] == Place("/sys/fs/cgroup/cpu/web", "/sys/fs/cgroup/cpu", ("cpu", "cpuacct"))
+    assert len(saved.places) == 3
+    assert (saved.joins, saved.hooks, saved.own_pid_namespace) == (("pid", "network", "mount"), ("poststart", "poststop"), True)
+    assert (saved.unit, saved.user_unit, saved.listener) == ("pyrunc-web.scope", True, ("/run/agent", "data"))
+    assert saved.resctrl_joins == saved.resctrl_owns == ("/sys/fs/resctrl/web",)
+    assert saved.found == ("/sys/fs/cgroup/memory/slice",)
+    assert saved.made == (Token("make_cgroup", ("/sys/fs/cgroup/memory/slice/web", "8236208", "/sys/fs/cgroup/memory")),)
+    save(str(tmp_path), saved)
+    assert sorted((tmp_path / "state").read_text().splitlines()) == sorted((kept / "state").read_text().splitlines())

@@ -24,7 +24,7 @@ HOT = ("create", "run", "start", "state", "kill", "delete", "exec", "pause", "re
 RARE = ("checkpoint", "restore")  # what only these need, no other may load
 # What must not be there even so: the slow half of a library whose C half is above.
 HEAVY = {"argparse", "collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "json"}
-HEAVY |= {"jsonschema", "logging", "os", "pathlib", "prctl", "psutil", "pyseccomp", "re", "signal", "socket"}
+HEAVY |= {"jsonschema", "logging", "os", "pathlib", "prctl", "psutil", "pyseccomp", "re", "seccomp", "signal", "socket"}
 HEAVY |= {"subprocess", "typing"}
 
 LIST_LOADED = """

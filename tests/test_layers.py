@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "runtime/pyrunc"
 
 # From the bottom up; docs/architecture.md says what each is for.
 LAYERS = (
-    {"errors", "handover", "record", "jsonio", "log", "words"},
+    {"errors", "handover", "record", "jsonio", "log", "words", "commit"},
     {"linux"},
     {"oci", "host"},
     {"cgroup", "seccomp"},

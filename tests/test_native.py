@@ -45,7 +45,7 @@ LIBRARIES = {
     "linux/sharedmemory.py": {"mmap"},  # not taken here: native/module.c
     "oci/explain.py": {"json", "jsonschema", "jsonschema.exceptions", "os.path", "re"},  # does without
     "seccomp/compile.py": {"os"},  # only `check` compiles here, which changes nothing; else seccomp/apart.py has the script do it
-    "seccomp/library.py": {"pyseccomp"},
+    "seccomp/library.py": {"pyseccomp", "seccomp"},
     "seccomp/version.py": {"ctypes"},  # changes nothing
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = "/run/pyrunc"
 FAILED = 1
 MAKING = ("create", "run")  # what makes the root directory
+STATELESS = ("spec", "features", "check", "plan", "install")  # what asks for no container
 EXEC_FAILED = 255  # runc's: a status of 1 would be taken for the program's own
 INTERRUPTED = 130
 STANDARD_STREAMS = (0, 1, 2)
@@ -109,10 +110,13 @@ def _call(arguments: Arguments, log: Log) -> Call:
         raise UsageError("--root is empty", hint=f"leave it out for {default}")
     if root[0] != "/":
         root = f"{posix.getcwd()}/{root}"
-    if default != DEFAULT_ROOT and "root" not in general and arguments.command in MAKING:
+    if "root" not in general and (default != DEFAULT_ROOT or posix.geteuid() != 0):
         from pyrunc.cli import users
 
-        users.keep(root)
+        if default == DEFAULT_ROOT and arguments.command not in STATELESS:
+            users.need(root)
+        elif default != DEFAULT_ROOT and arguments.command in MAKING:
+            users.keep(root)
     rootless = {"true": True, "false": False}.get(general.get("rootless", ""))
     return Call(**dict(arguments.items()), root=root.rstrip("/") or "/", log=log, rootless=rootless)
 

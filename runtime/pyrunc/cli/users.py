@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.cli.systemd import variable
+from pyrunc.errors import UsageError
 from pyrunc.host import facts
 
 NAME = "pyrunc"
@@ -31,3 +32,15 @@ def keep(directory: str) -> None:
     except FileExistsError:
         pass
     posix.chmod(directory, KEPT)
+
+
+def need(directory: str) -> None:
+    """Raise UsageError if DIRECTORY, which is root's by default, has not been made for this user: $XDG_RUNTIME_DIR is missing."""
+    user = posix.geteuid()
+    try:
+        if posix.stat(directory).st_uid == user:
+            return
+    except OSError:  # not there, and not for us to make
+        pass
+    hint = f"set it to a directory of your own, usually /run/user/{user}, which a login makes; or name one by --root"
+    raise UsageError("XDG_RUNTIME_DIR is not set, so there is no directory for the state of your containers", hint=hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyrunc import __version__
+from pyrunc.commit import COMMIT
 from pyrunc.oci import OCI_VERSION
 
 
@@ -14,7 +15,7 @@ def text() -> str:
 
     lines = [
         f"pyrunc version {__version__}",
-        "commit: unknown",
+        f"commit: {COMMIT}",
         f"spec: {OCI_VERSION}",
         "python: " + ".".join(map(str, sys.version_info[:3])),
         f"libseccomp: {version()}",

@@ -95,8 +95,8 @@ def _action(lib: ModuleType, name: str, errno: int | None, at: str) -> Any:
     """Return libseccomp's action for the specification's NAME."""
     number = EPERM if errno is None else errno
     simple = {
-        "SCMP_ACT_KILL": lib.KILL_THREAD,
-        "SCMP_ACT_KILL_THREAD": lib.KILL_THREAD,
+        "SCMP_ACT_KILL": lib.KILL,
+        "SCMP_ACT_KILL_THREAD": lib.KILL,
         "SCMP_ACT_KILL_PROCESS": lib.KILL_PROCESS,
         "SCMP_ACT_TRAP": lib.TRAP,
         "SCMP_ACT_ALLOW": lib.ALLOW,
@@ -114,7 +114,7 @@ def _add_arch(lib: ModuleType, made: Any, name: str, at: str) -> None:
     """Add architecture NAME to the filter, unless it is there."""
     arch = getattr(lib.Arch, name.removeprefix("SCMP_ARCH_"), None)
     if arch is None:
-        raise UnsupportedError(f"the installed pyseccomp does not know {name}", pointer=at, hint="remove it")
+        raise UnsupportedError(f"the installed libseccomp does not know {name}", pointer=at, hint="remove it")
     if made.exist_arch(arch):
         return
     try:
@@ -182,10 +182,10 @@ def _newest(lib: ModuleType, names: Iterable[str], architectures: list[int]) -> 
     for arch in architectures:
         numbers = [number for name in names if (number := _number(lib, arch, name)) >= 0]
         # x32 shares x86_64's audit number and sets bit 30: its numbers are left to libseccomp.
-        if not numbers or arch == lib.Arch.X32:
+        if not numbers or arch == _token(lib.Arch.X32):
             continue
         block = pack("=HBBI", LOAD, 0, 0, OFFSET_NR)
-        if arch == lib.Arch.X86_64:
+        if arch == _token(lib.Arch.X86_64):
             block += pack("=HBBI", JGE, 2, 0, added.X32_BIT)
         block += pack("=HBBI", JGT, 0, 1, max(numbers))
         block += pack("=HBBI", RET, 0, 0, ERRNO | ENOSYS)
@@ -197,9 +197,14 @@ def _newest(lib: ModuleType, names: Iterable[str], architectures: list[int]) -> 
 
 def _architectures(lib: ModuleType, seccomp: Seccomp) -> list[int]:
     """Return the architectures of the filter, the native one first."""
-    found = [lib.system_arch()]
+    found = [_token(lib.system_arch())]
     for name in seccomp.architectures:
-        arch = getattr(lib.Arch, name.removeprefix("SCMP_ARCH_"))
+        arch = _token(getattr(lib.Arch, name.removeprefix("SCMP_ARCH_")))
         if arch not in found:
             found.append(arch)
     return found
+
+
+def _token(arch: int) -> int:
+    """Return libseccomp's token ARCH as a C int, which its own bindings take; pyseccomp takes either."""
+    return ((arch & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000

@@ -1,4 +1,4 @@
-"""libseccomp, through pyseccomp; and why it cannot be had, where it cannot."""
+"""libseccomp, through pyseccomp or its own bindings, which have the same names; and why it cannot be had, where it cannot."""
 
 from __future__ import annotations
 
@@ -14,15 +14,31 @@ NEEDED = 8
 
 
 def load() -> ModuleType:
-    """Return pyseccomp, with the library loaded.  Raises UnsupportedError: dlopen(3) and the search for it fail in many ways."""
+    """Return pyseccomp, with the library loaded; or libseccomp's own bindings, such as Debian's python3-seccomp.
+
+    Raises UnsupportedError: dlopen(3) and the search for it fail in many ways.
+    """
     try:
-        import pyseccomp
+        return _bindings()
     except (ImportError, OSError, RuntimeError, StopIteration) as error:
         reason, hint = str(error) or type(error).__name__, "install libseccomp2 and pyseccomp, or remove the profile"
         if lack := _lack():  # what looks for a library takes that for its absence
             reason, hint = lack, "raise ulimit -n of this process"
         raise UnsupportedError(f"cannot load libseccomp: {reason}", pointer="/linux/seccomp", hint=hint) from None
-    return pyseccomp  # type: ignore[no-any-return]
+
+
+def _bindings() -> ModuleType:
+    """Return what there is of both.  Raises what pyseccomp raises."""
+    try:
+        import pyseccomp as found
+    except ImportError as error:
+        if error.name != "pyseccomp":
+            raise
+        try:
+            import seccomp as found
+        except ImportError:
+            raise error from None
+    return found  # type: ignore[no-any-return]
 
 
 def _lack() -> str:

@@ -38,7 +38,8 @@ def _asked() -> str:
 
         _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
 
-    library = ctypes.CDLL(seccomp.load()._libseccomp_path)  # the one that pyseccomp has found and uses
+    seccomp.load()
+    library = ctypes.CDLL(seccomp.loaded_file())  # the one that it has found and uses
     library.seccomp_version.restype = ctypes.POINTER(Version)
     found = library.seccomp_version().contents
     return f"{found.major}.{found.minor}.{found.micro}"
