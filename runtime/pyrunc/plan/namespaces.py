@@ -287,10 +287,13 @@ def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
 
 
 def container_root(joins: tuple[str, ...]) -> Iterator[Op]:
-    """Yield the ops by which who has entered the namespaces of types JOINS gets to the container's root."""
+    """Yield the ops by which who has entered the namespaces of types JOINS gets to the container's root.
+
+    The caller has opened that of its init.
+    """
     if "mount" in joins:
-        yield Op("open_directory", ("/",), into=ROOT)
-    else:  # then the root is init's chroot, which the caller has opened
+        yield Op("find_root", (ROOT,), into=ROOT)
+    else:  # then it is init's chroot
         yield Op("fchdir", (ROOT,))
         yield Op("chroot", (".",))
 
