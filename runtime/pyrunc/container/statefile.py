@@ -29,6 +29,7 @@ OURS = (ENFILE, EMFILE, ENOMEM)  # what an open(2) lacks, and not the file
 PASSING = ("clone3", "run_hook", "move_device", "use_resctrl_class", "bind_rootfs")
 MADE = "made"  # beside it, until its init is ready: what has been made so far
 NUMBERS = ("owner", "pid", "start", "root_mount")
+ESCAPES = "ntrxuU"  # what follows a backslash, beside another
 TRUTHS = ("own_pid_namespace", "user_unit")
 LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener", "found")
 
@@ -150,8 +151,13 @@ def _write(word: str) -> str:
 
 
 def _read(word: str) -> str:
-    """Return what WORD was before it was written."""
-    return unicode_escape_decode(word)[0] if "\\" in word else word
+    """Return what WORD was before it was written.  Raises ValueError for what `_write` does not write."""
+    if "\\" not in word:
+        return word
+    _, *escapes = word.replace("\\\\", "").split("\\")
+    if any(escape[:1] not in ESCAPES or not escape for escape in escapes):  # the decoder warns of those, and lets them pass
+        raise ValueError("an escape that is none")
+    return unicode_escape_decode(word)[0]
 
 
 def note(directory: str, tokens: tuple[Token, ...]) -> None:
