@@ -22,7 +22,7 @@ from pyrunc.linux.populate import populate
 from pyrunc.oci import check, parsing
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build, cgroups, ondemand, seccomp
-from pyrunc.plan.op import ROOT
+from pyrunc.plan.op import INIT_ROOT
 from pyrunc.plan.process import grantable, warnings
 from pyrunc.run import executor
 from pyrunc.run.context import Context
@@ -52,14 +52,14 @@ def exec_(options: ExecOptions) -> int:
     status = status_of(directory, saved)
     if not (status == PAUSED and options.ignore_paused):
         guard("exec", saved, status)
-    slots = {"init": posix.pidfd_open(saved.pid), ROOT: initroot.open_root(saved.pid)}
-    if not alive(saved) or (slots[ROOT] == initroot.UNSEEN and "mount" not in saved.joins):
+    slots = {"init": posix.pidfd_open(saved.pid), INIT_ROOT: initroot.open_root(saved.pid)}
+    if not alive(saved) or (slots[INIT_ROOT] == initroot.UNSEEN and "mount" not in saved.joins):
         raise StateError(STOPPED)
     populate()
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
     if saved.user_unit:
         handover.need_script()  # its library talks to systemd
-    added = _process(options, config.process, slots[ROOT])
+    added = _process(options, config.process, slots[INIT_ROOT])
     known = facts.probe()
     for warning in warnings(added, grantable(known, saved.joins), ""):
         options.log.warning(warning)
