@@ -308,18 +308,21 @@ def flags_of_the_call(runtime, b):
 @pytest.mark.parametrize(
     ("names", "notify", "expected"),
     [
+        (None, False, 4),
         ((), False, 0),
         (("TSYNC",), False, 1),
         (("LOG", "SPEC_ALLOW"), False, 6),
         (("WAIT_KILLABLE_RECV",), False, 0),  # there is no answer to wait for
+        (None, True, 4 | NEW_LISTENER),
         ((), True, NEW_LISTENER),
         (("TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"), True, 1 | 2 | 4 | 32 | NEW_LISTENER | TSYNC_ESRCH),
     ],
 )
 def test_flags(runtime, bundle, agent, names, notify, expected):
-    b = forbidding(bundle("true"), rule("acct"), flags=[f"SECCOMP_FILTER_FLAG_{name}" for name in names])
+    flags = {} if names is None else {"flags": [f"SECCOMP_FILTER_FLAG_{name}" for name in names]}
+    b = forbidding(bundle("true"), rule("acct"), **flags)
     if notify:
-        b = notifying(b, agent(), "getpgrp", flags=b.linux["seccomp"]["flags"])
+        b = notifying(b, agent(), "getpgrp", **flags)
     assert flags_of_the_call(runtime, b) == expected
 
 

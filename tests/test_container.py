@@ -87,6 +87,16 @@ def test_what_is_no_container(tmp_path: Path):
             load(str(tmp_path))
 
 
+@pytest.mark.filterwarnings("error")  # Python warns of most of them, and lets them pass
+@pytest.mark.parametrize("escape", ["\\q", "\\0", "\\", "\\\\\\", "\\x1", "\\u12", "\\N{DIGIT ONE}", "\\'", "\\\\\\d"])
+def test_an_escape_that_nobody_writes_is_damage(tmp_path: Path, escape: str):
+    save(str(tmp_path), SAVED)
+    whole = (tmp_path / "state").read_bytes()
+    (tmp_path / "state").write_bytes(whole + f"unit\t{escape}\n".encode())
+    with pytest.raises(ConfigError, match=r"/state is damaged"):
+        load(str(tmp_path))
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "file"
     write_file(str(path), b"old")

@@ -22,7 +22,7 @@ from tests.samples import CONFIGS, each, name
 
 PROTOCOL = {"barrier", "deliver_listener", "give", "go", "clone3", "respawn"}  # run/executor.py does these itself
 AT_THE_BARRIER = {"console": "master"}  # what the child passes to the host
-CALLERS = {"init", "listener"}  # container/verbs/exec.py opens the first, it and create.py the second
+CALLERS = {"init", "init-root", "listener"}  # container/verbs/exec.py opens the first two, it and create.py the third
 CONTEXT = object()
 
 # The samples that this version refuses.  Supporting a field makes its row here wrong.

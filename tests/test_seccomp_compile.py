@@ -175,6 +175,12 @@ def test_refused(document: dict, kind: type, pointer: str):
     assert caught.value.pointer == compiler.AT + pointer
 
 
+def test_flags_that_are_left_out_and_those_that_are_none():
+    document = {"defaultAction": "SCMP_ACT_ALLOW"}
+    assert compiler.flags(seccomp(document, "")) == 4
+    assert compiler.flags(seccomp({**document, "flags": []}, "")) == 0
+
+
 def test_flags():
     document = {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"] * 2}
     assert compiler.flags(seccomp(document, "")) == 2 | 4

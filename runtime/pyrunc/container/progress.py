@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.container import callerio
+from pyrunc.container.initroot import mount_of
 from pyrunc.container.statefile import PASSING, SavedState, note, save
 from pyrunc.errors import OpError, StateError
 from pyrunc.host.tasks import start_time
@@ -50,7 +51,7 @@ class Progress:
         if self.working.gone():
             raise StateError("container was deleted while it was being created", hint="create it again")
         made = tuple(each for each in self.tokens if each.call not in PASSING)
-        self.saved = self.saved.replace(pid=pid, start=start_time(pid), made=made, **changes)
+        self.saved = self.saved.replace(pid=pid, start=start_time(pid), root_mount=mount_of(pid), made=made, **changes)
         save(self.working.directory, self.saved)
 
     def commit(self, pid: int) -> None:

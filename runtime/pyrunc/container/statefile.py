@@ -28,7 +28,8 @@ OURS = (ENFILE, EMFILE, ENOMEM)  # what an open(2) lacks, and not the file
 # Ops whose tokens are for a create that fails; a delete leaves what they are of.
 PASSING = ("clone3", "run_hook", "move_device", "use_resctrl_class", "bind_rootfs")
 MADE = "made"  # beside it, until its init is ready: what has been made so far
-NUMBERS = ("owner", "pid", "start")
+NUMBERS = ("owner", "pid", "start", "root_mount")
+ESCAPES = "ntrxuU"  # what follows a backslash, beside another
 TRUTHS = ("own_pid_namespace", "user_unit")
 LISTS = ("joins", "hooks", "resctrl_joins", "resctrl_owns", "listener", "found")
 
@@ -38,7 +39,8 @@ class SavedState(Record):
 
     `pid` is 0 until its init is ready; `start` is that process's start time
     in clock ticks since boot (proc(5)), which tells it from a later process
-    of the same pid.  `hooks` are the kinds that later commands must run,
+    of the same pid; `root_mount` is the id of the mount that was its root then, 0 if
+    that could not be seen.  `hooks` are the kinds that later commands must run,
     `joins` the types of namespaces that its config names, `unit` is systemd's (if `user_unit`, the user's own),
     `resctrl_joins` are the groups of resctrl that its processes join, `resctrl_owns`
     those of them that it is to have for itself, `found` the directories (of cgroups and
@@ -53,6 +55,7 @@ class SavedState(Record):
     owner: int
     pid: int = 0
     start: int = 0
+    root_mount: int = 0
     annotations: dict[str, str] = {}  # noqa: RUF012 - records do not change
     places: tuple[Place, ...] = ()
     joins: tuple[str, ...] = ()
@@ -148,8 +151,13 @@ def _write(word: str) -> str:
 
 
 def _read(word: str) -> str:
-    """Return what WORD was before it was written."""
-    return unicode_escape_decode(word)[0] if "\\" in word else word
+    """Return what WORD was before it was written.  Raises ValueError for what `_write` does not write."""
+    if "\\" not in word:
+        return word
+    _, *escapes = word.replace("\\\\", "").split("\\")
+    if any(escape[:1] not in ESCAPES or not escape for escape in escapes):  # the decoder warns of those, and lets them pass
+        raise ValueError("an escape that is none")
+    return unicode_escape_decode(word)[0]
 
 
 def note(directory: str, tokens: tuple[Token, ...]) -> None:

@@ -55,7 +55,10 @@ def _serve(pid: int, lacking: list[tuple[Row, int]], report: int) -> NoReturn:
         seal()
         own = posix.open("/proc/self/fdinfo", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
         target = posix.pidfd_open(pid)
+        root = posix.open(f"/proc/{pid}/root", O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         process.setns(target, process.CLONE_NEWNS)
+        posix.fchdir(root)  # which is less than all of the namespace where we are in a chroot
+        posix.chroot(".")
         for row, attributes in lacking:
             point = row.point
             fd = openat2(AT_FDCWD, point, O_PATH | posix.O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS)

@@ -45,6 +45,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "rt_sigaction": (13, 134),
     "futex": (202, 98),
     "seccomp": (317, 277),
+    "statx": (332, 291),
     "bpf": (321, 280),
     "execve": (59, 221),
     "execveat": (322, 281),

@@ -10,4 +10,4 @@ NAMES = (
     "PERFMON BPF CHECKPOINT_RESTORE"
 ).split()
 NUMBER = {f"CAP_{name}": number for number, name in enumerate(NAMES)}
-CAP_SYS_ADMIN = 21
+CAP_SYS_CHROOT, CAP_SYS_ADMIN = 18, 21

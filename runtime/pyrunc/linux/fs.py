@@ -1,10 +1,10 @@
-"""Paths and descriptors: openat2(2), close_range(2)."""
+"""Paths and descriptors: openat2(2), close_range(2), statx(2)."""
 
 from __future__ import annotations
 
-from _struct import pack
+from _struct import pack, unpack_from
 
-from pyrunc.linux.abi import NR, path_bytes, syscall
+from pyrunc.linux.abi import NR, Buffer, path_bytes, syscall
 
 O_PATH = 0o10000000
 RESOLVE_NO_XDEV = 0x01
@@ -15,6 +15,9 @@ RESOLVE_IN_ROOT = 0x10
 AT_FDCWD = -100
 AT_EACCESS = 0x200
 AT_EMPTY_PATH = 0x1000
+STATX_MNT_ID = 0x1000
+STATX_SIZE = 256
+MNT_ID_AT = 144  # in struct statx: include/uapi/linux/stat.h
 TRIES = 128  # of a lookup that others' renames disturb
 
 
@@ -42,3 +45,11 @@ def faccessat2(dirfd: int, path: str, mode: int, flags: int) -> None:
 def close_range(first: int, last: int, flags: int) -> None:
     """close_range(2)."""
     syscall(NR["close_range"], first, last, flags)
+
+
+def mount_id(fd: int) -> int:
+    """Return the id of the mount that descriptor FD is on, by statx(2)."""
+    found = Buffer(STATX_SIZE)
+    syscall(NR["statx"], fd, b"", AT_EMPTY_PATH, STATX_MNT_ID, found.address)
+    number: int = unpack_from("=Q", bytes(found), MNT_ID_AT)[0]
+    return number

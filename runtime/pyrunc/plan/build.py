@@ -108,7 +108,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *process.make_cwd(user, "/process"),
         *mounts.read_only(config, facts),
         *masks.child(config),
-        *rootfs.enter(config, request),
+        *rootfs.enter(config, facts, request),
         *rootfs.finish(config),
         *affinity.child(),
         *ondemand.personality(config.linux),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError
 from pyrunc.linux import process as p
-from pyrunc.plan.op import CHILD, OWN_PROC, PROC, ROOT, Op, Slot, barrier, barrier_if
+from pyrunc.plan.op import CHILD, INIT_ROOT, OWN_PROC, PROC, ROOT, Op, Slot, barrier, barrier_if
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -287,12 +287,16 @@ def child_exec(joins: tuple[str, ...], facts: HostFacts) -> Iterator[Op]:
 
 
 def container_root(joins: tuple[str, ...]) -> Iterator[Op]:
-    """Yield the ops by which who has entered the namespaces of types JOINS gets to the container's root."""
+    """Yield the ops by which who has entered the namespaces of types JOINS gets to the container's root.
+
+    The caller has opened that of its init.
+    """
     if "mount" in joins:
-        yield Op("open_directory", ("/",), into=ROOT)
-    else:  # then the root is init's chroot, which the caller has opened
-        yield Op("fchdir", (ROOT,))
+        yield Op("find_root", (INIT_ROOT,), into=ROOT)
+    else:  # then it is init's chroot
+        yield Op("fchdir", (INIT_ROOT,))
         yield Op("chroot", (".",))
+        yield Op("open_directory", ("/",), into=ROOT)
 
 
 def join_init(kinds: tuple[str, ...]) -> Iterator[Op]:

@@ -71,6 +71,7 @@ def barriers(ops: tuple[Op, ...]) -> list[str]:
 # Slots that more than one file of the planner uses.
 CHILD = Slot("child")  # pid of the new process
 ROOT = Slot("root")  # the container's root directory
+INIT_ROOT = Slot("init-root")  # that of its init, as the caller of an exec has opened it
 PROC = Slot("proc")  # the host's procfs
 OWN_PROC = Slot("own-proc")  # the new process's own directory in it
 PTY = Slot("pty")  # the slave of the container's terminal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.errors import UnsupportedError
+from pyrunc.linux import caps
 from pyrunc.linux import mount as m
 from pyrunc.plan import masks
 from pyrunc.plan.mountopts import PROPAGATION, RECURSIVE_PROPAGATION
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyrunc.host.facts import HostFacts
     from pyrunc.oci.config import Config
     from pyrunc.plan.request import Request
 
@@ -81,7 +83,7 @@ def prepare(config: Config, request: Request) -> Iterator[Op]:
     yield Op("move_mount", (ROOT, "", DIRECTORY, "", ON_ROOT), AT, doing=doing)
 
 
-def enter(config: Config, request: Request) -> Iterator[Op]:
+def enter(config: Config, facts: HostFacts, request: Request) -> Iterator[Op]:
     """Yield the ops that make it `/`, and give it its propagation and its mode."""
     doing = "error changing to the rootfs"
     if _is_with_caller(config, request):
@@ -94,6 +96,9 @@ def enter(config: Config, request: Request) -> Iterator[Op]:
             raise UnsupportedError(text, pointer="/linux/rootfsPropagation", hint=hint)
         yield Op("move_to_root", (ROOT, PROC), AT, doing=doing)
     else:
+        if facts.capabilities >> caps.CAP_SYS_CHROOT & 1:
+            # In a chroot pivot_root(2) puts another in the place of that, and who enters the namespace is outside of it.
+            yield Op("enter_namespace_root", (PROC,), AT, doing=doing)
         yield Op("open_directory", ("/",), AT, OLD_ROOT, doing)
         yield Op("fchdir", (ROOT,), AT, doing=doing)
         yield Op("pivot_root", (".", "."), AT, doing=doing)

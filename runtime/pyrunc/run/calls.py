@@ -13,7 +13,7 @@ import sys
 from pyrunc.errors import OpError
 from pyrunc.linux import fs, loopback, mount, process, sched
 from pyrunc.plan.op import Op, Slot
-from pyrunc.run.steps import cgroups, comm, files, filters, identity, program, propagation, start, tty
+from pyrunc.run.steps import cgroups, comm, files, filters, identity, nsroot, program, propagation, start, tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +168,9 @@ STEPS: dict[str, Callable[..., Any]] = {
     "commit": _commit,
     "drop_bounding": identity.drop_bounding,
     "enter_cwd": identity.enter_cwd,
+    "enter_namespace_root": nsroot.enter_namespace_root,
     "exec_program": program.exec_program,
+    "find_root": nsroot.find_root,
     "hand_over_terminal": _hand_over_terminal,
     "join_keyring": identity.join_keyring,
     "load_filter": filters.load_filter,

@@ -102,6 +102,8 @@ class Context:
     are all of them, in order, and `ours` the cgroups that were not there
     before.  `claims` are descriptors that keep others out until
     the plan has run; `left` says what undoing has not been able to take back.
+    `root_mount` is the id of the mount that was the root of a container that is to
+    be joined, when it was made; 0 if nobody could see that.
     """
 
     def __init__(
@@ -115,9 +117,11 @@ class Context:
         warn: Callable[[str], None] = _nothing,
         note: Callable[[tuple[Token, ...]], None] = _nothing,
         waits_for: Callable[[int], None] = _nothing,
+        root_mount: int = 0,
     ) -> None:
         """Begin with the SLOTS that the caller opened."""
         self.slots: dict[str, Any] = dict(slots)
+        self.root_mount = root_mount
         self.state = state
         self.commit = commit
         self.terminal = terminal

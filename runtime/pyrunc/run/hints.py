@@ -10,7 +10,7 @@ import posix
 
 # What to do, by call and errno.
 HINTS = {
-    ("clone3", codes.EPERM): "making namespaces needs root, or user namespaces that this host allows",
+    ("clone3", codes.EPERM): "needs root, or user namespaces that this host allows; a user namespace cannot be made in a chroot",
     ("clone3", codes.ENOSPC): "raise /proc/sys/user/max_*_namespaces",
     ("clone3", codes.EINVAL): "this kernel lacks one of these namespaces",
     ("setns", codes.EINVAL): "the file is of another type of namespace",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc import handover
+from pyrunc.oci.seccomp import DEFAULT_FLAGS
 from pyrunc.record import Record
 from pyrunc.seccomp import entry
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.seccomp import Seccomp
     from pyrunc.seccomp.entry import Entry
 
+SPEC_ALLOW = 4  # seccomp(2), include/uapi/linux/seccomp.h
 FILE_MAX = 1 << 20
 FILES_MAX = 64  # then all go: a machine has a few profiles, and one that has more compiles them again now and then
 OTHERS_WRITE = 0o022
@@ -61,8 +63,8 @@ def load(seccomp: Seccomp, directory: str, warn: Callable[[str], None] = lambda 
 
 def _flags(seccomp: Seccomp) -> int:
     """Return the flags for seccomp(2)."""
-    if not seccomp.flags and not seccomp.listenerPath:
-        return 0
+    if not seccomp.listenerPath and seccomp.flags in ((), DEFAULT_FLAGS):
+        return SPEC_ALLOW if seccomp.flags else 0
     from pyrunc.seccomp.compile import flags
 
     return flags(seccomp)

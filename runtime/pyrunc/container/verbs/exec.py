@@ -8,7 +8,7 @@ from errno import ENOMEM, ESRCH
 from select import POLLIN, poll
 
 from pyrunc import handover
-from pyrunc.container import callerio, store, tracers
+from pyrunc.container import callerio, initroot, store, tracers
 from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
 from pyrunc.container.options import common_request
@@ -17,12 +17,12 @@ from pyrunc.container.status import PAUSED, alive, guard, refuse_frozen, status_
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
-from pyrunc.linux import fs, process
+from pyrunc.linux import process
 from pyrunc.linux.populate import populate
 from pyrunc.oci import check, parsing
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build, cgroups, ondemand, seccomp
-from pyrunc.plan.op import ROOT
+from pyrunc.plan.op import INIT_ROOT
 from pyrunc.plan.process import grantable, warnings
 from pyrunc.run import executor
 from pyrunc.run.context import Context
@@ -52,16 +52,14 @@ def exec_(options: ExecOptions) -> int:
     status = status_of(directory, saved)
     if not (status == PAUSED and options.ignore_paused):
         guard("exec", saved, status)
-    slots = {"init": posix.pidfd_open(saved.pid)}
-    if "mount" not in saved.joins:
-        slots[ROOT] = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    if not alive(saved):
+    slots = {"init": posix.pidfd_open(saved.pid), INIT_ROOT: initroot.open_root(saved.pid)}
+    if not alive(saved) or (slots[INIT_ROOT] == initroot.UNSEEN and "mount" not in saved.joins):
         raise StateError(STOPPED)
     populate()
     config = parsing.parse(_read(f"{directory}/{store.CONFIG}"))
     if saved.user_unit:
         handover.need_script()  # its library talks to systemd
-    added = _process(options, config.process, saved)
+    added = _process(options, config.process, slots[INIT_ROOT])
     known = facts.probe()
     for warning in warnings(added, grantable(known, saved.joins), ""):
         options.log.warning(warning)
@@ -115,7 +113,7 @@ def _stay(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[str, 
     """Carry PLAN out, and stay until its process ends, unless that is to be detached; return its status."""
     state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
     sender, say = callerio.console_sender(options.console_socket), options.log.debug if options.log.debugging else None
-    context = Context(slots, state, _committer(options), sender, debug=say, warn=options.log.warning)
+    context = Context(slots, state, _committer(options), sender, debug=say, warn=options.log.warning, root_mount=saved.root_mount)
     try:
         executor.run(plan, context)
         executor.await_exec(plan, context)
@@ -168,8 +166,8 @@ def _read(path: str) -> bytes:
         ) from None
 
 
-def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> Process:
-    """Return the process to add: the given document, or the container's own with changes."""
+def _process(options: ExecOptions, base: Process | None, root: int) -> Process:
+    """Return the process to add: the given document, or the container's own, whose root is behind ROOT, with changes."""
     if options.process:
         return parsing.parse_process(_read(options.process), options.process)
     if base is None:
@@ -178,7 +176,7 @@ def _process(options: ExecOptions, base: Process | None, saved: SavedState) -> P
         raise UsageError("no command to run", hint="name it after the container's id, or use --process")
     user = base.user
     if options.user is not None:
-        uid, gid = _user(options.user, base, saved)
+        uid, gid = _user(options.user, base, root)
         user = user.replace(uid=uid, gid=gid)
     if options.additional_gids:
         user = user.replace(additionalGids=(*user.additionalGids, *options.additional_gids))
@@ -216,13 +214,9 @@ def _capabilities(base: Capabilities | None, added: tuple[str, ...]) -> Capabili
     )
 
 
-def _user(text: str, base: Process, saved: SavedState) -> tuple[int, int]:
-    """Return the ids of --user TEXT; names are those of the container's files."""
-    root = posix.open(f"/proc/{saved.pid}/root", fs.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    try:
-        passwd, group = (users.read_table(root, f"etc/{name}") for name in ("passwd", "group"))
-    finally:
-        posix.close(root)
+def _user(text: str, base: Process, root: int) -> tuple[int, int]:
+    """Return the ids of --user TEXT; names are those of the files below ROOT."""
+    passwd, group = (users.read_table(root, f"etc/{name}") for name in ("passwd", "group"))
     return users.resolve(text, base.user.uid, base.user.gid, passwd, group)
 
 

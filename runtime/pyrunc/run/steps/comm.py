@@ -14,7 +14,7 @@ import posix
 
 from pyrunc.linux import fs, process
 from pyrunc.linux import mount as m
-from pyrunc.run.steps import rootpath
+from pyrunc.run.steps import nsroot, rootpath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,22 +116,14 @@ def _joined(root: int, proc: int, made: int, point: str) -> int:
     here = posix.open("ns/mnt", posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=proc)
     process.unshare(process.CLONE_NEWNS)
     try:
-        _enter_whole(proc)
+        nsroot.enter_whole(proc, "ns/mnt")  # the root of a chroot need not be a mount
         m.mount(None, "/", None, m.MS_PRIVATE, None)
         m.move_mount(made, "", m.AT_FDCWD, "/", m.MOVE_MOUNT_F_EMPTY_PATH)
         m.move_mount(proc, "", made, point, m.MOVE_MOUNT_F_EMPTY_PATH)
         return m.open_tree(made, "", WHOLE)
     finally:
         process.setns(here, process.CLONE_NEWNS)
-        posix.fchdir(root)
-        posix.chroot(".")
+        nsroot.take_root(root)
         posix.fchdir(cwd)
         posix.close(here)
         posix.close(cwd)
-
-
-def _enter_whole(proc: int) -> None:
-    """Make the root of our mount namespace our own root: that of a chroot need not be a mount."""
-    fd = posix.open("ns/mnt", posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=proc)
-    process.setns(fd, process.CLONE_NEWNS)
-    posix.close(fd)

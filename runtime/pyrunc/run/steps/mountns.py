@@ -22,6 +22,7 @@ from pyrunc.linux.abi import failure
 from pyrunc.run import wire
 from pyrunc.run.children import await_end
 from pyrunc.run.seal import seal
+from pyrunc.run.steps import nsroot
 
 PATH_MAX = 4096  # with the byte that ends it, as the kernel counts
 
@@ -41,16 +42,18 @@ class MountNamespaceHelper:
     def __init__(self, pid: int) -> None:
         """Start it, for the mount namespace of process PID.  Raises OSError if that cannot be entered."""
         self.sock, other = wire.pair()
+        root = posix.open(f"/proc/{pid}/root", nsroot.DIRECTORY)  # less than all of it, in a chroot
         target = posix.pidfd_open(pid)
         parent = posix.getpid()
         before = pthread_sigmask(SIG_BLOCK, valid_signals())
         try:
             self.pid = process.clone3(0)
             if self.pid == 0:
-                _serve(other, self.sock, target, parent)
+                _serve(other, self.sock, (target, root), parent)
         finally:
             pthread_sigmask(SIG_SETMASK, before)
             posix.close(target)
+            posix.close(root)
             other.close()
 
     def open_tree(self, path: str, flags: int, container: Socket) -> int:
@@ -103,8 +106,8 @@ def _ended(container: Socket, path: str) -> Exception:
     )
 
 
-def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
-    """Be the helper: enter the mount namespace behind TARGET, open what is asked for, until PARENT asks no more."""
+def _serve(sock: Socket, others: Socket, target: tuple[int, int], parent: int) -> NoReturn:
+    """Be the helper: enter the mount namespace and the root behind TARGET, open what is asked for, until PARENT asks no more."""
     seal()
     entered = False
     try:
@@ -115,7 +118,8 @@ def _serve(sock: Socket, others: Socket, target: int, parent: int) -> NoReturn:
         while request := sock.receive(4 + PATH_MAX)[0]:
             try:
                 if not entered:
-                    process.setns(target, process.CLONE_NEWNS)
+                    process.setns(target[0], process.CLONE_NEWNS)
+                    nsroot.take_root(target[1])
                     entered = True
                 fd = mount.open_tree(mount.AT_FDCWD, str(request[4:], "utf-8"), unpack_from("=I", request)[0])
             except OSError as error:
@@ -136,7 +140,7 @@ def open_tree_by_helper(context: Context, pid: int, path: str, flags: int) -> in
     if context.mount_helper is None:
         try:
             context.mount_helper = MountNamespaceHelper(pid)
-        except ProcessLookupError:
+        except (FileNotFoundError, ProcessLookupError):
             raise _ended(context.sock, path) from None
     return context.mount_helper.open_tree(path, flags, context.sock)
 

@@ -16,8 +16,8 @@ import posix
 from pyrunc.errors import OpError
 from pyrunc.host.mounted import Row, parse
 from pyrunc.linux import mount as m
-from pyrunc.linux import process
 from pyrunc.linux.fs import O_PATH
+from pyrunc.run.steps import nsroot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ def move_to_root(_: Context, root: int, proc: int) -> None:
 
     Raises OpError if a whole procfs or sysfs of the host's would stay in the mount namespace.
     """
-    # Our own root directory may be less than all of the namespace.
-    namespace = posix.open("self/ns/mnt", posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=proc)
-    process.setns(namespace, process.CLONE_NEWNS)
-    posix.close(namespace)
+    nsroot.enter_whole(proc, "self/ns/mnt")  # our own root directory may be less than all of it
     m.mount(None, "/", None, m.MS_SLAVE, None)
     top = posix.open("/", O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     m.move_mount(root, "", m.AT_FDCWD, "/", m.MOVE_MOUNT_F_EMPTY_PATH)
@@ -46,8 +43,7 @@ def move_to_root(_: Context, root: int, proc: int) -> None:
     below.unmount()
     below.cover()
     posix.close(top)
-    posix.fchdir(root)
-    posix.chroot(".")
+    nsroot.take_root(root)
 
 
 class _Below:
