@@ -130,7 +130,7 @@ class Scene:
     def begin(self) -> None:
         """Start the neighbour, and let the container live once, so that it leaves what it leaves at all, as with runc."""
         self._start_neighbour()
-        self.pid = int(json.loads(self._by_its_owner("state", self.neighbour))["pid"])
+        self.pid = self._init(self.neighbour)
         self.local = Local(self.golden, self.b, self.pid)
         self.calls = self._once()
         self.before = self.looks()
@@ -139,6 +139,10 @@ class Scene:
         """Run the runtime with WORDS as whose the root directory is; root does nothing by what another could change."""
         argv = [*(AS_USER if self.golden.user else ()), *self.runtime.argv(*words)]
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+
+    def _init(self, name: str) -> int:
+        """Return the pid of container NAME's init."""
+        return int(json.loads(self._by_its_owner("state", name))["pid"])
 
     def _listener(self, name: str) -> socket.socket:
         """Return a socket in the directory that takes all that comes, and looks at nothing."""
@@ -212,7 +216,7 @@ class Scene:
         """Return whether nothing is left but who stays; exec's process ends by itself."""
         here = {self.pid, self.failing.process.pid}
         here |= {self.holder.process.pid} if self.holder is not None else set()
-        here |= {self.runtime.pid(self.name)} if self.golden.is_exec else set()
+        here |= {self._init(self.name)} if self.golden.is_exec else set()
         self.known = keeper.left()
         return self.known <= here | self.others
 
