@@ -27,6 +27,7 @@ from tests.test_schema_mutations import DIFFERENCES, STRICTER
 
 APART = ("unshare", "--mount", "--propagation", "private", "--")
 SECONDS = 20
+BY_THEIRS = "what the specification's own schema refuses"
 AT = re.compile(r"\(at (/[^;,)]*)")
 KEPT = ("root", "hooks")  # members that are never changed: one leads out of the bundle, the other runs programs of the host
 # (a pattern of what who refuses says, the words of docs/differences.md that explain it), by who refuses.
@@ -35,10 +36,13 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"environment entry .* has no", "environment entries without a name or `=`"),
         (r"expected an absolute path", "paths that are not absolute"),
         (r"capabilities that are not permitted|that are not (inheritable|permitted)", "capability sets that the kernel would refuse"),
-        (r"expected an? \w+( \w+)?, found null", "null in an array"),
+        (r"letters of rwm", "device rules: letters other than `rwm` in `access`"),
+        (r"returns no errno", "`errnoRet` of an action that returns none"),
     ),
     "runc": (
         (r"empty string is not a valid syscall", "an empty name of a system call"),
+        (r"open /proc/sys/kernel/cap_last_cap", "no procfs at /proc"),
+        (r"device access at \d+ field cannot be empty", "device rules without `access`"),
     ),
 }
 
@@ -141,7 +145,9 @@ def compare(runc: str, pyrunc: str, count: int, seed: int) -> int:
     try:
         bases = verdicts.bases()
         print(f"{len(bases)} configurations of engines that both start", flush=True)
-        for _ in range(count):
+        for number in range(count):
+            if number % 500 == 0:
+                print(f"after {number} documents: {dict(counts)}", flush=True)
             name, base = chance.choice(bases)
             document, told = changed(base, chance)
             found = {who: verdicts.verdict(who, document) for who in verdicts.programs}
@@ -174,7 +180,7 @@ def _by_the_schema(said: str, document: Any) -> str:
         return ""
     at = found.group(1)
     if at in pointers(theirs(PARTS["config"][0]).iter_errors(document)):
-        return "what the specification's own schema refuses"
+        return BY_THEIRS
     return next((name for name, kind, where in DIFFERENCES if kind == STRICTER and re.fullmatch(where, at)), "")
 
 
