@@ -1,8 +1,8 @@
 """Whether pyrunc and runc take the same documents: real configurations, changed at random, are created and started by both.
 
 Each create happens in a mount namespace of its own, and what comes of it is deleted; no program of a container runs but sleep(1).
-A start belongs to the verdict: an init of runc's may die once create has said that it worked.  What is changed stays inside
-the bundle: where the root lies is not touched.  The specification's schema, and the rows of docs/differences.md, explain
+A start belongs to the verdict: an init of runc's may die once create has said that it worked.  Changed is any place, or what
+integration/checked has at the borders of what is right, but not where the root and the cgroup lie.  The specification's schema, and the rows of docs/differences.md, explain
 what one takes and the other refuses.
 """
 
@@ -18,18 +18,23 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
+from integration.checked.mutants import KINDS, Mutant, filled, make
 from integration.faults.scene import hierarchies, make_rootfs
-from tests.schemas import CHANGES, PARTS, change, nodes, pointers, recorded, short, theirs
+from tests.schemas import PARTS, change, changes, nodes, pointers, recorded, short, theirs
 from tests.test_schema_mutations import DIFFERENCES, STRICTER
 
 APART = ("unshare", "--mount", "--propagation", "private", "--")
 SECONDS = 20
+BORDERS = 0.6  # of the changes are those of integration/checked
 BY_THEIRS = "what the specification's own schema refuses"
 AT = re.compile(r"\(at (/[^;,)]*)")
-KEPT = ("root", "hooks")  # members that are never changed: one leads out of the bundle, the other runs programs of the host
+KEPT = ("root", "hooks")  # members that are not changed at random: one leads out of the bundle, the other runs programs of the host
+KEEPER = ("unshare", "--net", "--uts", "--ipc", "--mount", "sleep", "infinity")  # its namespaces are joined
 # (a pattern of what who refuses says, the words of docs/differences.md that explain it), by who refuses.
 EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
     "pyrunc": (
@@ -38,10 +43,18 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"capabilities that are not permitted|that are not (inheritable|permitted)", "capability sets that the kernel would refuse"),
         (r"letters of rwm", "device rules: letters other than `rwm` in `access`"),
         (r"returns no errno", "`errnoRet` of an action that returns none"),
+        (r"Mappings needs a user namespace", "mappings of ids without a user namespace"),
+        (r"exec format error", "a program that is found and cannot be executed"),
+        (r"error creating device node .* the image has something at", "a device where the image has something else"),
+        (r"longer than 64 bytes .at /linux/sysctl", "sysctl `kernel.domainname` of more than 64 bytes"),
     ),
     "runc": (
         (r"empty string is not a valid syscall", "an empty name of a system call"),
         (r"open /proc/sys/kernel/cap_last_cap", "no procfs at /proc"),
+        (r"sysctl ..(kernel.pid_max|vm.memfd_noexec).* is not in a separate", "sysctl `kernel.pid_max`, `vm.memfd_noexec`"),
+        (r"sysctl ..kernel.hostname.* conflicts with", "sysctl `kernel.hostname`"),
+        (r"container's /dev/null is invalid", "a device at /dev/null that is not it"),
+        (r"during container init: too many open files", "a limit of descriptors below what runc's init needs"),
         (r"device access at \d+ field cannot be empty", "device rules without `access`"),
     ),
 }
@@ -55,12 +68,15 @@ class Verdicts:
         self.programs = {"pyrunc": os.path.abspath(shutil.which(pyrunc) or pyrunc), "runc": os.path.abspath(runc)}
         self.path = Path(tempfile.mkdtemp(prefix="pyrunc-verdicts-"))
         self.path.chmod(0o755)
-        make_rootfs(self.path / "bundle/rootfs")
+        (self.path / "bundle").mkdir()
+        self.keeper = subprocess.Popen(KEEPER)
         self.cgroup = f"pyrunc-verdicts-{os.getpid()}"
         self.count = 0
 
     def close(self) -> None:
         """Take it away."""
+        self.keeper.kill()
+        self.keeper.wait()
         for top in hierarchies():
             for path in (*sorted((top / self.cgroup).rglob("*/"), reverse=True), top / self.cgroup):
                 if path.exists():
@@ -73,7 +89,7 @@ class Verdicts:
         for part, name, document in recorded():
             if part == "config" and "process" in document:
                 base = self.at_home(short(document))
-                verdicts = {who: self.verdict(who, base) for who in self.programs}
+                verdicts = {who: self.verdict(who, Mutant("", (), base, None)) for who in self.programs}
                 if not any(verdicts.values()):
                     found.append((name, base))
         return found
@@ -100,13 +116,19 @@ class Verdicts:
             linux.pop(name, None)
         return made
 
-    def verdict(self, who: str, document: Any) -> str:
-        """Return what WHO has against DOCUMENT, "" if it creates it."""
+    def verdict(self, who: str, mutant: Mutant) -> str:
+        """Return what WHO has against MUTANT, "" if it starts it."""
         self.count += 1
-        name = f"verdict-{os.getpid()}-{self.count}"
-        shutil.rmtree(self.path / "bundle/rootfs")  # what an earlier create has made in it is in nobody's way
-        make_rootfs(self.path / "bundle/rootfs")
-        (self.path / "bundle/config.json").write_text(json.dumps(document))
+        name, bundle = f"verdict-{os.getpid()}-{self.count}", self.path / "bundle"
+        shutil.rmtree(bundle)  # what an earlier create has made in it is in nobody's way
+        rootfs = make_rootfs(bundle / "rootfs")
+        for each in ("a", "b/d", "c"):
+            (bundle / each).mkdir(parents=True)
+        if mutant.program is not None:
+            (rootfs / "data/x").write_bytes(mutant.program[0])
+            (rootfs / "data/x").chmod(mutant.program[1])
+        document = filled(mutant.document, bundle=bundle, keeper=f"/proc/{self.keeper.pid}/ns", own=self.cgroup)
+        (bundle / "config.json").write_text(json.dumps(document))
         try:
             return self._said(who, "create", "--bundle", str(self.path / "bundle"), name) or self._said(who, "start", name)
         finally:
@@ -127,15 +149,21 @@ class Verdicts:
         return "" if status == 0 else (errors[-1] if errors else f"status {status}: {said[-200:]}")
 
 
-def changed(base: Any, chance: random.Random) -> tuple[Any, str]:
-    """Return BASE with one or two changes, and these in words."""
-    made, told = base, []
+def changed(base: Any, chance: random.Random) -> Mutant:
+    """Return BASE with something changed: at one or two places, or as integration/checked does."""
+    if chance.random() < BORDERS:
+        made = make(chance, base, chance.choice(KINDS))
+        made.document["root"] = base["root"]
+        made.document.setdefault("linux", {})["cgroupsPath"] = base["linux"]["cgroupsPath"]
+        return made
+    document, told = base, []
     for _ in range(chance.choice((1, 1, 1, 2))):
-        places = [place for place in nodes(made) if place and place[0] not in KEPT and place[:2] != ("linux", "cgroupsPath")]
-        place, how = chance.choice(places), chance.choice(CHANGES)
-        made = change(made, place, how)
+        places = [place for place in nodes(document) if place and place[0] not in KEPT and place[:2] != ("linux", "cgroupsPath")]
+        place = chance.choice(places)
+        how = chance.choice(changes(reduce(getitem, place, document)))
+        document = change(document, place, how)
         told.append(f"/{'/'.join(map(str, place))} := {how!r}"[:120])
-    return made, "; ".join(told)
+    return Mutant("any place", tuple(told), document, None)
 
 
 def compare(runc: str, pyrunc: str, count: int, seed: int) -> int:
@@ -149,12 +177,12 @@ def compare(runc: str, pyrunc: str, count: int, seed: int) -> int:
             if number % 500 == 0:
                 print(f"after {number} documents: {dict(counts)}", flush=True)
             name, base = chance.choice(bases)
-            document, told = changed(base, chance)
-            found = {who: verdicts.verdict(who, document) for who in verdicts.programs}
-            kind = _kind(found, document)
+            mutant = changed(base, chance)
+            found = {who: verdicts.verdict(who, mutant) for who in verdicts.programs}
+            kind = _kind(found, mutant.document)
             counts[kind] += 1
             if kind.startswith("not explained"):
-                print(f"{kind}: {name}: {told}\n       pyrunc: {found['pyrunc'][:300] or 'starts it'}\n       runc:   {found['runc'][:300] or 'starts it'}", flush=True)
+                print(f"{kind}: {name}: {'; '.join(mutant.changes)}\n       pyrunc: {found['pyrunc'][:300] or 'starts it'}\n       runc:   {found['runc'][:300] or 'starts it'}", flush=True)
     finally:
         verdicts.close()
     for kind, number in counts.most_common():

@@ -239,6 +239,26 @@ def test_where_a_bind_mount_cannot_be(image, tmp_path, destination, source, fine
     assert image.lacking() == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "inside", "fine"),
+    [
+        ("proc", "hosts", False),
+        ("proc", "sys/nosuch", False),
+        ("proc", "sys/kernel", True),
+        ("proc", "4194300/x", True),
+        ("sysfs", "x", False),
+        ("sysfs", "kernel", True),
+        ("devpts", "x", False),
+        ("tmpfs", "x", True),
+        ("mqueue", "x", True),
+    ],
+)
+def test_nothing_can_be_made_where_the_kernel_makes_what_there_is(image, kind, inside, fine):
+    image.mount("/etc", type=kind, source=kind)
+    image.mount(f"/etc/{inside}", type="tmpfs", source="tmpfs")
+    assert list(image.lacking()) == ([] if fine else ["/mounts/1/destination"])
+
+
 def test_a_link_below_proc(image):
     (image.root / "proc").symlink_to("bin")
     image.mount("/proc", type="proc", source="proc")

@@ -37,6 +37,7 @@ def namespaces(image: Image, *kinds: str) -> None:
         ("kernel.shmmax", "1000000", ""),
         ("fs.mqueue.msg_max", "0", "invalid argument"),
         ("kernel.domainname", "a", ""),
+        ("kernel.domainname", "a" * 64, ""),
     ],
 )
 def test_settings(image, name, value, says):
@@ -49,6 +50,14 @@ def test_settings(image, name, value, says):
     assert list(said) == ([place] if says else [])
     assert says in said.get(place, "")
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["kernel.domainname", "kernel/hostname"])
+def test_a_name_that_the_kernel_would_cut_off(image, name):
+    namespaces(image, "uts")
+    image.document["linux"]["sysctl"] = {name: "\N{LATIN SMALL LETTER E WITH ACUTE}" * 33}
+    (found,) = image.check().violations
+    assert (found.pointer, found.message) == (f"/linux/sysctl/{name.replace('/', '~1')}", "longer than 64 bytes")
 
 
 @ROOT
