@@ -407,6 +407,7 @@ def test_nothing_is_said_of_what_engines_write(image, tmp_path, sample):
         ({"type": "bind", "source": "{empty}", "options": ["bind"]}, False),
         ({"type": "bind", "source": "{full}", "options": ["bind"]}, True),
         ({"type": "bind", "source": "{link}", "options": ["bind"]}, True),
+        ({"type": "proc", "source": "proc"}, False),
     ],
 )
 def test_a_program_below_a_mount_whose_content_is_known(image, tmp_path, args, mount, fine):
@@ -418,6 +419,13 @@ def test_a_program_below_a_mount_whose_content_is_known(image, tmp_path, args, m
     image.document["process"]["args"] = args
     image.mount("/bin", **{**mount, "source": mount["source"].format(**{n: tmp_path / n for n in ("empty", "full", "link")})})
     assert list(image.lacking()) == ([] if fine else ["/process/args/0"])
+
+
+@pytest.mark.parametrize("name", ["self/exe", "1/exe"])
+def test_a_program_that_is_a_process(image, name):
+    image.mount("/bin", type="proc", source="proc")
+    image.document["process"]["args"] = [f"/bin/{name}"]
+    assert image.lacking() == {}
 
 
 def test_a_directory_that_is_masked_has_no_program(image):

@@ -166,6 +166,8 @@ def _content(config: Config, at: str) -> str | None:
     mount = config.mounts[int(at.split("/")[2])]
     if mount.type in WITHOUT_PROGRAMS and not mountopts.of(mount).ours:
         return ""
+    if mount.type == "proc" and not mountopts.of(mount).ours:
+        return "/proc"  # as ours shows what others have: links of processes are programs, too
     return mount.source if mountopts.of(mount).bind and mount.source.startswith("/") else None
 
 
