@@ -8,12 +8,15 @@ what one takes and the other refuses.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import ctypes
 import json
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.checked.mutants import KINDS, Mutant, filled, make
-from integration.faults.scene import hierarchies, make_rootfs
+from integration.faults.scene import PR_SET_CHILD_SUBREAPER, hierarchies, make_rootfs, wait_for
 from tests.schemas import PARTS, change, changes, nodes, pointers, recorded, short, theirs
 from tests.test_schema_mutations import DIFFERENCES, STRICTER
 
@@ -44,6 +47,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"letters of rwm", "device rules: letters other than `rwm` in `access`"),
         (r"returns no errno", "`errnoRet` of an action that returns none"),
         (r"Mappings needs a user namespace", "mappings of ids without a user namespace"),
+        (r"at /linux/personality/flags", "personality flags"),
         (r"exec format error", "a program that is found and cannot be executed"),
         (r"error creating device node .* the image has something at", "a device where the image has something else"),
         (r"longer than 64 bytes .at /linux/sysctl", "sysctl `kernel.domainname` of more than 64 bytes"),
@@ -55,6 +59,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"sysctl ..kernel.hostname.* conflicts with", "sysctl `kernel.hostname`"),
         (r"container's /dev/null is invalid", "a device at /dev/null that is not it"),
         (r"during container init: too many open files", "a limit of descriptors below what runc's init needs"),
+        (r"can't mask path.*not a directory", "a masked path below a file"),
         (r"device access at \d+ field cannot be empty", "device rules without `access`"),
     ),
 }
@@ -70,6 +75,7 @@ class Verdicts:
         self.path.chmod(0o755)
         (self.path / "bundle").mkdir()
         self.keeper = subprocess.Popen(KEEPER)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # process 1 of a machine may reap late, or never
         self.cgroup = f"pyrunc-verdicts-{os.getpid()}"
         self.count = 0
 
@@ -78,9 +84,7 @@ class Verdicts:
         self.keeper.kill()
         self.keeper.wait()
         for top in hierarchies():
-            for path in (*sorted((top / self.cgroup).rglob("*/"), reverse=True), top / self.cgroup):
-                if path.exists():
-                    path.rmdir()
+            gone(top / self.cgroup)
         shutil.rmtree(self.path)
 
     def bases(self) -> list[Any]:
@@ -106,7 +110,7 @@ class Verdicts:
         made["mounts"] = [each for each in made.get("mounts", []) if each.get("type") in ("proc", "tmpfs", "devpts", "mqueue", "sysfs")]
         linux = made.setdefault("linux", {})
         linux["namespaces"] = [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]
-        linux["cgroupsPath"] = f"/{self.cgroup}/box"
+        linux["cgroupsPath"] = "/{own}/{box}"
         if "seccomp" in linux:  # what is left of a profile would let nothing run
             linux["seccomp"]["defaultAction"] = "SCMP_ACT_ALLOW"
             linux["seccomp"].pop("defaultErrnoRet", None)
@@ -127,13 +131,30 @@ class Verdicts:
         if mutant.program is not None:
             (rootfs / "data/x").write_bytes(mutant.program[0])
             (rootfs / "data/x").chmod(mutant.program[1])
-        document = filled(mutant.document, bundle=bundle, keeper=f"/proc/{self.keeper.pid}/ns", own=self.cgroup)
+        document = filled(mutant.document, bundle=bundle, keeper=f"/proc/{self.keeper.pid}/ns", own=self.cgroup, box=name)
         (bundle / "config.json").write_text(json.dumps(document))
         try:
             return self._said(who, "create", "--bundle", str(self.path / "bundle"), name) or self._said(who, "start", name)
         finally:
             if (self.path / who / name).exists():
                 self._said(who, "delete", "--force", name)
+            self._clear(who, name)
+
+    def _clear(self, who: str, name: str) -> None:
+        """Take away what a delete by WHO may have left of container NAME: the next one is to find nothing of it."""
+        for top in hierarchies():
+            for file in (top / self.cgroup / name).rglob("cgroup.procs"):
+                for pid in file.read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+        wait_for(lambda: not self._reap() and all(gone(top / self.cgroup / name) for top in hierarchies()), f"the cgroups of {name} to go")
+        shutil.rmtree(self.path / who / name, ignore_errors=True)
+
+    def _reap(self) -> None:
+        """Wait for orphans that have ended; of ours only the keeper lives."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
     def _said(self, who: str, *words: str) -> str:
         """Return what WHO has against the command of these WORDS, "" if it works."""
@@ -147,6 +168,14 @@ class Verdicts:
         said = log.read_text(errors="replace") if log.exists() else ""
         errors = re.findall(r'level=(?:error|fatal) msg="((?:[^"\\]|\\.)*)"', said)
         return "" if status == 0 else (errors[-1] if errors else f"status {status}: {said[-200:]}")
+
+
+def gone(path: Path) -> bool:
+    """Remove the cgroup at PATH, and those below; return whether it is gone."""
+    for each in (*sorted(path.rglob("*/"), reverse=True), path):
+        with contextlib.suppress(OSError):
+            each.rmdir()
+    return not path.exists()
 
 
 def changed(base: Any, chance: random.Random) -> Mutant:
