@@ -48,7 +48,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"returns no errno", "`errnoRet` of an action that returns none"),
         (r"Mappings needs a user namespace", "mappings of ids without a user namespace"),
         (r"at /linux/personality/flags", "personality flags"),
-        (r"exec format error", "a program that is found and cannot be executed"),
+        (r"exec format error|too many levels of script interpreters", "a program that is found and cannot be executed"),
         (r"error creating device node .* the image has something at", "a device where the image has something else"),
         (r"longer than 64 bytes .at /linux/sysctl", "sysctl `kernel.domainname` of more than 64 bytes"),
     ),
