@@ -160,6 +160,17 @@ def test_hostname_in_this_place_alone(runtime, bundle):
     assert runtime.output(b) == "two\n"
 
 
+@pytest.mark.pyrunc_only("lets the kernel cut it off")
+@pytest.mark.parametrize("name", ["kernel.domainname", "kernel/hostname"])
+def test_a_name_that_the_kernel_would_cut_off(runtime, bundle, name):
+    b = bundle("cat", f"/proc/sys/{name.replace('.', '/')}")
+    b.config.pop("hostname")
+    b.linux["sysctl"] = {name: "a" * 64}
+    assert runtime.output(b) == "a" * 64 + "\n"
+    b.linux["sysctl"] = {name: "a" * 65}
+    assert "longer than 64 bytes" in runtime.refuses("run", "--bundle", str(b.path), runtime.prepare(b))
+
+
 @pytest.mark.pyrunc_only("takes it for the machine's")
 def test_the_hosts_pid_namespace_is_not_changed(runtime, bundle):
     b = bundle("true")

@@ -33,13 +33,13 @@ def test_run_on_a_terminal(runtime, bundle):
 
 
 def test_input_and_resize(runtime, bundle):
-    screen = on_screen(runtime, terminal(bundle("stty -echo; echo ready; read line; echo got $line; stty size")))
+    script = 'stty -echo; echo ready; read line; echo got $line; until [ "$(stty size)" = "50 120" ]; do sleep 0.05; done; echo resized'
+    screen = on_screen(runtime, terminal(bundle(script)))
     screen.read_until("ready")
     screen.size(50, 120)
     os.kill(screen.process.pid, signal.SIGWINCH)
-    time.sleep(0.3)
     screen.write("word\n")
-    screen.read_until("50 120")
+    screen.read_until("resized")
     assert "got word" in screen.text
     assert screen.close() == 0
 

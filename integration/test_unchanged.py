@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +17,6 @@ from integration.test_tty import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from integration.harness.runtime import Runtime
 
@@ -155,6 +154,15 @@ def test_run_on_a_terminal(runtime: Runtime, unchanged: Path) -> None:
     assert "container does not exist" in runtime.refuses("state", name)
 
 
+def foreground(runtime: Runtime, name: str) -> str:
+    """Return the name of the process that ^C on the terminal of container NAME's init would end (proc(5), tpgid), "" if it is gone."""
+    try:
+        group = Path(f"/proc/{runtime.pid(name)}/stat").read_text().rpartition(")")[2].split()[5]
+        return Path(f"/proc/{group}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def test_interrupted_on_a_terminal(runtime: Runtime, unchanged: Path) -> None:
     """^C ends what the shell runs, not the shell; ^D ends the shell."""
     name = runtime.new_id()
@@ -162,7 +170,7 @@ def test_interrupted_on_a_terminal(runtime: Runtime, unchanged: Path) -> None:
     screen.read_until(PROMPT)
     screen.write("echo go $((1+2)); sleep 1000\r")
     screen.read_until("go 3\r\n")
-    time.sleep(0.2)
+    wait_for(lambda: foreground(runtime, name) == "sleep", "sleep to have the terminal")
     screen.write("\x03")
     screen.write("echo on $((1+3))\r")
     screen.read_until("on 4\r\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,12 @@ def version() -> tuple[int, ...]:
     """Return the version of runc on this machine."""
     said = subprocess.run(["runc", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
     return tuple(int(word) for word in said.split("-")[0].split("+")[0].split(".")[:2])
+
+
+def test_what_is_explained_is_a_row_of_the_document():
+    rows = (Path(__file__).parents[1] / "docs/differences.md").read_text().splitlines()
+    kinds = [why for who in verdicts.EXPLAINED.values() for _, why in who] + [verdicts.BY_THEIRS]
+    assert [why for why in kinds if not any(row.startswith(f"| {why}") for row in rows)] == []
 
 
 @needs_shared

@@ -23,17 +23,18 @@ from pyrunc.container import merge, salvage, statefile
 from pyrunc.container.verbs import check, planning
 from pyrunc.criu import messages, report, streams
 from pyrunc.criu.protobuf import decode
-from pyrunc.errors import PyruncError
+from pyrunc.errors import HookError, PyruncError
 from pyrunc.install.edit import Wanted, diff
 from pyrunc.install.engines import ENGINES
 from pyrunc.jsonio import loads
-from pyrunc.log import Log
+from pyrunc.log import SHOWN, Log
 from pyrunc.oci import parsing
+from pyrunc.oci.hooks import Hook
 from pyrunc.oci.linux import linux
 from pyrunc.oci.resources import resources
 from pyrunc.plan import build, mountopts
 from pyrunc.run import undo
-from pyrunc.run.steps import users
+from pyrunc.run.steps import hooks, users
 from pyrunc.seccomp import compile as compiler
 from pyrunc.seccomp import library
 from tests.machines import MACHINES
@@ -243,6 +244,30 @@ def _engine(name: str) -> Callable[[bytes], None]:
     return does
 
 
+def _hook(said: tuple[bytes, bytes, int]) -> None:
+    """Run a hook that says something on both streams and ends with a status."""
+    out, err, status = _file("hook/out", said[0]), _file("hook/err", said[1]), said[2]
+    script = f"cat {out}; cat {err} >&2; exit {status}"
+    try:
+        hooks.run_with_state(Hook("/bin/sh", ("sh", "-c", script), (), 10), b"{}", "prestart", 0, "/")
+    except HookError as error:
+        _shown(str(error))
+        raise
+    assert status == 0
+
+
+def _shown(text: str) -> None:
+    """Check that TEXT, which quotes somebody, is one line on a terminal, which obeys nothing in it, and one of a log."""
+    assert not set(text.translate(SHOWN)) & set(map(chr, SHOWN)), text
+    log = os.open(_file("hook/log", b""), os.O_RDWR)
+    try:
+        Log(log, "json").error(text)
+        (line,) = os.pread(log, 1 << 20, 0).splitlines()
+    finally:
+        os.close(log)
+    assert json.loads(line)["msg"] == text, text
+
+
 OPTIONS = ["ro", "rw", "rbind", "bind", "nosiud", "size=1g", "mode=0755", "idmap", "ridmap", "idmap=uids=0-1-2", "tmpcopyup", "lowerdir=/a:/b"]
 OPTIONS += ["x" * 5000, ",", "=", "a,b,c", "rro", "private", "rshared", "remount", "defaults", "", "é", "uid=-1", "rnoatime", "noatime"]
 COMMANDS = [f"--{name}" for option in (*GLOBAL, *(each for row in ROWS.values() for each in row().options)) for name in option.names]
@@ -259,6 +284,7 @@ TARGETS = {
     "argv": Target(st.lists(st.sampled_from([*ROWS, *COMMANDS, *WORDS]) | st.text(max_size=8), max_size=8), _argv, 3),
     "manifest": Target(mangled(b'["pipe:[1]","/dev/null","socket:[2]"]', b"(00.1) 7: Error (criu/x.c:1): no\n"), _manifest, 1),
     "answer": Target(mangled(b"\x08\x05\x10\x01", b"\x08\x07\x10\x01\x32\x04\x0a\x02ab"), _answer, 3),
+    "hook output": Target(st.tuples(mangled(b"no such device\n", b"\x1b[2J\xe2\x80\xa8\xed\xa0\x80" * 999), mangled(b"a\nb\r"), st.integers(0, 255)), _hook, 0.1),
     "containerd": Target(mangled(TOML.encode()), _engine("containerd"), 0.5),
     "docker": Target(mangled(DAEMON.encode()), _engine("docker"), 1),
 }

@@ -239,6 +239,26 @@ def test_where_a_bind_mount_cannot_be(image, tmp_path, destination, source, fine
     assert image.lacking() == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "inside", "fine"),
+    [
+        ("proc", "hosts", False),
+        ("proc", "sys/nosuch", False),
+        ("proc", "sys/kernel", True),
+        ("proc", "4194300/x", True),
+        ("sysfs", "x", False),
+        ("sysfs", "kernel", True),
+        ("devpts", "x", False),
+        ("tmpfs", "x", True),
+        ("mqueue", "x", True),
+    ],
+)
+def test_nothing_can_be_made_where_the_kernel_makes_what_there_is(image, kind, inside, fine):
+    image.mount("/etc", type=kind, source=kind)
+    image.mount(f"/etc/{inside}", type="tmpfs", source="tmpfs")
+    assert list(image.lacking()) == ([] if fine else ["/mounts/1/destination"])
+
+
 def test_a_link_below_proc(image):
     (image.root / "proc").symlink_to("bin")
     image.mount("/proc", type="proc", source="proc")
@@ -387,6 +407,7 @@ def test_nothing_is_said_of_what_engines_write(image, tmp_path, sample):
         ({"type": "bind", "source": "{empty}", "options": ["bind"]}, False),
         ({"type": "bind", "source": "{full}", "options": ["bind"]}, True),
         ({"type": "bind", "source": "{link}", "options": ["bind"]}, True),
+        ({"type": "proc", "source": "proc"}, False),
     ],
 )
 def test_a_program_below_a_mount_whose_content_is_known(image, tmp_path, args, mount, fine):
@@ -398,6 +419,13 @@ def test_a_program_below_a_mount_whose_content_is_known(image, tmp_path, args, m
     image.document["process"]["args"] = args
     image.mount("/bin", **{**mount, "source": mount["source"].format(**{n: tmp_path / n for n in ("empty", "full", "link")})})
     assert list(image.lacking()) == ([] if fine else ["/process/args/0"])
+
+
+@pytest.mark.parametrize("name", ["self/exe", "1/exe"])
+def test_a_program_that_is_a_process(image, name):
+    image.mount("/bin", type="proc", source="proc")
+    image.document["process"]["args"] = [f"/bin/{name}"]
+    assert image.lacking() == {}
 
 
 def test_a_directory_that_is_masked_has_no_program(image):

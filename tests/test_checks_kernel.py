@@ -37,6 +37,7 @@ def namespaces(image: Image, *kinds: str) -> None:
         ("kernel.shmmax", "1000000", ""),
         ("fs.mqueue.msg_max", "0", "invalid argument"),
         ("kernel.domainname", "a", ""),
+        ("kernel.domainname", "a" * 64, ""),
     ],
 )
 def test_settings(image, name, value, says):
@@ -51,15 +52,26 @@ def test_settings(image, name, value, says):
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == before
 
 
+@pytest.mark.parametrize("name", ["kernel.domainname", "kernel/hostname"])
+def test_a_name_that_the_kernel_would_cut_off(image, name):
+    namespaces(image, "uts")
+    image.document["linux"]["sysctl"] = {name: "\N{LATIN SMALL LETTER E WITH ACUTE}" * 33}
+    (found,) = image.check().violations
+    assert (found.pointer, found.message) == (f"/linux/sysctl/{name.replace('/', '~1')}", "longer than 64 bytes")
+
+
 @ROOT
 def test_settings_of_what_a_hook_may_bring(image):
     """Of a device they are there once it is; of all others nothing changes."""
     namespaces(image, "network")
     image.document["hooks"] = {"createRuntime": [{"path": "/bin/sh"}]}
     image.document["linux"]["sysctl"] = {"net.ipv4.conf.eth0.forwarding": "1"}
-    assert image.lacking() == {}
-    image.document["linux"]["sysctl"] = {"net.ipv4.nosuch": "1"}
-    assert list(image.lacking()) == ["/linux/sysctl/net.ipv4.nosuch"]
+    assert image.warnings() == {"/linux/sysctl/net.ipv4.conf.eth0.forwarding": "nothing to do if one of the hooks brings it"}
+    image.document["hooks"]["createRuntime"].append({"path": "/bin/sh", "args": ["libnetwork-setkey"]})
+    assert image.warnings() == {}
+    for name in ("net.ipv4.nosuch", "net.ipv4.neigh.default.gc_thresh1", "net.ipv4.conf.all.nosuch"):
+        image.document["linux"]["sysctl"] = {name: "1"}
+        assert list(image.lacking()) == [f"/linux/sysctl/{name}"]
 
 
 @ROOT

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +21,9 @@ from pyrunc.errors import ConfigError, StateError, UsageError
 from pyrunc.host import tasks
 from pyrunc.plan.op import Token
 from pyrunc.run import undo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAVED = SavedState("box", "/bundle", "/bundle/rootfs", "2026-01-01T00:00:00.5Z", 0)
 
@@ -51,6 +57,35 @@ def test_who_makes_the_directory_has_the_id(tmp_path: Path):
     assert store.ids(root) == []
     with pytest.raises(StateError, match="does not exist"):
         work.begin(working.directory, "start")
+
+
+def test_what_a_create_made_goes_without_a_descriptor_left(tmp_path: Path):
+    for name in store.MADE_BY_CREATE:
+        (tmp_path / "box" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "box" / name).mkdir() if name == store.NOTIFY else (tmp_path / "box" / name).write_text("")
+    path = str(tmp_path / "box")
+    assert in_child_without_descriptors(lambda: store.discard(path)) == 0
+    assert not os.path.exists(path)
+    os.mkdir(path)
+    (tmp_path / "box/theirs").write_text("")
+    assert in_child_without_descriptors(lambda: store.discard(path)) == errno.EMFILE
+    assert os.listdir(path) == ["theirs"]
+
+
+def in_child_without_descriptors(does: Callable[[], None]) -> int:
+    """Call DOES in a process that can open nothing; return the number of the OSError that it ends with, 0 if with none."""
+    pid = os.fork()
+    if pid == 0:
+        status = 255
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+            does()
+            status = 0
+        except OSError as error:
+            status = error.errno
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize(

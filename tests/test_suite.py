@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ UNIT = f"=== short test summary info ===\n{SKIPS}\n=== 5 passed, 2 skipped in 1.
 def suite(tmp_path: Path):
     """Return a function that runs the suite where tox says what each environment is given."""
 
-    def run(*arguments: str, **said: tuple[int, str]) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, timeout: float | None = None, **said: tuple[int, str]) -> subprocess.CompletedProcess[str]:
         tox = tmp_path / ".cache/tox/bin/tox"
         tox.parent.mkdir(parents=True, exist_ok=True)
         cases = "".join(
@@ -26,7 +27,7 @@ def suite(tmp_path: Path):
         tox.write_text(f'#!/bin/sh\ncase "$3" in\n{cases}esac\n')
         tox.chmod(0o755)
         command = [sys.executable, str(SUITE), *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout)
 
     return run
 
@@ -71,3 +72,11 @@ def test_quick_leaves_the_virtual_machine_out(suite):
     fine = (0, "=== 1 passed in 0.10s ===")
     done = suite("--quick", lint=(0, ""), type=(0, ""), unit=fine, integration=fine, script=fine, vm=(1, ""))
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "3 passed, 0 failed, 0 skipped")
+
+
+def test_what_makes_no_containers_runs_side_by_side(suite, tmp_path: Path):
+    """Each of the two waits for the other."""
+    os.mkfifo(tmp_path / "meet")
+    said = f"END\n{{}} {tmp_path}/meet\ncat <<'END'\n{{}}"
+    done = suite("lint", "unit", lint=(0, said.format("echo fine >", "")), unit=(0, said.format("read word <", UNIT)), timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "5 passed, 0 failed, 2 skipped")

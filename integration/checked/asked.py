@@ -142,6 +142,7 @@ def adapted(document: dict[str, Any], directory: Path, own: str) -> dict[str, An
     for hooks in document.get("hooks", {}).values():
         for hook in hooks:
             hook["path"] = "/bin/true"
+            hook.pop("args", None)  # what a hook does nobody knows before
     for namespace in document["linux"].get("namespaces", ()):
         namespace.pop("path", None)
     document["linux"]["cgroupsPath"] = f"/{own}/one"

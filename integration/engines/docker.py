@@ -19,7 +19,7 @@ import pytest
 from integration.engines.client import Client
 from integration.engines.place import EMULATED
 from integration.engines.recorder import Recorder
-from integration.harness.leaks import CGROUPS
+from integration.harness.leaks import CGROUPS, below
 from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of
 
@@ -186,7 +186,7 @@ class Docker(Client):
     def left(self) -> list[str]:
         """Return what is left of the containers: processes, cgroups, mounts, and the runtime's state."""
         ids = self.ids()
-        cgroups = [path for path, _, _ in os.walk(CGROUPS) if any(name in path for name in ids)]
+        cgroups = [path for path in below(CGROUPS) if any(name in path for name in ids)]
         lines = self.place.run("cat", "/proc/self/mountinfo").stdout.splitlines()
         points = [line.split()[4] for line in lines]
         daemons = rf"{self.directory}/(data(/\d+\.\d+)?|exec/netns/default)"  # data of a daemon with user namespaces: in UID.GID

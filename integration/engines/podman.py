@@ -18,7 +18,7 @@ from integration.engines import documented
 from integration.engines.client import Client
 from integration.engines.image import NAME, PAUSE
 from integration.engines.recorder import Recorder
-from integration.harness.leaks import CGROUPS
+from integration.harness.leaks import CGROUPS, below
 from integration.harness.runtime import wait_for
 from integration.looking import cgroup_of, fields, unified
 
@@ -209,7 +209,7 @@ class Engine(Client):
     def left(self) -> list[str]:
         """Return what is left of the containers: processes, cgroups, mounts, and the runtime's state."""
         ids = self.ids()
-        cgroups = [path for path, names, _ in os.walk(CGROUPS) if any(name in path for name in ids)]
+        cgroups = [path for path in below(CGROUPS) if any(name in path for name in ids)]
         lines = self.place.run("cat", "/proc/self/mountinfo").stdout.splitlines()
         points = [point for point in (line.split()[4] for line in lines) if any(name in point for name in ids)]
         points += [point for line in lines if (point := line.split()[4]).endswith("/merged")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from integration.faults import errnos
 from integration.faults.scene import Wrong, wait_for
-from integration.faults.switch import Fault, Place
+from integration.faults.switch import LAST_LINE, Fault, Place
 from integration.faults.verbs import BY_NAME, VERBS
 
 if TYPE_CHECKING:
@@ -180,6 +180,10 @@ class Cases:
         if killed:
             if (fault.kind, fault.place.side) != ("die", "host"):
                 raise Wrong(f"the runtime was killed: {said}")
+            scene.truth()
+        elif fault.place.op == LAST_LINE:
+            if said.status == 0:
+                raise Wrong(f"it could not say what is wrong, and says that all is well: {said}")
             scene.truth()
         elif fault.kind in ANSWERS or (fault.place.op.partition(" ")[2], fault.kind) in TAKEN_OTHERWISE:
             if said.status not in (0, BROKEN_PIPE):

@@ -16,6 +16,7 @@ from integration.faults.scene import KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TOLD_EVERY = 1000  # of how many cases that are done, so that a long run is seen to go on
 WORKER = str(Path(__file__).with_name("worker.py"))
 
 
@@ -103,6 +104,9 @@ class Pool:
                 self.counts["wrong"] += 1
                 self.wrong.append(name)
                 self.say(f"WRONG  {name}\n       {result}")
+            done = self.counts.total()
+            if done % TOLD_EVERY == 0:
+                self.say(f"{done} cases so far, {self.counts['wrong']} not clean")
 
 
 def sample(cases: list[Any], share: float, seed: int) -> list[Any]:

@@ -115,7 +115,7 @@ class Scene:
         subprocess.run([self.binary, "spec"], cwd=self.bundle, check=True)
         config: dict[str, Any] = json.loads((self.bundle / "config.json").read_text())
         linux, process = config["linux"], config["process"]
-        process.update(terminal=self.kind == "mapped", args=["sleep", "1000"], env=["PATH=/bin"])
+        process.update(terminal=self.kind == "mapped", args=["sleep", "1000000"], env=["PATH=/bin"])
         process["user"] = {"uid": 0, "gid": 0, "additionalGids": [5, 50], "umask": 23}
         process["oomScoreAdj"] = 100
         config["root"]["readonly"] = self.kind == "plain"

@@ -21,6 +21,7 @@ from integration.faults import errnos
 SHARE, SHARES = 1 << 18, 64  # of memory: what each process writes down goes to a share of its own, by its pid
 SIZE = SHARE * (SHARES + 1)
 HIT = b"\x01"
+LAST_LINE = "standard error"  # the op, as it were, within which is written what is wrong
 
 
 class Place(NamedTuple):
@@ -98,6 +99,14 @@ class Switch:
         if fault is not None and fault.place == place and not self.hit:
             self._happen(fault.kind, call, name)
 
+    def meet_in(self, op: str, call: str) -> None:
+        """Say that CALL is about to be made within OP, and not within what the plan is at."""
+        before, self.op = self.op, op
+        try:
+            self.meet(call)
+        finally:
+            self.op = before
+
     def _record(self, place: Place) -> None:
         """Write PLACE down."""
         start = SHARE * (1 + posix.getpid() % SHARES)
@@ -151,7 +160,10 @@ def _wrapped(switch: Switch, name: str, function: Any) -> Any:
         if switch.on and sys._getframe(1).f_globals.get("__name__", "").startswith("pyrunc"):
             if name == "close":
                 return _close(switch, function, *args)
-            switch.meet(name, args[0] if args else None)
+            if (name, args[:1]) == ("write", (2,)):
+                switch.meet_in(LAST_LINE, name)
+            else:
+                switch.meet(name, args[0] if args else None)
         return function(*args, **options)
 
     return call

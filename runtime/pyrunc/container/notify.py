@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyrunc.log import Log
     from pyrunc.oci.config import Config
 
-NAME = "notify.sock"
+NAME = store.NOTIFY_SOCKET
 INSIDE = "/run/notify"
 OPTIONS = ("bind", "nosuid", "noexec", "nodev", "ro")
 MODE = 0o777  # for whichever user the container runs

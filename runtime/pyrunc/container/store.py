@@ -7,7 +7,7 @@ import posix
 
 from pyrunc import handover
 from pyrunc.container import work
-from pyrunc.container.statefile import STATE
+from pyrunc.container.statefile import MADE, STATE
 from pyrunc.errors import OpError, StateError, UsageError
 from pyrunc.run.steps.fifos import FIFO, RESULT
 
@@ -21,7 +21,8 @@ SECCOMP_CACHE = ".seccomp"  # beside the containers
 NO_IDS = (".", "..", SECCOMP_CACHE)
 CONFIG = "config.json"
 LISTENER, LISTENER_SIZE = "listener", 12
-NOTIFY = "notify"  # a directory with the socket of container/notify.py
+NOTIFY, NOTIFY_SOCKET = "notify", "notify.sock"  # a directory, and the socket in it, of container/notify.py
+MADE_BY_CREATE = (f".{STATE}", f".{CONFIG}", FIFO, RESULT, LISTENER, NOTIFY, MADE, STATE, CONFIG, work.LOCK)
 CONFIG_MAX = 1 << 26
 ELSEWHERE = "--root says where it is made"
 THEIRS = "be that user, or give --root a directory of your own"
@@ -156,7 +157,8 @@ def discard(path: str) -> None:
     last = (STATE, CONFIG, work.LOCK)
     while True:
         try:
-            for name in sorted(posix.listdir(path), key=lambda entry: last.index(entry) if entry in last else -1):
+            names = _names(path, MADE_BY_CREATE)
+            for name in sorted(names, key=lambda entry: last.index(entry) if entry in last else -1):
                 _remove(f"{path}/{name}")
             posix.rmdir(path)
         except FileNotFoundError:
@@ -166,6 +168,26 @@ def discard(path: str) -> None:
                 raise
             continue  # a second `delete --force` has made the lock again, between the two lines
         return
+
+
+def _names(path: str, known: tuple[str, ...]) -> list[str]:
+    """Return what is in the directory at PATH; with no descriptor left to look by, those of KNOWN that are, if any is."""
+    try:
+        return posix.listdir(path)
+    except OSError as error:
+        found = [name for name in known if error.errno in (errno.EMFILE, errno.ENFILE) and _is_there(f"{path}/{name}")]
+        if not found:
+            raise
+        return found
+
+
+def _is_there(path: str) -> bool:
+    """Return whether there is anything at PATH, be it a link to nothing."""
+    try:
+        posix.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def has_notify_socket(path: str) -> bool:
@@ -182,9 +204,12 @@ def _remove(path: str) -> None:
     try:
         posix.unlink(path)
     except IsADirectoryError:
-        for name in posix.listdir(path):
-            posix.unlink(f"{path}/{name}")
-        posix.rmdir(path)
+        try:
+            posix.rmdir(path)
+        except OSError:
+            for name in _names(path, (NOTIFY_SOCKET,)):
+                posix.unlink(f"{path}/{name}")
+            posix.rmdir(path)
 
 
 def ids(root: str) -> list[str]:

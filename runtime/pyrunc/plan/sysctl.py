@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
+from pyrunc.oci.check import HOSTNAME_MAX
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import PROC, Op
 
@@ -28,6 +29,8 @@ def child(config: Config, facts: HostFacts) -> Iterator[Op]:
     for name, value in config.linux.sysctl.items():
         at = "/linux/sysctl/" + name.replace("~", "~0").replace("/", "~1")
         _check(config, facts, name, at)
+        if _kind(name) == "uts" and len(value.encode()) > HOSTNAME_MAX:
+            raise ConfigError(f"longer than {HOSTNAME_MAX} bytes", pointer=at, hint="the kernel would cut it off")
         doing = f'error setting sysctl "{name}" to "{value}"'
         yield Op("write_at", (PROC, f"sys/{_path(name)}", value), at, doing=doing)
 

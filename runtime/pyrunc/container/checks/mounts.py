@@ -29,6 +29,7 @@ OPENING = ("open_tree", "open_tree_by_helper")
 CERTAIN = (errno.ENOTBLK, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 S_IFBLK = 0o060000
 WITHOUT_PROGRAMS = ("cgroup", "cgroup2", "devpts", "mqueue", "ramfs", "sysfs", "tmpfs")
+MADE_BY_THE_KERNEL = {"proc": "/proc", "sysfs": "/sys", "devpts": "/dev/pts"}  # nothing else can be made there
 LAYERS = ("lowerdir", "upperdir", "workdir")
 # From Linux 6.5 on, overlay looks at each directory when it is named, and no more only when all is mounted.
 NAMED_AT_ONCE = (6, 5)
@@ -114,17 +115,32 @@ def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]
     """Yield an error for each mount point of PLAN, that of CONFIG, that the image in VIEW makes impossible; note them in VIEW."""
     where = {op.into: str(op.args[1]) for op in plan.child if op.call in OPENING and op.into}
     where |= {op.into: str(op.args[1]) for op in plan.host if op.call in OPENING and op.into}
+    kernels: dict[str, str] = {}
     for op in plan.child:
         if op.call == "open_mount":
             yield from _unmounted(plan, op, view)
         if op.call != "mount_point" or not op.at.startswith("/mounts/"):
             continue
         place, like = str(op.args[1]), op.args[2]
-        text = _refused(view, place, like, where)
+        text = _refused(view, place, like, where) or _cannot_be_made(view, place, kernels)
         if text:
             hint = "mount elsewhere, or change the image"
             yield UnsupportedError(f"{op.doing}: {text}", pointer=op.at, hint=hint)
+        kind = config.mounts[int(op.at.split("/")[2])].type
+        if kind in MADE_BY_THE_KERNEL:
+            kernels[view.place(place)] = MADE_BY_THE_KERNEL[kind]
         view.cover((place,), _content(config, op.at))
+
+
+def _cannot_be_made(view: View, place: str, kernels: dict[str, str]) -> str:
+    """Return why nothing can be mounted at PLACE of VIEW, if that is below one of KERNELS, places where the kernel makes what is
+    there, and the host has nothing like it; "" otherwise.
+    """
+    above = max((each for each in view.covered if place.startswith(f"{each}/")), key=len, default="")
+    rest = place[len(above) + 1 :]
+    if above not in kernels or rest[:1].isdigit() or _missing(f"{kernels[above]}/{rest}") != errno.ENOENT:
+        return ""
+    return f"{place}: {posix.strerror(errno.ENOENT).lower()}"
 
 
 def _unmounted(plan: Plan, op: Op, view: View) -> Iterator[UnsupportedError]:
@@ -150,6 +166,8 @@ def _content(config: Config, at: str) -> str | None:
     mount = config.mounts[int(at.split("/")[2])]
     if mount.type in WITHOUT_PROGRAMS and not mountopts.of(mount).ours:
         return ""
+    if mount.type == "proc" and not mountopts.of(mount).ours:
+        return "/proc"  # as ours shows what others have: links of processes are programs, too
     return mount.source if mountopts.of(mount).bind and mount.source.startswith("/") else None
 
 

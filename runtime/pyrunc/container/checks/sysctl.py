@@ -6,6 +6,8 @@ import errno
 import posix
 
 from pyrunc.container.checks.apart import apart
+from pyrunc.container.checks.hooks import BROUGHT
+from pyrunc.container.checks.program import NETWORK
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import caps, fs
 from pyrunc.linux import process as p
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Op, Plan
 
 NEW = p.CLONE_NEWNET | p.CLONE_NEWIPC | p.CLONE_NEWUTS | p.CLONE_NEWPID
+EVERYWHERE = ("all", "default", "lo")
 AT, OF_DEVICES = "/linux/sysctl/", ("/conf/", "/neigh/")
 RESOLVE = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_XDEV | fs.RESOLVE_NO_SYMLINKS
 
 
-def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[UnsupportedError]:
-    """Yield an error for each setting of CONFIG, which PLAN writes, that the kernel refuses.  Says nothing without privilege."""
+def errors(config: Config, plan: Plan, facts: HostFacts, doubts: list[tuple[str, str, str]]) -> Iterator[UnsupportedError]:
+    """Yield an error for each setting of CONFIG, which PLAN writes, that the kernel refuses.  Says nothing without privilege.
+
+    Those of devices that only hooks may bring go to DOUBTS.
+    """
     ops = [op for op in plan.child if op.call == "write_at" and op.at.startswith(AT)]
     if not ops or facts.nested or facts.uid or not facts.capabilities >> caps.CAP_SYS_ADMIN & 1:
         return
@@ -39,17 +45,26 @@ def errors(config: Config, plan: Plan, facts: HostFacts) -> Iterator[Unsupported
     for index, code in failed or ():
         op = ops[index]
         path = str(op.args[1])
-        if code == errno.ENOENT and any(each in path for each in OF_DEVICES) and _may_bring(config):
-            continue  # a device that is not there yet has its settings later
-        reason = posix.strerror(code).lower()
-        hint = hints.hint("write_at", code)
-        yield UnsupportedError(f"{op.doing}: {reason}", pointer=op.at, hint=hint)
+        text = f"{op.doing}: {posix.strerror(code).lower()}"
+        hooks = (*config.hooks.prestart, *config.hooks.createRuntime)
+        of_device = code == errno.ENOENT and _is_of_a_device(path)  # one that is not there yet has its settings later
+        if of_device and (_has_others(config) or any(NETWORK in each.args for each in hooks)):
+            continue
+        if of_device and hooks:
+            doubts.append((op.at, text, BROUGHT))
+            continue
+        yield UnsupportedError(text, pointer=op.at, hint=hints.hint("write_at", code))
 
 
-def _may_bring(config: Config) -> bool:
-    """Return whether CONFIG may have network devices by the time that the settings are made: moved, by hooks, or of others."""
-    joined = any(each.type == "network" and each.path for each in config.linux.namespaces)
-    return bool(config.linux.netDevices or config.hooks.prestart or config.hooks.createRuntime or joined)
+def _is_of_a_device(path: str) -> bool:
+    """Return whether PATH is of a setting of one network device, and not of those that every network namespace has."""
+    name = next((path.partition(each)[2].partition("/")[0] for each in OF_DEVICES if each in path), "")
+    return name not in ("", *EVERYWHERE)
+
+
+def _has_others(config: Config) -> bool:
+    """Return whether CONFIG has network devices of others by the time that the settings are made: moved, or joined."""
+    return bool(config.linux.netDevices) or any(each.type == "network" and each.path for each in config.linux.namespaces)
 
 
 def _write(ops: list[Op]) -> list[tuple[int, int]]:

@@ -119,7 +119,7 @@ def _warnings(document: object, config: Config | None, more: list[Doubt]) -> tup
     if config is not None:
         found += [("capabilities(7)", each) for each in ignored.capabilities(config)]
         found += [("syscalls(2)", each) for each in (*ignored.calls(config), *essentials.refused(config))]
-    found += [("execve(2)", each) for each in more]
+    found += [("sysctl(2)" if each[0].startswith(sysctl.AT) else "execve(2)", each) for each in more]
     shown = found[:FINDINGS_MAX]
     return tuple(Finding(at, text, hint, explain.value(document, at), source) for source, (at, text, hint) in shown)
 
@@ -195,7 +195,7 @@ def _refusals(
     yield from _of("cgroups(7)", resources.errors(plan))
     yield from _of("getrlimit(2)", limits.errors(config, plan, known))
     yield from _of("sched(7)", scheduling.errors(config, plan, known))
-    yield from _of("sysctl(2)", sysctl.errors(config, plan, known))
+    yield from _of("sysctl(2)", sysctl.errors(config, plan, known, doubts))
     yield from _of("time_namespaces(7)", clocks.errors(config))
     yield from _of("capset(2)", rights.capabilities(config, known))
     yield from _of("fsconfig(2)", options.refused(plan, known))
