@@ -299,8 +299,8 @@ def test_a_damaged_note_proves_nothing(tmp_path: Path):
     assert undo.backwards([Token("make_cgroup", ("one word",))])[0][0] == "make_cgroup"
 
 
-def test_what_version_0_1_has_saved_is_read_and_written_alike(checkout: Path, tmp_path: Path):
-    """So a container outlives an update of pyrunc, and the way back to the version that made it."""
+def test_what_an_earlier_version_has_saved_is_read_and_nothing_of_it_lost(checkout: Path, tmp_path: Path):
+    """So a container outlives an update of pyrunc."""
     kept = checkout / "tests/saved/0.1"
     saved = load(str(kept))
     assert (saved.id, saved.bundle, saved.rootfs, saved.owner) == ("web", "/bundle", "/bundle/rootfs", 1000)
@@ -314,4 +314,4 @@ def test_what_version_0_1_has_saved_is_read_and_written_alike(checkout: Path, tm
     assert saved.found == ("/sys/fs/cgroup/memory/slice",)
     assert saved.made == (Token("make_cgroup", ("/sys/fs/cgroup/memory/slice/web", "8236208", "/sys/fs/cgroup/memory")),)
     save(str(tmp_path), saved)
-    assert sorted((tmp_path / "state").read_text().splitlines()) == sorted((kept / "state").read_text().splitlines())
+    assert {*(kept / "state").read_text().splitlines()} <= {*(tmp_path / "state").read_text().splitlines()}

@@ -58,6 +58,8 @@ MEANING = {
     "make_readonly": ("Let a path of the kernel's be read, but not written to.", "mount_setattr(2)"),
     "pivot_root": ("Make the container's root the root of everything that this process can name.", "pivot_root(2)"),
     "umount2": ("Let go of the host's old root: nothing of it is left in reach.", "umount(2)"),
+    "enter_namespace_root": ("Go to the root of our mount namespace: whoever called us may be in a chroot.", "chroot(2)"),
+    "find_root": ("Take the root of the container's init, which need not be that of its mount namespace.", "chroot(2)"),
     "move_to_root": ("Make the container's root the root directory without pivot_root(2); the host's mounts go.", "mount(2)"),
     "chroot": ("Make this directory the root directory.", "chroot(2)"),
     "chdir": ("Go to a directory by its path.", "chdir(2)"),
