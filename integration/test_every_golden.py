@@ -51,7 +51,7 @@ def tmp_path() -> Iterator[Path]:
 
 
 class Failing:
-    """A process that runs verbs with an op that fails, in a mount namespace of its own: nothing of it reaches the machine's."""
+    """A process that runs verbs with an op that fails, in namespaces of its own: nothing of it reaches the machine, nor the other way."""
 
     def __init__(self, runtime: Runtime, directory: Path, *, user: bool) -> None:
         """Start it, for an ordinary USER if so."""
@@ -62,7 +62,7 @@ class Failing:
         program = [*(AS_USER if user else ()), str(python) if python.exists() else sys.executable, "-I", str(FAILING)]
         inside = ["sh", "-c", " && ".join([*binds, 'exec "$0" "$@"']), *program]
         environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory)}
-        argv = ["unshare", "--mount", "--propagation", "private", *inside]
+        argv = ["unshare", "--net", "--mount", "--propagation", "private", *inside]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(argv, text=True, env=environment, **pipes)
 
@@ -250,7 +250,7 @@ class Scene:
             "mounts where it was called": self.failing.mounts(),
             "mounts of the neighbour": Path(f"/proc/{self.pid}/mountinfo").read_text(),
             "network of the neighbour": [line.split(":")[0] for line in Path(f"/proc/{self.pid}/net/dev").read_text().splitlines()],
-            "network": [line.split(":")[0] for line in Path("/proc/net/dev").read_text().splitlines()],
+            "network": [line.split(":")[0] for line in Path(f"/proc/{self.failing.process.pid}/net/dev").read_text().splitlines()],
             "neighbour": Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[19],
             "name": os.uname().nodename,
             "bundle": sorted(str(path) for path in self.b.path.rglob("*")),

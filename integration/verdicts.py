@@ -35,6 +35,7 @@ APART = ("unshare", "--mount", "--propagation", "private", "--")
 SECONDS = 20
 BORDERS = 0.6  # of the changes are those of integration/checked
 BY_THEIRS = "what the specification's own schema refuses"
+FILTERED = "seccomp filters without SCMP_ACT_NOTIFY"
 AT = re.compile(r"\(at (/[^;,)]*)")
 KEPT = ("root", "hooks")  # members that are not changed at random: one leads out of the bundle, the other runs programs of the host
 KEEPER = ("unshare", "--net", "--uts", "--ipc", "--mount", "sleep", "infinity")  # its namespaces are joined
@@ -48,7 +49,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"returns no errno", "`errnoRet` of an action that returns none"),
         (r"Mappings needs a user namespace", "mappings of ids without a user namespace"),
         (r"at /linux/personality/flags", "personality flags"),
-        (r"exec format error|too many levels of script interpreters", "a program that is found and cannot be executed"),
+        (r"exec format error|too many levels of script interpreters|its interpreter .* could not be opened", "a program that is found and cannot be executed"),
         (r"error creating device node .* the image has something at", "a device where the image has something else"),
         (r"longer than 64 bytes .at /linux/sysctl", "sysctl `kernel.domainname` of more than 64 bytes"),
     ),
@@ -59,6 +60,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"sysctl ..kernel.hostname.* conflicts with", "sysctl `kernel.hostname`"),
         (r"container's /dev/null is invalid", "a device at /dev/null that is not it"),
         (r"during container init: too many open files", "a limit of descriptors below what runc's init needs"),
+        (r"unable to set memory limit to \d+ .current usage", "a memory limit below what runc's init needs"),
         (r"can't mask path.*not a directory", "a masked path below a file"),
         (r"device access at \d+ field cannot be empty", "device rules without `access`"),
     ),
@@ -225,9 +227,15 @@ def _kind(found: dict[str, str], document: Any) -> str:
     if len(refusing) != 1:
         return "both refuse" if refusing else "both start it"
     (who,) = refusing
-    why = _by_the_schema(found[who], document) if who == "pyrunc" else ""
+    why = _by_the_schema(found[who], document) if who == "pyrunc" else _by_a_filter(found[who], document)
     why = why or next((words for pattern, words in EXPLAINED[who] if re.search(pattern, found[who])), "")
     return f"{who} refuses: {why}" if why else f"not explained, {who} refuses"
+
+
+def _by_a_filter(said: str, document: Any) -> str:
+    """Return why runc, which SAID so, refuses DOCUMENT, if that is because its init has met the filter there and has died."""
+    has_filter = isinstance(document.get("linux"), dict) and document["linux"].get("seccomp")
+    return FILTERED if has_filter and "cannot start a container that has stopped" in said else ""
 
 
 def _by_the_schema(said: str, document: Any) -> str:
