@@ -88,7 +88,7 @@ class Crashes:
         """Return the container's status, or "" if `state` says that there is none; nothing else may it say."""
         done = self.runtime("state", self.name, check=False)
         if done.returncode:
-            assert done.stderr == "pyrunc state failed: container does not exist\n"
+            assert done.stderr.startswith("pyrunc state failed: container does not exist (there is no ")
             return ""
         state = json.loads(done.stdout)
         alive = state["status"] in ("created", "running")

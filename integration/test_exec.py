@@ -43,6 +43,16 @@ def test_cgroup_is_the_containers(runtime, running):
     assert inside == Path(f"/proc/{runtime.pid(running)}/cgroup").read_text()
 
 
+@pytest.mark.pyrunc_only("names config.json whatever has asked for it")
+def test_an_error_names_the_option_or_the_file_that_asks_for_it(runtime, running, tmp_path):
+    said = runtime.refuses("exec", "--cwd", "/etc/passwd", running, "true", status=255)
+    assert 'chdir to cwd ("/etc/passwd") given by --cwd failed: not a directory (at --cwd; ' in said
+    document = tmp_path / "process.json"
+    document.write_text(json.dumps({"args": ["true"], "cwd": "/etc/passwd", "user": {"uid": 0, "gid": 0}}))
+    said = runtime.refuses("exec", "--process", str(document), running, status=255)
+    assert f'chdir to cwd ("/etc/passwd") set in {document} failed: not a directory (at /cwd; ' in said
+
+
 def test_cwd_env_user(runtime, running):
     flags = ["--cwd", "/tmp", "--env", "A=1", "--env", "A=2", "--user", "1000:50", "-g", "7", "-g", "8"]
     done = runtime("exec", *flags, running, "sh", "-c", "pwd; echo $A $HOME; id -u; id -g; id -G")

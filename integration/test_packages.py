@@ -108,7 +108,7 @@ def test_a_container_runs_by_it(install, python: str, form: str, sdist: Path, tm
     b.save()
     done = subprocess.run([program, "check", "--json", b.path], capture_output=True, text=True, check=False)
     found = json.loads(done.stdout)
-    assert {"/hostname", "/process/args"} <= {each["pointer"] for each in found["errors"]}  # jsonschema and the schemas are
+    assert {"/hostname", "/process/args"} <= {each["pointer"] for each in found["violations"]}  # jsonschema and the schemas are
 
 
 @pytest.fixture(scope="module")

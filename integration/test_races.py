@@ -250,7 +250,7 @@ class Races:
         """Return the state of the container, "" if `state` says in its own words that there is none."""
         done = self.runtime("state", self.name, check=False)
         if done.returncode:
-            assert done.stderr == "pyrunc state failed: container does not exist\n", done.stderr
+            assert done.stderr.startswith("pyrunc state failed: container does not exist (there is no "), done.stderr
             return NONE
         return str(json.loads(done.stdout)["status"])
 
@@ -258,7 +258,7 @@ class Races:
         """Check that `state` says what can be seen of the container."""
         done = self.runtime("state", self.name, check=False)
         if done.returncode:
-            assert done.stderr == "pyrunc state failed: container does not exist\n", (race, done.stderr)
+            assert done.stderr.startswith("pyrunc state failed: container does not exist (there is no "), (race, done.stderr)
             assert not (self.runtime.root / self.name).exists(), race
             return
         state = json.loads(done.stdout)

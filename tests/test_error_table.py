@@ -16,8 +16,6 @@ FOUND = errors()
 # Errors without a hint of their own, by module and message, each with its reason.
 WORDS = "engines look for these words of runc's; which container it is stands on the command line"
 WITHOUT = {
-    ("container/statefile.py", "container does not exist"): WORDS,
-    ("container/work.py", "container does not exist"): WORDS,
     ("container/verbs/kill.py", "container not running"): WORDS,
     ("container/verbs/exec.py", "cannot exec in a stopped container: container not running"): WORDS,
     ("run/steps/copyup.py", 'cannot copy "..." of the directory below: ...'): "by its errno: run/hints.py, copy_up",

@@ -281,6 +281,7 @@ def test_dry_run_writes_nothing(machine: Machine, engine: str, capfd):
     assert machine.files() == before
     assert "\n+++ /dev/null\n" in capfd.readouterr().out
     assert run(engine, *options, "--remove") == 0
+    assert f'\ndone:      "pyrunc" is removed from {ENGINES[engine].title}\n' in capfd.readouterr().out
     assert machine.files() == {}
     assert run(engine, *options, "--remove") == 0
     assert capfd.readouterr().out.endswith(f'{ENGINES[engine].title} does not know "pyrunc": nothing to do\n')

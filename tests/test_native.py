@@ -25,6 +25,7 @@ import pytest
 from pyrunc.container import statefile
 
 CHECKOUT = Path(__file__).parents[1]
+ABSENT = "pyrunc {} failed: container does not exist (there is no {} below {}: see pyrunc list, and --root)\n"
 PYTHON = os.environ.get("PYRUNC_PYTHON", "/usr/bin/python3")
 BUILD = CHECKOUT / "native/build.py"
 # What wants a library, and so is the script's alone; a module more is slower for somebody: put it here on purpose.
@@ -79,7 +80,7 @@ def run(program: Path, *argv: str | bytes, **options) -> subprocess.CompletedPro
 def test_a_command(program: Path, tmp_path: Path):
     done = run(program, "--root", str(tmp_path), "state", "nosuch")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "pyrunc state failed: container does not exist\n"
+    assert done.stderr == ABSENT.format("state", "nosuch", tmp_path)
 
 
 def test_it_is_one_static_file_for_one_place(program: Path):
@@ -107,7 +108,7 @@ def test_spec_is_what_the_script_writes(program: Path, tmp_path: Path):
 def test_what_wants_libraries_goes_to_the_script(program: Path, argv: list[str], tmp_path: Path):
     done = run(program, "--root", str(tmp_path), *argv, env={"MARK": "there"})
     if argv[0] == "ps":  # no container, which needs no library to be told
-        assert done.stderr == "pyrunc ps failed: container does not exist\n"
+        assert done.stderr == ABSENT.format("ps", "x", tmp_path)
         return
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"script {['--root', str(tmp_path), *argv]} b'there'\n"
@@ -299,13 +300,13 @@ def test_the_environment_has_no_hold(program: Path, tmp_path: Path):
     trap.write_text("not a library")
     names = ("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
     done = run(program, "--root", str(tmp_path), "state", "x", env=dict.fromkeys(names, str(trap)) | {"PYTHONINSPECT": "1"})
-    assert done.stderr == "pyrunc state failed: container does not exist\n"
+    assert done.stderr == ABSENT.format("state", "x", tmp_path)
 
 
 def test_closed_streams(program: Path, tmp_path: Path):
     script = f"exec {program} --root {tmp_path} state x <&- >&-"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "pyrunc state failed: container does not exist\n")
+    assert (done.returncode, done.stderr) == (1, ABSENT.format("state", "x", tmp_path))
 
 
 def test_nobody_can_write_to_a_program_that_runs(program: Path, tmp_path: Path):
@@ -315,7 +316,7 @@ def test_nobody_can_write_to_a_program_that_runs(program: Path, tmp_path: Path):
         for i in range(8)
     ]
     said = {child.communicate()[1] for child in children}
-    assert said == {"pyrunc state failed: container does not exist\n"}
+    assert said == {ABSENT.format("state", f"c{i}", tmp_path / str(i)) for i in range(8)}
 
 
 # Where things lie in a dump
@@ -383,7 +384,7 @@ def test_it_starts_with_little_memory(program: Path, tmp_path: Path):
         [(resource.RLIMIT_MEMLOCK, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 4)],
     ):
         done = run(program, "--root", str(tmp_path / "none"), "state", "x", preexec_fn=limited(*limits))
-        assert (done.returncode, done.stderr) == (1, "pyrunc state failed: container does not exist\n"), limits
+        assert (done.returncode, done.stderr) == (1, ABSENT.format("state", "x", tmp_path / "none")), limits
 
 
 @pytest.mark.parametrize("count", [3 << 15, 1 << 18, 3 << 20], ids=["grows", "grows-much", "outgrows-the-region"])
@@ -415,7 +416,7 @@ def test_interrupts_at_any_moment(program: Path, tmp_path: Path):
             child.send_signal(signal.SIGINT)
         said = child.communicate()[1]
         assert child.returncode in (1, 130, -signal.SIGINT)
-        assert said in ("", "pyrunc state failed: container does not exist\n")
+        assert said in ("", ABSENT.format("state", argv[-1], argv[2]))
 
 
 

@@ -274,7 +274,7 @@ class Scene:
         done = self("state", self.id)
         if done.status == 0:
             return json.loads(done.out)  # type: ignore[no-any-return]
-        if done.err != "pyrunc state failed: container does not exist\n" or done.status != 1:
+        if not done.err.startswith("pyrunc state failed: container does not exist (there is no ") or done.status != 1:
             raise Wrong(f"state: {done}")
         return {}
 

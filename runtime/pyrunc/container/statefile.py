@@ -78,7 +78,7 @@ def load(directory: str) -> SavedState:
     try:
         fd = posix.open(f"{directory}/{STATE}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
-        raise StateError("container does not exist") from None
+        raise missing(directory) from None
     except OSError as error:
         if error.errno in OURS:
             raise
@@ -93,6 +93,12 @@ def load(directory: str) -> SavedState:
         return _parse(str(text, "utf-8"))
     except (ValueError, LookupError, TypeError):
         raise _damaged(directory, "is damaged") from None
+
+
+def missing(directory: str) -> StateError:
+    """Return the error for a container that should be in DIRECTORY, in words that engines look for."""
+    root, _, name = directory.rpartition("/")
+    return StateError("container does not exist", hint=f"there is no {name} below {root}: see pyrunc list, and --root")
 
 
 def _damaged(directory: str, how: str) -> ConfigError:

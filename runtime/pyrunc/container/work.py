@@ -12,6 +12,7 @@ from errno import EMFILE, ENFILE
 from fcntl import LOCK_EX, LOCK_UN, flock
 from time import monotonic, sleep
 
+from pyrunc.container.statefile import missing
 from pyrunc.errors import OpError, StateError
 from pyrunc.host import tasks
 from pyrunc.record import Record
@@ -86,7 +87,7 @@ def begin(directory: str, verb: str) -> Work:
     """
     found = _begin(directory, verb, 0)
     if found is None:
-        raise StateError("container does not exist")
+        raise missing(directory)
     return found
 
 

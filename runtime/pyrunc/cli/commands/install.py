@@ -57,12 +57,14 @@ def _called() -> str:
 def _after(engine: engines.Engine, wanted: Wanted, *, removing: bool) -> str:
     """Return what there is to know now."""
     name = next(name for name, each in engines.ENGINES.items() if each is engine)
-    done = "does not know" if removing else "knows"
-    about = f'"{wanted.name}"' + ("" if removing else f" as {wanted.path}" + (", its default" if wanted.default else ""))
+    if removing:
+        done = f'"{wanted.name}" is removed from {engine.title}'
+    else:
+        done = f'{engine.title} knows "{wanted.name}" as {wanted.path}' + (", its default" if wanted.default else "")
     again = "" if wanted.name == NAME else f" --name {wanted.name}"
     again += f" --path {wanted.path}" if wanted.path != _called() else ""
     again += f" --destdir {wanted.destdir}" if wanted.destdir else ""
-    rows = [("done", f"{engine.title} {done} {about}"), ("next", (removing and engine.forget) or engine.restart)]
+    rows = [("done", done), ("next", (removing and engine.forget) or engine.restart)]
     if not removing:
         rows.append(("try it", engine.attempt.format(name=wanted.name)))
         rows.append(("take back", f"pyrunc install {name}{again} --remove"))
