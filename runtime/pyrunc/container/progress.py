@@ -6,6 +6,7 @@ from pyrunc.container import callerio
 from pyrunc.container.statefile import PASSING, SavedState, note, save
 from pyrunc.errors import OpError, StateError
 from pyrunc.host.tasks import start_time
+from pyrunc.oci.crun import PIDFD_RECEIVER
 from pyrunc.plan.op import Token
 
 TYPE_CHECKING = False
@@ -63,3 +64,5 @@ class Progress:
             callerio.write_pid_file(self.options.pid_file, pid)
         if self.options.pidfd_socket:
             callerio.send_pidfd(self.options.pidfd_socket, pid, b"standard")
+        if receiver := self.saved.annotations.get(PIDFD_RECEIVER):
+            callerio.send_pidfd(receiver, pid, b" ")  # crun's word

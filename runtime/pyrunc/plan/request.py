@@ -14,6 +14,8 @@ class Request(Record):
     whether cgroups that may not be written are tolerated (None: if this process is not the machine's root).
     `own_mounts` says that the mount namespace to be joined is the one that the caller is in, `traced` whether processes
     in the pid namespace that an exec joins may have CAP_SYS_PTRACE.
+    `keep_groups` says that the process keeps the supplementary groups of who calls.
+    `links` has, for each mount with copy-symlink whose source is a symbolic link, its index and what the link says.
     """
 
     id: str
@@ -30,3 +32,5 @@ class Request(Record):
     rootless: bool | None = None
     own_mounts: bool = False
     traced: bool = False
+    keep_groups: bool = False
+    links: tuple[tuple[int, str], ...] = ()

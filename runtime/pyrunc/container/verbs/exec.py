@@ -19,7 +19,7 @@ from pyrunc.host import facts
 from pyrunc.host.files import read
 from pyrunc.linux import fs, process
 from pyrunc.linux.populate import populate
-from pyrunc.oci import check, parsing
+from pyrunc.oci import check, crun, parsing
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build, cgroups, ondemand, seccomp
 from pyrunc.plan.op import ROOT
@@ -67,7 +67,10 @@ def exec_(options: ExecOptions) -> int:
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     callerio.check_preserved(options.listen_fds, options.preserve_fds)
-    asked = common_request(options, saved.bundle).replace(traced=tracers.may_trace(directory, config, added))
+    asked = common_request(options, saved.bundle).replace(
+        traced=tracers.may_trace(directory, config, added),
+        keep_groups=crun.truth(config.annotations, crun.KEEP_GROUPS),
+    )
     if ondemand.traced(saved.joins, known, asked):
         tracers.seal_program()
     if seccomp.notifies(config.linux.seccomp):

@@ -28,9 +28,9 @@ def open_directory(_: Context, path: str) -> int:
     return posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
 
 
-def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
-    """Resolve, or make, what will be mounted on."""
-    fd = rootpath.mount_point(root, path, like, context.made)
+def mount_point(context: Context, root: int, path: str, like: int | str, links: str = "follow") -> int:
+    """Resolve, or make, what will be mounted on: where LINKS is "nofollow", a link that PATH ends in itself."""
+    fd = rootpath.mount_point(root, path, like, context.made, posix.O_NOFOLLOW if links == "nofollow" else 0)
     real = _place(root, fd)
     if real == "/":
         raise OpError(
@@ -156,6 +156,28 @@ def symlink(_: Context, root: int, path: str, target: str) -> None:
         posix.symlink(target, tail, dir_fd=parent)
     except FileExistsError:
         return  # the image, or one of the mounts, brought its own
+    finally:
+        posix.close(parent)
+
+
+def copy_link(_: Context, root: int, path: str, target: str) -> None:
+    """Make link PATH to TARGET below ROOT; what stands there already must be the same link."""
+    head, tail = rootpath.split(path)
+    parent = rootpath.directory(root, head)
+    try:
+        posix.symlink(target, tail, dir_fd=parent)
+    except FileExistsError:
+        try:
+            found = posix.readlink(tail, dir_fd=parent)
+        except OSError:
+            found = ""
+        if found != target:
+            what = f"a link to {found}" if found else "no link"
+            raise OpError(
+                f"file exists: the image has something at {path} that is {what}, and not a link to {target}",
+                errno=errno.EEXIST,
+                hint="remove it from the image, or leave copy-symlink out",
+            ) from None
     finally:
         posix.close(parent)
 
