@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 # With these, no mount of the container's stays a peer of one of the host's.
 CUT_OFF = ("", "rslave", "rprivate")
 HOST, HELPER, HELPER_LATER, CHILDS = "host", "helper", "helper, later", "child"
+EARLY = "child, outside"  # of a container that is there already (plan/livemounts.py)
 BY_HELPER = (HELPER, HELPER_LATER)
-BY_OTHERS = (HOST, *BY_HELPER)
+BY_OTHERS = (HOST, EARLY, *BY_HELPER)
 
 
 def opener(config: Config, facts: HostFacts, request: Request, index: int, options: mountopts.Options) -> str:
@@ -35,6 +36,8 @@ def opener(config: Config, facts: HostFacts, request: Request, index: int, optio
     mount = config.mounts[index]
     if not options.bind or "remount" in options.ours or link(request, index) is not None:
         return ""
+    if request.live:
+        return HELPER if has(config.linux, "user") and not facts.user else EARLY
     below = index > 0 and _inside(request.rootfs, _absolute(request, mount))
     if has(config.linux, "user"):
         if facts.user:

@@ -54,6 +54,7 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
         systemd=options.systemd_cgroup,
+        cgroups=options.cgroups,
         rootless=options.rootless,
         links=links(config, bundle),
         own_mounts=any(n.type == "mount" and n.path and _is_own_mounts(n.path) for n in config.linux.namespaces),
