@@ -94,7 +94,7 @@ def test_what_podman_reads(machine: Machine):
     machine.add("podman")
     said = {
         "runtime_supports_json": ["crun", "runc", "kata", "runsc", "krun", "pyrunc"],
-        "runtime_supports_nocgroups": ["crun", "krun", "pyrunc"],
+        "runtime_supports_nocgroup": ["crun", "krun", "pyrunc"],
         "runtimes": {"pyrunc": [PROGRAM]},
     }
     assert tomllib.loads(machine.text(FILES["podman"])) == {"engine": said}
