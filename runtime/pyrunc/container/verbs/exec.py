@@ -254,7 +254,12 @@ def _places(saved: SavedState, asked: tuple[str, ...]) -> tuple[Place, ...]:
         if controller and controller not in known:
             hint = "a path alone, on version 2" if known == {""} else f"one of {', '.join(sorted(filter(None, known)))}"
             raise UsageError(f"unknown controller {controller} in --cgroup", hint=hint)
-    return tuple(_below(place, wanted) for place in saved.places)
+    found = tuple(_below(place, wanted) for place in saved.places)
+    if tuple(wanted) != ("",) or len(found) == 1:
+        return found
+    # A path alone, where each controller has a tree of its own: the others stay where the container is, and not where we are.
+    there = {place.directory for place in found if posix.access(place.directory, posix.F_OK)}
+    return tuple(low if low.directory in there or not there else top for low, top in zip(found, saved.places, strict=True))
 
 
 def _wanted(asked: tuple[str, ...]) -> dict[str, str]:
