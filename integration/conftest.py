@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pyrunc_only(reason): runc does otherwise, or not at all")
+    config.addinivalue_line("markers", "cruns(reason): runc has it not, and crun has")
     config.addinivalue_line("markers", "v1: needs cgroup version 1")
     config.addinivalue_line("markers", "v2: needs cgroup version 2")
     config.addinivalue_line("markers", "every_variant: whatever --variants says")
@@ -82,6 +83,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         only = item.get_closest_marker("pyrunc_only")
         if only and name != "pyrunc":
             item.add_marker(pytest.mark.skip(reason=f"{name}: {only.args[0]}"))
+        theirs = item.get_closest_marker("cruns")
+        if theirs and name not in ("pyrunc", "crun"):
+            item.add_marker(pytest.mark.skip(reason=f"{name}: {theirs.args[0]}"))
         if item.get_closest_marker("v1") and is_v2():
             item.add_marker(pytest.mark.skip(reason="this machine has cgroup version 2"))
         if item.get_closest_marker("v2") and not is_v2():

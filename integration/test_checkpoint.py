@@ -279,6 +279,37 @@ def test_connections_in_a_joined_network_namespace(runtime: Runtime, bundle, ima
     assert namespace(runtime.pid(name), "network") == os.readlink(network)
 
 
+CONNECTED = """
+    sleep 1000 | nc -l -p 5000 >/dev/null & usleep 300000; sleep 1000 | nc 127.0.0.1 5000 &
+    while true; do i=$((i+1)); echo $i >>/data/count; usleep 20000; done
+"""
+
+
+def established(network: str) -> int:
+    """Return how many ends of connections there are in the network namespace at the path NETWORK."""
+    argv = ["nsenter", f"--net={network}", "cat", "/proc/self/net/tcp"]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    return sum(line.split()[3] == "01" for line in lines)
+
+
+@works
+@pytest.mark.slow_vm
+@pytest.mark.pyrunc_only("runc has no --network-lock and no --tcp-close")
+@pytest.mark.parametrize("close", [False, True])
+def test_the_network_locked_by_nftables_and_connections_closed(runtime, bundle, image: Image, network: str, close: bool):
+    """With iptables, as in the test above, somebody has to unlock it."""
+    b = bundle(CONNECTED)
+    b.namespace("network", path=network)
+    name = started(runtime, b)
+    wait_for(lambda: established(network) == 2, "both ends of the connection")
+    lock = ("--network-lock", "nftables")
+    image.take(runtime, name, "--tcp-established", *lock)
+    before = counter(b)
+    image.bring_back(runtime, b, name, "--tcp-close" if close else "--tcp-established", *lock)
+    goes_on(b, before)
+    assert established(network) == (0 if close else 2)
+
+
 @works
 def test_a_user_namespace(runtime: Runtime, bundle, image: Image):
     b = mapped(bundle(UNTIL))

@@ -203,6 +203,20 @@ def test_two_cgroups_of_one_controller(runtime, running):
     assert "invalid --cgroup argument(s): controller pids specified multiple times" in done.stderr
 
 
+@pytest.mark.v1
+@pytest.mark.pyrunc_only("runc refuses it, and crun leaves the process in the caller's")
+def test_a_cgroup_that_only_some_controllers_have(runtime, running):
+    own = Path(f"/proc/{runtime.pid(running)}/cgroup").read_text()
+    rows = dict(line.split(":", 2)[1:] for line in own.splitlines())
+    (Path("/sys/fs/cgroup/pids" + rows["pids"]) / "some").mkdir()
+    out = runtime("exec", "--cgroup", "some", running, "cat", "/proc/self/cgroup").stdout
+    found = dict(line.split(":", 2)[1:] for line in out.splitlines())
+    assert found == {**rows, "pids": f"{rows['pids']}/some"}
+    done = runtime("exec", "--cgroup", "none", running, "true", check=False)
+    assert done.returncode == 255
+    assert "no such file or directory" in done.stderr
+
+
 def test_a_cgroup_of_no_controller(runtime, running):
     done = runtime("exec", "--cgroup", "nonsense:below", running, "true", check=False)
     assert done.returncode == 255

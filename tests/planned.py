@@ -42,6 +42,7 @@ ON = {
 REQUESTS = {
     "systemd": {"systemd": True},
     "no-pivot": {"no_pivot": True},
+    "mount-links": {"links": ((2, "target"),)},
     "exec-traced": {"traced": True},
     "run": {"wait": False, "no_new_keyring": True, "preserve_fds": 2},
 }

@@ -366,6 +366,34 @@ def test_names_that_are_anybody_s(image):
     assert image.warnings() == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("run.oci.hooks.stdot", "it is ignored: did you mean run.oci.hooks.stdout?"),
+        ("run.oci.zzz", "it is ignored: correct the name, or remove it"),
+        ("run.oci.handler", "no other handler runs containers here: use crun for krun and wasm"),
+        ("run.oci.timens_offset", "use linux.timeOffsets, the specification's own"),
+    ],
+)
+def test_annotations_in_crun_s_name_that_mean_nothing_here(image, name, hint):
+    image.document |= {"annotations": {name: "1", "run.oci.keep_original_groups": "1", "run.ocelot": "1"}}
+    assert image.warnings() == {f"/annotations/{name}": hint}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.oci.keep_original_groups", "yes"),
+        ("run.oci.hooks.stdout", "relative"),
+        ("run.oci.pidfd_receiver", ""),
+        ("run.oci.mount_context_type", "file"),
+    ],
+)
+def test_annotations_of_crun_s_with_a_value_that_means_nothing(image, name, text):
+    image.document |= {"annotations": {name: text}}
+    assert [each.pointer for each in image.check().violations] == [f"/annotations/{name}"]
+
+
 def test_a_capability_that_no_kernel_has(image):
     image.document["process"]["capabilities"] = {"bounding": ["CAP_KILL", "CAP_NET_BIND"]}
     assert image.warnings() == {"/process/capabilities/bounding/1": "it is ignored: did you mean CAP_NET_BIND_SERVICE?"}

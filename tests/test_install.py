@@ -92,7 +92,11 @@ def test_a_file_that_is_broken(machine: Machine, engine: str):
 
 def test_what_podman_reads(machine: Machine):
     machine.add("podman")
-    said = {"runtime_supports_json": ["crun", "runc", "kata", "runsc", "krun", "pyrunc"], "runtimes": {"pyrunc": [PROGRAM]}}
+    said = {
+        "runtime_supports_json": ["crun", "runc", "kata", "runsc", "krun", "pyrunc"],
+        "runtime_supports_nocgroup": ["crun", "krun", "pyrunc"],
+        "runtimes": {"pyrunc": [PROGRAM]},
+    }
     assert tomllib.loads(machine.text(FILES["podman"])) == {"engine": said}
     machine.add("podman", default=True)
     assert tomllib.loads(machine.text(FILES["podman"])) == {"engine": {"runtime": "pyrunc", **said}}

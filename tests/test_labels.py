@@ -111,3 +111,15 @@ def test_of_a_mount_by_mount2(options, end):
 
 def test_none_without_a_label():
     assert contexts(planned()) == {}
+
+
+@pytest.mark.parametrize("kind", ["context", "fscontext", "defcontext", "rootcontext"])
+def test_an_annotation_says_which_option_gives_the_label(kind):
+    data = "x" * 300  # which only mount(2) takes
+    mounts = [{"destination": "/a", "type": "tmpfs"}, {"destination": "/b", "type": "tmpfs", "options": [f"a={data}"]}]
+    made = document(mounts, LABEL).replace(annotations={"run.oci.mount_context_type": kind})
+    plan = build.build(made, BOTH, REQUEST)
+    given = [op.args[2:4] for op in plan.child if op.call == "fsconfig" and op.args[3] == LABEL]
+    assert given
+    assert set(given) == {(kind, LABEL)}
+    assert [op.args[4] for op in plan.child if op.call == "mount_on"] == [f'a={data},{kind}="{LABEL}"']

@@ -124,6 +124,11 @@ def test_everything_else_is_the_file_systems(word: str):
         (("a=1", "ro", "b"), Options(attr_set=m.MOUNT_ATTR_RDONLY, data=(("a=1", 0), ("b", 2)), named=True)),
         (("a=1,ro,b", "c"), Options(attr_set=m.MOUNT_ATTR_RDONLY, data=(("a=1", 0), ("b", 0), ("c", 1)), named=True)),
         (("bind,idmap",), Options(bind=True, ours=frozenset(("idmap",)))),
+        (("idmap=uids=0-1-2;gids=0-1-2",), Options(ours=frozenset(("idmap",)))),
+        (("copy-symlink", "src-nofollow"), Options(ours=frozenset(("copy-symlink", "src-nofollow")))),
+        (("rsync", "rdirsync", "rmand"), Options(superblock=("rsync", "rdirsync", "rmand"))),
+        (("rsync", "rmand", "async", "nomand"), Options(named=True)),
+        (("sync", "mand", "rasync", "rnomand"), Options(named=True)),
     ],
 )
 def test_sorting(words: tuple[str, ...], options: Options):

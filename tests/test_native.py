@@ -36,6 +36,7 @@ SCRIPT_ONLY |= {f"install.{name}" for name in ("containerd", "docker", "dropin",
 LIBRARIES = {
     "cgroup/systemd.py": {"jeepney", "jeepney.io.blocking"},  # whatever has a unit goes to the script from the start
     "cgroup/userbus.py": {"jeepney.bus", "jeepney.io.blocking", "socket"},
+    "cli/matching.py": {"re"},  # calls need_script() first
     "cli/commands/ps.py": {"psutil", "subprocess"},  # changes nothing
     "cli/main.py": {"traceback"},  # --debug goes to the script from the start
     "cli/mishap.py": {"dis"},  # does without

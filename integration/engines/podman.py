@@ -66,6 +66,7 @@ infra_image = "{pause}"
 lock_type = "file"
 runtime = "{name}"
 runtime_supports_json = ["{name}"]
+runtime_supports_nocgroup = ["{name}"]
 static_dir = "{directory}/root/libpod"
 stop_timeout = 3
 tmp_dir = "{directory}/tmp"

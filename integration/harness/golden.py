@@ -55,7 +55,8 @@ class Golden(NamedTuple):
         """Return what its caller asks for, in the words of a verb's options."""
         asked = dict(REQUESTS.get(self.name, {}))
         asked.pop("wait", None)
-        asked.pop("traced", None)  # found, not asked for: by the capability in its document
+        for found in ("traced", "links"):  # found, not asked for: by a capability in its document, and by what a source is
+            asked.pop(found, None)
         if asked.pop("systemd", False):
             asked["systemd_cgroup"] = True
         return asked

@@ -48,6 +48,7 @@ def main(argv: list[str]) -> int:
         name = argv[place] if place < len(argv) and argv[place] in ROWS else ""
         if general.get("version") or general.get("help"):
             return _tell(general, "")
+        _choose_manager(general)
         if general.get("debug") or (general.get("systemd_cgroup") and name in MAKING):
             handover.need_script()  # tracebacks, and systemd, want libraries
         log = _log(general, f"pyrunc {name}" if name else "pyrunc")
@@ -79,6 +80,15 @@ def main(argv: list[str]) -> int:
         return _fail(name, f"internal error: {type(error).__name__}: {error} ({hint})", log)
     finally:
         handover.begin()  # what was held back is said at the latest now
+
+
+def _choose_manager(general: dict[str, Any]) -> None:
+    """Make of --cgroup-manager what --systemd-cgroup says among GENERAL options.  Raises UsageError if both disagree."""
+    manager = general.get("cgroup_manager", "")
+    if manager == "systemd":
+        general["systemd_cgroup"] = True
+    elif manager and general.get("systemd_cgroup"):
+        raise UsageError(f"--systemd-cgroup and --cgroup-manager {manager} cannot go together", hint="leave one of both out")
 
 
 def _open_streams() -> None:

@@ -54,6 +54,12 @@ GLOBAL = (
     _flag("log debug lines too", "debug"),
     _flag("let systemd make the cgroups; cgroupsPath is then SLICE:PREFIX:NAME", "systemd-cgroup"),
     Option(
+        ("cgroup-manager",),
+        "cgroupfs (the default), systemd, as --systemd-cgroup, or disabled: create and run make no cgroups",
+        "MANAGER",
+        choices=("cgroupfs", "systemd", "disabled"),
+    ),
+    Option(
         ("rootless",),
         "go on without cgroups that this user may not write, if neither a limit nor cgroupsPath asks for them (default: auto)",
         "MODE",
@@ -73,6 +79,11 @@ def _bundle() -> Option:
 def _format() -> Option:
     """Return the option that list and ps share."""
     return Option(("format", "f"), "output format (default: table)", "FORMAT", choices=("table", "json"))
+
+
+def _regex() -> Option:
+    """Return the option that kill and delete share."""
+    return _flag("ID is a regular expression: all containers in whose ids it is found", "regex", "r")
 
 
 def _pidfd() -> Option:
@@ -124,6 +135,12 @@ def _criu() -> tuple[Option, ...]:
         Option(("image-path",), "directory of the image (default: ./checkpoint)", "DIR"),
         Option(("work-path",), "directory for CRIU's logs (default: that of the image)", "DIR"),
         _flag("allow open TCP connections", "tcp-established"),
+        Option(
+            ("network-lock",),
+            "by what the network is locked meanwhile (default: iptables)",
+            "METHOD",
+            choices=("iptables", "nftables", "skip"),
+        ),
         _flag("allow Unix sockets whose other end is outside", "ext-unix-sk"),
         _flag("allow a terminal that belongs to the caller", "shell-job"),
         _flag("allow file locks", "file-locks"),
@@ -163,14 +180,14 @@ ROWS: dict[str, Callable[[], Command]] = {
         "kill",
         "send a signal to a container (default: TERM, unless the image names another)",
         ("ID", "SIGNAL"),
-        (_flag("send it to all processes", "all", "a"),),
+        (_flag("send it to all processes", "all", "a"), _regex()),
         optional=1,
         example="pyrunc kill web KILL",
     ),
     "delete": lambda: Command(
         "delete",
         "delete a stopped container",
-        options=(_flag("kill the container first; succeed if there is none", "force", "f"),),
+        options=(_flag("kill the container first; succeed if there is none", "force", "f"), _regex()),
         example="pyrunc delete --force web",
     ),
     "list": lambda: Command(
@@ -229,6 +246,14 @@ ROWS: dict[str, Callable[[], Command]] = {
         ),
         example="pyrunc events --stats web",
     ),
+    "mounts": lambda: Command(
+        "mounts",
+        "add mounts to a running container, remove or list them: ACTION is add, remove or list, FILE an array as config.json's",
+        ("ACTION", "ID", "FILE"),
+        (_format(),),
+        optional=1,
+        example="pyrunc mounts add web mounts.json",
+    ),
     "pause": lambda: Command("pause", "suspend a container", example="pyrunc pause web"),
     "resume": lambda: Command("resume", "resume a paused container", example="pyrunc resume web"),
     "checkpoint": lambda: Command(
@@ -255,6 +280,7 @@ ROWS: dict[str, Callable[[], Command]] = {
             Option(("console-socket",), "send the terminal's master to this socket", "SOCKET"),
             Option(("pid-file",), "write the pid of the init to FILE", "FILE"),
             _flag("return as soon as it runs", "detach", "d"),
+            _flag("bring TCP connections back closed", "tcp-close"),
             _flag("do not become the parent of the container's orphaned processes", "no-subreaper"),
             _flag("accepted for runc's sake: CRIU always uses pivot_root(2)", "no-pivot"),
             Option(("lsm-profile",), "use this security profile instead of the saved one", "TYPE:NAME"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pyrunc.errors import HookError
+import posix
+
+from pyrunc.errors import HookError, OpError
 from pyrunc.jsonio import dumps
 from pyrunc.oci import OCI_VERSION, parsing
+from pyrunc.oci.crun import HOOKS_STDERR, HOOKS_STDOUT, pointer
 from pyrunc.run.interrupt import Heeding
 
 TYPE_CHECKING = False
@@ -41,9 +44,13 @@ def poststart(hooks: Hooks, saved: SavedState, working: Work) -> None:
 
     state = _state(saved, "running", saved.pid)
     working.share()
-    with Heeding():
-        for index, hook in enumerate(hooks.poststart):
-            run_with_state(hook, state, "poststart", index, saved.bundle, working.waits_for)
+    files = outputs(saved.annotations)
+    try:
+        with Heeding():
+            for index, hook in enumerate(hooks.poststart):
+                run_with_state(hook, state, "poststart", index, saved.bundle, working.waits_for, files)
+    finally:
+        _close(files)
 
 
 def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
@@ -51,13 +58,42 @@ def poststop(hooks: Hooks, saved: SavedState, log: Log) -> None:
     from pyrunc.run.steps.hooks import run_with_state
 
     state = _state(saved, "stopped", 0)
+    files = (-1, -1)
+    try:
+        files = outputs(saved.annotations) if hooks.poststop else files
+    except OpError as error:
+        log.warning(str(error))
     for index, hook in enumerate(hooks.poststop):
         try:
             with Heeding():
-                run_with_state(hook, state, "poststop", index, saved.bundle)
+                run_with_state(hook, state, "poststop", index, saved.bundle, outputs=files)
         except (HookError, OSError) as error:
             words = f"error running poststop hook #{index}: {hook.path}: "
             log.warning(words + (error.strerror or "").lower() if isinstance(error, OSError) else str(error))
+    _close(files)
+
+
+def outputs(annotations: dict[str, str]) -> tuple[int, int]:
+    """Return descriptors of the files that ANNOTATIONS give to hooks' standard output and error; -1 for none.  Raises OpError."""
+    found = [-1, -1]
+    for place, name in enumerate((HOOKS_STDOUT, HOOKS_STDERR)):
+        if name in annotations:
+            from pyrunc.run.steps.hookoutput import open_hook_output
+
+            try:
+                found[place] = open_hook_output(None, annotations[name])
+            except OpError as error:
+                _close((found[0], found[1]))
+                error.pointer = pointer(name)
+                raise
+    return found[0], found[1]
+
+
+def _close(files: tuple[int, int]) -> None:
+    """Close FILES."""
+    for fd in files:
+        if fd >= 0:
+            posix.close(fd)
 
 
 def _state(saved: SavedState, status: str, pid: int) -> bytes:

@@ -20,7 +20,8 @@ class CreateOptions(Record):
     `listen_fds` sockets from descriptor 3 on are for the container, called `listen_names` (sd_listen_fds(3)), and
     `notify_socket` is where its readiness is told (sd_notify(3)); "" for nowhere.
     `facts` are what a caller knows of the machine already; None: look.  `rootless` says whether cgroups that may not be
-    written are tolerated; None: if this process is not the machine's root.
+    written are tolerated; None: if this process is not the machine's root.  Without `cgroups` the container gets none, and
+    stays in the caller's.
     """
 
     id: str
@@ -36,6 +37,7 @@ class CreateOptions(Record):
     notify_socket: str = ""
     preserve_fds: int = 0
     systemd_cgroup: bool = False
+    cgroups: bool = True
     rootless: bool | None = None
     log: Log = Log()
     facts: HostFacts | None = None

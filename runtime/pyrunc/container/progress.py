@@ -7,6 +7,7 @@ from pyrunc.container.initroot import mount_of
 from pyrunc.container.statefile import PASSING, SavedState, note, save
 from pyrunc.errors import OpError, StateError
 from pyrunc.host.tasks import start_time
+from pyrunc.oci.crun import PIDFD_RECEIVER
 from pyrunc.plan.op import Token
 
 TYPE_CHECKING = False
@@ -64,3 +65,5 @@ class Progress:
             callerio.write_pid_file(self.options.pid_file, pid)
         if self.options.pidfd_socket:
             callerio.send_pidfd(self.options.pidfd_socket, pid, b"standard")
+        if receiver := self.saved.annotations.get(PIDFD_RECEIVER):
+            callerio.send_pidfd(receiver, pid, b" ")  # crun's word

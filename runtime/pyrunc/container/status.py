@@ -35,6 +35,7 @@ ALLOWED = {
     "resume": ((PAUSED,), "container not paused"),
     "delete": ((CREATED, STOPPED), "cannot delete container {id} that is not stopped: {status}"),
     "update": ((CREATED, RUNNING, PAUSED), "container not running"),
+    "mounts": ((CREATED, RUNNING, PAUSED), "container not running"),
     "events": ((CREATED, RUNNING, PAUSED), "container with id {id} is not running"),
     "checkpoint": ((RUNNING, PAUSED), "container cannot be checkpointed in {status} state"),
     "ps": ((CREATED, RUNNING, PAUSED, STOPPED), "container not running"),

@@ -74,11 +74,17 @@ def refuse(config: Config) -> None:
         ("/linux/seccomp/listenerPath", bool(linux.seccomp and linux.seccomp.listenerPath), "a seccomp agent"),
         ("/linux/rootfsPropagation", linux.rootfsPropagation in SHARING, "mounts that are shared with the host"),
         *((f"/mounts/{i}", mountopts.idmapped(mount), "an idmapped mount") for i, mount in enumerate(config.mounts)),
+        *((f"/mounts/{i}", _about_links(mount), "a mount of, or on, a link") for i, mount in enumerate(config.mounts)),
         *((f"/mounts/{i}", _shared(mount), "a mount that is shared with the host") for i, mount in enumerate(config.mounts)),
     )
     for pointer, there, what in lost:
         if there:
             raise UnsupportedError(f"CRIU cannot bring {what} back", pointer=pointer, hint="remove it from the configuration")
+
+
+def _about_links(mount: Mount) -> bool:
+    """Return whether MOUNT has an option about links, which may have made no mount at all."""
+    return bool(mountopts.of(mount).ours.intersection(mountopts.ABOUT_LINKS))
 
 
 def _shared(mount: Mount) -> bool:

@@ -15,6 +15,8 @@ DUMP, RESTORE, PRE_DUMP, NOTIFY, FEATURE_CHECK, VERSION = 1, 2, 4, 6, 9, 10
 # enum criu_cg_mode, by the words of --manage-cgroups-mode
 CGROUP_MODES = {"ignore": 0, "none": 1, "soft": 3, "full": 4, "strict": 5}
 CGROUP_MODE_DEFAULT = 6
+# enum criu_network_lock_method (since 3.17; skip since 4.0), by the words of --network-lock
+NETWORK_LOCKS = {"iptables": 1, "nftables": 2, "skip": 3}
 
 PAGE_SERVER: Table = {"address": (1, TEXT), "port": (2, INT)}
 EXTERNAL_MOUNT: Table = {"key": (1, TEXT), "val": (2, TEXT)}
@@ -56,8 +58,10 @@ OPTIONS: Table = {
     "lazy_pages": (48, BOOL),
     "orphan_pts_master": (50, BOOL),
     "config_file": (51, TEXT),
+    "tcp_close": (52, BOOL),
     "lsm_profile": (53, TEXT),
     "lsm_mount_context": (63, TEXT),
+    "network_lock": (64, INT),
 }
 FEATURES: Table = {"mem_track": (1, BOOL), "lazy_pages": (2, BOOL)}
 REQUEST: Table = {

@@ -39,6 +39,8 @@ class CriuOptions(Record):
     empty_ns: tuple[str, ...] = ()
     auto_dedup: bool = False
     lazy_pages: bool = False
+    tcp_close: bool = False
+    network_lock: str = ""
 
 
 class DumpOptions(CriuOptions):
@@ -59,12 +61,13 @@ class DumpOptions(CriuOptions):
 
 def criu(general: dict[str, Any], given: dict[str, Any]) -> CriuOptions:
     """Return what both commands have of the command line: its GENERAL options, and those GIVEN to the command."""
-    flags = ("tcp_established", "ext_unix_sk", "shell_job", "file_locks", "auto_dedup", "lazy_pages")
+    flags = ("tcp_established", "ext_unix_sk", "shell_job", "file_locks", "auto_dedup", "lazy_pages", "tcp_close")
     return CriuOptions(
         program=general.get("criu", ""),
         images=given.get("image_path", ""),
         work=given.get("work_path", ""),
         cgroups_mode=given.get("manage_cgroups_mode", ""),
+        network_lock=given.get("network_lock", ""),
         empty_ns=tuple(given.get("empty_ns", ())),
         **{name: bool(given.get(name)) for name in flags},
     )
@@ -117,6 +120,8 @@ def common(options: CriuOptions, annotations: dict[str, str]) -> dict[str, Any]:
         "orphan_pts_master": True,
         "auto_dedup": options.auto_dedup,
         "lazy_pages": options.lazy_pages,
+        "tcp_close": options.tcp_close,
+        "network_lock": m.NETWORK_LOCKS.get(options.network_lock),
         "config_file": annotations.get(CONFIG_ANNOTATION, CONFIG_FILE) or None,
     }
 

@@ -38,13 +38,16 @@ class Directory(Record):
 
 # containers.conf(5), runtime_supports_json: from which Podman takes the reason of a failure, to repeat it.
 PODMANS_OWN = ("crun", "runc", "kata", "runsc", "krun")
+# The same, runtime_supports_nocgroup: those that are asked for --cgroups=disabled.
+WITHOUT_CGROUPS = ("crun", "krun")
 
 
 def _podman(wanted: Wanted) -> str:
     """Return what containers.conf(5) calls a runtime: its name, and where the program may be."""
     default = f"runtime = {toml.quoted(wanted.name)}\n" if wanted.default else ""
     json = ", ".join(toml.quoted(name) for name in (*PODMANS_OWN, wanted.name))
-    engine = f"[engine]\n{default}runtime_supports_json = [{json}]\n"
+    none = ", ".join(toml.quoted(name) for name in (*WITHOUT_CGROUPS, wanted.name))
+    engine = f"[engine]\n{default}runtime_supports_json = [{json}]\nruntime_supports_nocgroup = [{none}]\n"
     return f"{engine}\n[engine.runtimes]\n{wanted.name} = [{toml.quoted(wanted.path)}]\n"
 
 

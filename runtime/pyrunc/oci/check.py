@@ -73,11 +73,16 @@ def _mappings(config: Config) -> Iterator[ConfigError]:
         if rows and new and at.startswith("/linux/") and all(row.containerID for row in rows):
             hint = "add a mapping with containerID 0: the container is set up as root of its user namespace"
             yield ConfigError("id 0 is not mapped", pointer=at, hint=hint)
-        if len(rows) > MAPPINGS_MAX:
-            hint = "the kernel takes no more: join ranges"
-            yield ConfigError(f"more than {MAPPINGS_MAX} mappings", pointer=f"{at}/{MAPPINGS_MAX}", hint=hint)
-        for side in ("containerID", "hostID") if rows else ():
-            yield from _ranges(rows[:MAPPINGS_MAX], side, at)
+        yield from mapping_errors(rows, at)
+
+
+def mapping_errors(rows: tuple[IDMapping, ...], at: str) -> Iterator[ConfigError]:
+    """Yield what is wrong with ROWS, found AT: too many, or one that overlaps another or goes beyond all ids."""
+    if len(rows) > MAPPINGS_MAX:
+        hint = "the kernel takes no more: join ranges"
+        yield ConfigError(f"more than {MAPPINGS_MAX} mappings", pointer=f"{at}/{MAPPINGS_MAX}", hint=hint)
+    for side in ("containerID", "hostID") if rows else ():
+        yield from _ranges(rows[:MAPPINGS_MAX], side, at)
 
 
 def _ranges(rows: tuple[IDMapping, ...], side: str, at: str) -> Iterator[ConfigError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError
+from pyrunc.oci import crun
 from pyrunc.plan import (
     affinity,
     cgroups,
@@ -44,10 +45,13 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     user = config.process
     if user is None:
         raise ConfigError("process is missing", pointer="/process", hint="say what is to run")
-    config = paths.cleaned(config, request.rootfs)
+    config = ondemand.own_mappings(paths.cleaned(config, request.rootfs))
     namespaces.check_user(config.linux, facts)
     facts = process.grantable(facts, (namespace.type for namespace in config.linux.namespaces))
+    crun.check(config.annotations)
+    request = request.replace(keep_groups=crun.truth(config.annotations, crun.KEEP_GROUPS))
     filters = config.linux.seccomp
+    label, kind = config.linux.mountLabel, config.annotations.get(crun.MOUNT_CONTEXT, "context")
     places = cgroups.places(config, facts, request)
     where = () if request.systemd else places  # what systemd makes is not there yet when the process is forked
     at_cgroup_barrier = cgroups.at_barrier(config, facts, request, places)
@@ -55,15 +59,17 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     late = cgroups.limits_runtime(config.linux.resources)
     split = mounts.first_after_cgroup(config)
     opened = sources.by_helper(config, facts, request)
+    strict = crun.truth(config.annotations, crun.UNKNOWN_CALLS)
     early = seccomp.notifies(filters) and bool(request.wait or config.hooks.startContainer)
     host = [
         *([] if request.systemd else cgroups.make(config, facts, where)),
         *delegate.host(config, facts, where),
         *ondemand.make_resctrl(config.linux, facts, request.id),
         Op("open_directory", ("/proc",), into=PROC),
-        *seccomp.host(filters, request, wait=request.wait),
+        *seccomp.host(filters, request, wait=request.wait, strict=strict),
+        *hooks.outputs(config),
         *rootfs.host(config, request),
-        *labels.mounts(config.linux.mountLabel, facts, sources.host(config, facts, request)),
+        *labels.mounts(label, facts, sources.host(config, facts, request), kind),
         *cgroups.open_birthplace(where, late=late),
         *namespaces.host(
             config,
@@ -97,7 +103,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
         *namespaces.child(config, facts),
         *rootfs.prepare(config, request),
         *sources.child(config, facts, request),
-        *labels.mounts(config.linux.mountLabel, facts, masks.prepare(config)),
+        *labels.mounts(label, facts, masks.prepare(config), kind),
         *namespaces.configure(config),
         *ondemand.await_devices(config.linux),
         *_mounts_and_cgroup(config, facts, request, [*into_cgroup, *cgroups.enter(where)]),
@@ -213,7 +219,8 @@ def _mounts_and_cgroup(config: Config, facts: HostFacts, request: Request, into_
     the container; a cgroup mount and namespace must come after, and what is
     copied into a tmpfs is the container's to pay for.
     """
-    ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request)))
+    kind = config.annotations.get(crun.MOUNT_CONTEXT, "context")
+    ops = list(labels.mounts(config.linux.mountLabel, facts, mounts.child(config, facts, request), kind))
     first = f"/mounts/{mounts.first_after_cgroup(config)}/"
     place = next((i for i, op in enumerate(ops) if (op.at + "/").startswith(first)), len(ops))
     return [*ops[:place], *into_cgroup, *namespaces.cgroup(config), *ops[place:]]

@@ -29,6 +29,8 @@ JOINING = "unable to apply cgroup configuration: error adding pid {child} to cgr
 
 def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
     """Return where the container's cgroups are."""
+    if not request.cgroups:
+        return ()
     if request.systemd:
         return units.places(facts.cgroups, unit(config, facts, request), facts.manager)
     where = paths.places(facts.cgroups, config.linux.cgroupsPath, request.id)
@@ -41,7 +43,7 @@ def places(config: Config, facts: HostFacts, request: Request) -> tuple[Place, .
 def joined(config: Config, facts: HostFacts, request: Request) -> tuple[Place, ...]:
     """Return the cgroups that the container's process will sit in: its own, and ours where it cannot have one."""
     where = places(config, facts, request)
-    if not _tolerant(config, facts, request):
+    if request.cgroups and not _tolerant(config, facts, request):
         return where
     made = {place.mount: place for place in where}
     every = paths.places(facts.cgroups, "", request.id)
@@ -123,7 +125,7 @@ def _limits(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> Itera
     unified = facts.cgroups.unified
     rules = _rules(config)
     changes: list[Write] = []
-    if facts.rootless:
+    if facts.rootless or not where:
         pass  # only the machine's root may set them; a user namespace makes no device node, and opens what its user may
     elif not unified:
         if "devices" in facts.cgroups.v1:
@@ -151,7 +153,9 @@ def _refuse_without_cgroup(changes: list[Write], facts: HostFacts, where: tuple[
     """Refuse CHANGES in cgroups that exist on this machine, but not among WHERE, as we may not make them."""
     made = {controller for place in where for controller in place.controllers}
     for change in changes:
-        if facts.cgroups.unified and not where:
+        if not where and not facts.rootless:
+            text = f"cannot set {change.controller or change.file} limit: the container has no cgroups"
+        elif facts.cgroups.unified and not where:
             text = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
         elif change.controller in facts.cgroups.v1 and change.controller not in made:
             text = f"cannot set {change.controller} limit: container could not join or create cgroup"
@@ -171,8 +175,8 @@ def _rules(config: Config) -> tuple[devices.Rule, ...]:
 def warnings(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> list[str]:
     """Return what of the limits has no effect, and what cannot be ended without cgroups, which are at WHERE."""
     found = knobs.warnings(config.linux.resources)
-    if facts.rootless and not where and not is_new(config.linux, "pid"):
-        text = "a rootless container with no cgroup and no private pid namespace: its processes cannot all be killed"
+    if not where and not is_new(config.linux, "pid"):
+        text = "a container with no cgroup and no private pid namespace: its processes cannot all be killed"
         found.append(f"{text}. Such configuration is strongly discouraged (at /linux/namespaces)")
     return found
 

@@ -13,8 +13,9 @@ container's root, startContainer hooks where the process does.
 
 from __future__ import annotations
 
+from pyrunc.oci import crun
 from pyrunc.plan import process
-from pyrunc.plan.op import ROOT, Op, barrier
+from pyrunc.plan.op import ROOT, Op, Slot, barrier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +26,28 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Argument
 
 
+# Annotation -> slot of the file that it names.
+STREAMS = {crun.HOOKS_STDOUT: Slot("hook-stdout"), crun.HOOKS_STDERR: Slot("hook-stderr")}
+
+
 def needed(hooks: Hooks) -> bool:
     """Return whether the two sides must meet for hooks at all."""
     return bool(hooks.prestart or hooks.createRuntime or hooks.createContainer or hooks.startContainer)
+
+
+def outputs(config: Config) -> list[Op]:
+    """Return the host's ops that open the files which annotations give to hooks' output, before the fork.
+
+    A startContainer hook is a program of the image, and gets nothing of the host's.
+    """
+    hooks = config.hooks
+    if not (hooks.prestart or hooks.createRuntime or hooks.createContainer):
+        return []
+    return [
+        Op("open_hook_output", (config.annotations[name],), crun.pointer(name), slot)
+        for name, slot in STREAMS.items()
+        if name in config.annotations
+    ]
 
 
 def host(hooks: Hooks, bundle: str) -> list[Op]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyrunc.oci.config import Config
     from pyrunc.oci.mounts import Mount
 
+VALUED = ("idmap=", "ridmap=")
 OWN = Slot("idmap-own")
 JOINED = Slot("ns-user")  # which namespaces.host opens
 
@@ -34,14 +35,15 @@ def check(config: Config, facts: HostFacts, mount: Mount, options: mountopts.Opt
     """
     if bool(mount.uidMappings) != bool(mount.gidMappings):
         missing = "gidMappings" if mount.uidMappings else "uidMappings"
-        raise ConfigError(f"{missing} is missing", pointer=f"{at}/{missing}", hint="a mount takes both mappings, or none")
+        pointer = f"{at}/{missing}" if not valued(mount) else where(mount, at)
+        raise ConfigError(f"{missing} is missing", pointer=pointer, hint="a mount takes both mappings, or none")
     if not mount.uidMappings and not has(config.linux, "user"):
         raise ConfigError(
             "an idmapped mount without mappings, in a container without a user namespace",
             pointer=f"{at}/options/{_index(mount)}",
             hint="add uidMappings and gidMappings to the mount",
         )
-    pointer = f"{at}/uidMappings" if mount.uidMappings else f"{at}/options/{_index(mount)}"
+    pointer = where(mount, at)
     if facts.user:
         hint = "run pyrunc as root, or remove the mapping"
         raise UnsupportedError("an ordinary user cannot idmap a mount", pointer=pointer, hint=hint)
@@ -56,6 +58,17 @@ def check(config: Config, facts: HostFacts, mount: Mount, options: mountopts.Opt
     if mount.type == "tmpfs" and not facts.idmaps_tmpfs:
         hint = "tmpfs can since Linux 6.3"
         raise UnsupportedError("this kernel cannot idmap a tmpfs", pointer=pointer, hint=hint)
+
+
+def valued(mount: Mount) -> bool:
+    """Return whether an option of MOUNT has mappings of its own (plan/idmapoption.py)."""
+    return any(word.startswith(VALUED) for word, _ in mountopts.split(mount.options))
+
+
+def where(mount: Mount, at: str) -> str:
+    """Return the pointer to what says how MOUNT, found AT, is mapped."""
+    own = (mount.uidMappings or mount.gidMappings) and not valued(mount)
+    return f"{at}/uidMappings" if own else f"{at}/options/{_index(mount)}"
 
 
 def _index(mount: Mount) -> int:
@@ -89,7 +102,7 @@ def namespaces(config: Config) -> list[Op]:
         if slot in done:
             continue
         done.add(slot)
-        at = f"/mounts/{index}/uidMappings"
+        at = where(config.mounts[index], f"/mounts/{index}")
         if slot == OWN:
             ops.append(Op("open_process_namespace", (CHILD, "user"), "/linux/uidMappings", slot))
         else:
@@ -101,6 +114,6 @@ def namespaces(config: Config) -> list[Op]:
 def apply(config: Config, mount: Mount, options: mountopts.Options, index: int, doing: str) -> Iterator[Op]:
     """Yield the op that gives the detached MOUNT, number INDEX, its mapping."""
     flags = m.AT_EMPTY_PATH | (m.AT_RECURSIVE if "ridmap" in options.ours else 0)
-    at = f"/mounts/{index}/uidMappings" if mount.uidMappings else f"/mounts/{index}/options/{_index(mount)}"
+    at = where(mount, f"/mounts/{index}")
     args = (Slot(f"mount{index}"), "", flags, m.MOUNT_ATTR_IDMAP, 0, 0, _slot(config, index))
     yield Op("mount_setattr", args, at, doing=doing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import mount as m
+from pyrunc.oci.crun import CONTEXTS
 from pyrunc.plan.op import PROC, Op
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 AT = "/linux/mountLabel"
 # What the kernel labels by itself, each file on its own, or each task's.
 WITHOUT_CONTEXT = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
-CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
 
 
 def child(process: Process, facts: HostFacts, at: str) -> Iterator[Op]:
@@ -39,8 +39,11 @@ def child(process: Process, facts: HostFacts, at: str) -> Iterator[Op]:
         yield Op("write_at", (PROC, "self/attr/exec", process.selinuxLabel), where, doing="error applying the SELinux label")
 
 
-def mounts(label: str, facts: HostFacts, ops: Iterable[Op]) -> Iterator[Op]:
-    """Yield OPS, with LABEL as context of each file system that they make, unless its mount has one of its own."""
+def mounts(label: str, facts: HostFacts, ops: Iterable[Op], kind: str = "context") -> Iterator[Op]:
+    """Yield OPS, with LABEL as context of each file system that they make, unless its mount has one of its own.
+
+    KIND is the option that gives it, one of CONTEXTS (mount(8)).
+    """
     if not label:
         yield from ops
         return
@@ -53,18 +56,18 @@ def mounts(label: str, facts: HostFacts, ops: Iterable[Op]) -> Iterator[Op]:
         elif op.call == "fsconfig":
             done = done or op.args[2] in CONTEXTS
             if op.args[1] == m.FSCONFIG_CMD_CREATE and not done:
-                yield Op("fsconfig", (op.args[0], m.FSCONFIG_SET_STRING, "context", label, 0), AT, doing=op.doing)
+                yield Op("fsconfig", (op.args[0], m.FSCONFIG_SET_STRING, kind, label, 0), AT, doing=op.doing)
         elif op.call == "mount_on":
-            op = op.replace(args=_classic(op, label))
+            op = op.replace(args=_classic(op, label, kind))
         yield op
 
 
-def _classic(op: Op, label: str) -> tuple[object, ...]:
-    """Return the arguments of a mount(2) with LABEL, quoted, as it may have commas."""
+def _classic(op: Op, label: str, kind: str) -> tuple[object, ...]:
+    """Return the arguments of a mount(2) with LABEL as its KIND, quoted, as it may have commas."""
     *before, fstype, flags, data, last = op.args
     words = str(data).split(",")
     if fstype not in WITHOUT_CONTEXT and not any(word.partition("=")[0] in CONTEXTS for word in words):
-        data = ",".join(word for word in (str(data), f'context="{label}"') if word)
+        data = ",".join(word for word in (str(data), f'{kind}="{label}"') if word)
     return (*before, fstype, flags, data, last)
 
 

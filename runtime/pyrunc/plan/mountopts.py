@@ -58,13 +58,20 @@ SUPERBLOCK = {
 }
 # What undoes them.
 SUPERBLOCK_UNDONE = {"async": "sync", "nomand": "mand", "nolazytime": "lazytime", "noiversion": "iversion"}
+# crun's words for a whole tree.  A superblock has no tree: of a new file system they mean what the plain words mean.
+RECURSIVE_SUPERBLOCK = {"rsync": "sync", "rdirsync": "dirsync", "rmand": "mand"}
+RECURSIVE_SUPERBLOCK_UNDONE = {"rasync": "sync", "rnomand": "mand"}
 # Words that change nothing: a default anyway, and what mount(8) keeps for itself.  So is an empty one, which buildah writes.
 NOTHING = frozenset(("defaults", "loud", "silent"))
 BIND = frozenset(("bind", "rbind"))
 # What counts as a flag of a bind mount: with one of these, those that are not named are cleared.
 FLAGS = frozenset((*ATTRIBUTES, *TIMES, *SUPERBLOCK, *SUPERBLOCK_UNDONE, "loud", "silent"))
 # What the runtime does itself.
-OURS = frozenset(("idmap", "remount", "ridmap", "tmpcopyup"))
+OURS = frozenset(("copy-symlink", "dest-nofollow", "idmap", "remount", "ridmap", "src-nofollow", "tmpcopyup"))
+# Of these, what is for bind mounts only: crun's words about links (crun(1)).
+ABOUT_LINKS = ("copy-symlink", "dest-nofollow", "src-nofollow")
+# Of these, what may have a value: mappings of the option's own (plan/idmapoption.py).
+MAPPED = ("idmap", "ridmap")
 TABLES = (
     ATTRIBUTES,
     RECURSIVE,
@@ -74,6 +81,8 @@ TABLES = (
     RECURSIVE_PROPAGATION,
     SUPERBLOCK,
     SUPERBLOCK_UNDONE,
+    RECURSIVE_SUPERBLOCK,
+    RECURSIVE_SUPERBLOCK_UNDONE,
     NOTHING,
     BIND,
     OURS,
@@ -124,7 +133,13 @@ def of(mount: Mount) -> Options:
 
 def place(mount: Mount, *words: str) -> int:
     """Return which of MOUNT's options holds one of WORDS, that is there."""
-    return next(index for word, index in split(mount.options) if word in words)
+    return next(index for word, index in split(mount.options) if word in words or _without_value(word) in words)
+
+
+def _without_value(word: str) -> str:
+    """Return the option that WORD is, without the value that some of ours may have."""
+    name = word.partition("=")[0]
+    return name if name in MAPPED else word
 
 
 def split(options: tuple[str, ...]) -> list[tuple[str, int]]:
@@ -148,6 +163,11 @@ def split(options: tuple[str, ...]) -> list[tuple[str, int]]:
             word = piece
         found.append((word, index))
     return found
+
+
+def plain(word: str) -> str:
+    """Return the superblock's own word for WORD, which may be the recursive one."""
+    return RECURSIVE_SUPERBLOCK.get(word, word)
 
 
 class _Times:
@@ -223,9 +243,13 @@ def parse(options: tuple[str, ...]) -> Options:
         elif option in SUPERBLOCK:
             superblock.append(option)
         elif option in SUPERBLOCK_UNDONE:
-            superblock = [word for word in superblock if word != SUPERBLOCK_UNDONE[option]]
-        elif option in OURS:
-            ours.add(option)
+            superblock = [word for word in superblock if plain(word) != SUPERBLOCK_UNDONE[option]]
+        elif option in RECURSIVE_SUPERBLOCK:
+            superblock.append(option)
+        elif option in RECURSIVE_SUPERBLOCK_UNDONE:
+            superblock = [word for word in superblock if plain(word) != RECURSIVE_SUPERBLOCK_UNDONE[option]]
+        elif _without_value(option) in OURS:
+            ours.add(_without_value(option))
         elif option and option not in NOTHING:
             data.append((option, index))
         named = named or option in FLAGS

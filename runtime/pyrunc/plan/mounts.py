@@ -82,6 +82,8 @@ def _one(
     """Return the ops that make MOUNT, number INDEX."""
     if "remount" in options.ours:
         return newfs.change(mount, options, index)
+    if (target := sources.link(request, index)) is not None:
+        return _link(mount, target, index)
     if options.bind:
         return _bind(config, facts, request, mount, options, index)
     if cgroupfs.wanted(mount, facts):
@@ -102,6 +104,10 @@ def _refuse(mount: Mount, options: mountopts.Options, facts: HostFacts, at: str)
     if "tmpcopyup" in options.ours and (options.bind or mount.type != "tmpfs" or "remount" in options.ours):
         pointer = f"{at}/options/{mountopts.place(mount, 'tmpcopyup')}"
         raise ConfigError("tmpcopyup is for new mounts of type tmpfs", pointer=pointer, hint="remove it, or change the type")
+    for word in mountopts.ABOUT_LINKS if options.ours and (not options.bind or "remount" in options.ours) else ():
+        if word in options.ours:
+            pointer = f"{at}/options/{mountopts.place(mount, word)}"
+            raise ConfigError(f"{word} is for bind mounts", pointer=pointer, hint="remove it, or add bind")
     if "remount" in options.ours and mountopts.idmapped(mount):
         pointer = f"{at}/options/{mountopts.place(mount, 'remount')}"
         raise ConfigError("a mount that is there already cannot be idmapped", pointer=pointer, hint="remove one of both")
@@ -150,11 +156,17 @@ def _bind(
         yield Op("open_tree", (m.AT_FDCWD, *sources.source(request, mount, options)), f"{at}/source", tree, doing)
     if opener not in sources.BY_HELPER:
         yield from ondemand.idmap(config, mount, options, index, doing)
-    yield Op("mount_point", (ROOT, mount.destination, tree), f"{at}/destination", point, doing)
+    where = (ROOT, mount.destination, tree, *(("nofollow",) if "dest-nofollow" in options.ours else ()))
+    yield Op("mount_point", where, f"{at}/destination", point, doing)
     yield from newfs.attributes(tree, options.replace(attr_set=0, attr_clr=0), index, doing)
     yield from bindflags.replace(config, facts, tree, options, f"{at}/options", doing)
     yield from newfs.propagation(tree, options, index, doing, default=_default_propagation(config))
     yield Op("move_mount", (tree, "", point, "", ON_ROOT), at, doing=doing)
+
+
+def _link(mount: Mount, target: str, index: int) -> Iterator[Op]:
+    """Make a link to TARGET where MOUNT, whose source is such a link, has its destination."""
+    yield Op("copy_link", (ROOT, mount.destination, target), f"/mounts/{index}", doing=newfs.describe(mount))
 
 
 def _default_propagation(config: Config) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, UnsupportedError
 from pyrunc.linux import mount as m
+from pyrunc.oci.crun import CONTEXTS
 from pyrunc.plan import mountopts, ondemand
-from pyrunc.plan.labels import CONTEXTS
 from pyrunc.plan.namespaces import has
 from pyrunc.plan.op import ROOT, Op, Slot
 
@@ -148,7 +148,7 @@ def _parameters(context: Slot, mount: Mount, options: mountopts.Options, at: str
     set_string, set_flag = m.FSCONFIG_SET_STRING, m.FSCONFIG_SET_FLAG
     for word in options.superblock:
         where = f"{at}/options/{mountopts.place(mount, word)}"
-        yield Op("fsconfig", (context, set_flag, word, None, 0), where, doing=doing)
+        yield Op("fsconfig", (context, set_flag, mountopts.plain(word), None, 0), where, doing=doing)
     for option, number in options.data:
         key, equals, value = option.partition("=")
         command = set_string if equals else set_flag
@@ -177,7 +177,7 @@ def _classic(mount: Mount, options: mountopts.Options, index: int) -> Iterator[O
     yield Op("mount_point", (ROOT, mount.destination, "directory"), f"{at}/destination", point, doing)
     flags = 0
     for word in options.superblock:
-        flags |= mountopts.SUPERBLOCK[word]
+        flags |= mountopts.SUPERBLOCK[mountopts.plain(word)]
     if _opened_read_only(mount, options):
         flags |= m.MS_RDONLY
     args = (point, mount.source or mount.type, mount.type, flags, data, _takes_mode(mount, options))

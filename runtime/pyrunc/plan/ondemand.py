@@ -111,6 +111,15 @@ def scheduling(process: Process, facts: HostFacts, at: str) -> Iterable[Op]:
     return scheduling.host(process, facts, at)
 
 
+def own_mappings(config: Config) -> Config:
+    """Return CONFIG with the mappings that options of its mounts have (plan/idmapoption.py)."""
+    if not any("idmap=" in option for mount in config.mounts for option in mount.options):
+        return config
+    from pyrunc.plan import idmapoption
+
+    return idmapoption.read(config)
+
+
 def check_idmap(config: Config, facts: HostFacts, mount: Mount, options: Options, at: str) -> None:
     """Refuse an idmapped MOUNT that cannot be (plan/idmap.py)."""
     if idmapped(mount):

@@ -119,7 +119,7 @@ def child(
         name = process.args[0].rpartition("/")[2]
         kernel = facts.kernel
         yield Op("name_program", (OWN_PROC, name, kernel >= NAMED_AFTER_FILE, kernel >= MOUNTS_ON_DETACHED), f"{at}/args/0")
-    yield from _credentials(process, facts, at, keep=_before_filter(process, filters))
+    yield from _credentials(process, facts, at, keep=_before_filter(process, filters), groups=not request.keep_groups)
     yield Op("choose_program", (), f"{at}/args/0")
     mask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     yield Op("umask", (mask,), f"{at}/user/umask")
@@ -209,8 +209,8 @@ def _mask(names: tuple[str, ...] | None) -> int:
     return mask
 
 
-def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> Iterator[Op]:
-    """Yield the ops for capabilities and ids, in the only order that works.
+def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool, groups: bool) -> Iterator[Op]:
+    """Yield the ops for capabilities and ids, in the only order that works; GROUPS says whether the groups are set, or stay.
 
     Bounding first, while CAP_SETPCAP is there; ids with the permitted set kept;
     then the sets themselves; ambient last, as it must be within two of them.
@@ -221,8 +221,9 @@ def _credentials(process: Process, facts: HostFacts, at: str, *, keep: bool) -> 
     doing = "error applying capabilities"
     yield Op("drop_bounding", (bounding, facts.last_cap), f"{where}/bounding", doing=doing)
     yield Op("prctl", (p.PR_SET_KEEPCAPS, 1))
-    groups = tuple(dict.fromkeys(user.additionalGids))  # Docker names a group of the image's and of --group-add twice
-    yield Op("set_groups", (PROC, groups), f"{at}/user/additionalGids", doing="error setting groups")
+    if groups:
+        gids = tuple(dict.fromkeys(user.additionalGids))  # Docker names a group of the image's and of --group-add twice
+        yield Op("set_groups", (PROC, gids), f"{at}/user/additionalGids", doing="error setting groups")
     yield Op("setresgid", (user.gid,) * 3, f"{at}/user/gid", doing="error setting gid")
     yield Op("setresuid", (user.uid,) * 3, f"{at}/user/uid", doing="error setting uid")
     # Changing ids made the process dumpable or not by its own rules: settle it.

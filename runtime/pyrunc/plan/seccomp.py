@@ -24,20 +24,22 @@ NOTIFY = "SCMP_ACT_NOTIFY"
 ERRNO = "SCMP_ACT_ERRNO"
 # What an action can return: libseccomp takes errnos below the kernel's own bound, and a tracer gets 16 bits.
 ERRNO_MAX = {ERRNO: 4094, "SCMP_ACT_TRACE": 0xFFFF}
+STRICT = "refuse unknown calls"
 LETTING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 
-def host(filters: Seccomp | None, request: Request, *, wait: bool = False) -> Iterator[Op]:
+def host(filters: Seccomp | None, request: Request, *, wait: bool = False, strict: bool = False) -> Iterator[Op]:
     """Yield the op that finds or compiles the filter, while the host's libraries are in sight.
 
-    WAIT says whether the process waits for `start` under a filter with an agent.
+    WAIT says whether the process waits for `start` under a filter with an agent, STRICT whether a rule for a system call that
+    nobody knows is an error.
     """
     if filters is not None:
         check(filters)
         if notifies(filters):
             args: tuple[Argument, ...] = (LISTENER, filters.listenerPath, filters.listenerMetadata)
             yield Op("share_listener", args, "/linux/seccomp/listenerPath")
-        args = (filters, request.seccomp_cache, wait and notifies(filters))
+        args = (filters, request.seccomp_cache, wait and notifies(filters), *((STRICT,) if strict else ()))
         yield Op("load_filter", args, "/linux/seccomp", doing="error compiling the seccomp profile")
 
 

@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 # With these, no mount of the container's stays a peer of one of the host's.
 CUT_OFF = ("", "rslave", "rprivate")
 HOST, HELPER, HELPER_LATER, CHILDS = "host", "helper", "helper, later", "child"
+EARLY = "child, outside"  # of a container that is there already (plan/livemounts.py)
 BY_HELPER = (HELPER, HELPER_LATER)
-BY_OTHERS = (HOST, *BY_HELPER)
+BY_OTHERS = (HOST, EARLY, *BY_HELPER)
 
 
 def opener(config: Config, facts: HostFacts, request: Request, index: int, options: mountopts.Options) -> str:
     """Return who opens the source of mount INDEX with OPTIONS, if that is a bind mount; "" for no source."""
     mount = config.mounts[index]
-    if not options.bind or "remount" in options.ours:
+    if not options.bind or "remount" in options.ours or link(request, index) is not None:
         return ""
+    if request.live:
+        return HELPER if has(config.linux, "user") and not facts.user else EARLY
     below = index > 0 and _inside(request.rootfs, _absolute(request, mount))
     if has(config.linux, "user"):
         if facts.user:
@@ -45,9 +48,15 @@ def opener(config: Config, facts: HostFacts, request: Request, index: int, optio
     return HOST if (peers or wanted in ("shared", "rshared")) and not below else CHILDS
 
 
+def link(request: Request, index: int) -> str | None:
+    """Return what the link says that is to be made in place of mount INDEX; None if that is a mount (option copy-symlink)."""
+    return next((target for number, target in request.links if number == index), None)
+
+
 def source(request: Request, mount: Mount, options: mountopts.Options) -> tuple[str, int]:
     """Return the path whose mount is copied, detached, and the flags for that."""
     flags = m.OPEN_TREE_CLONE | m.OPEN_TREE_CLOEXEC | (m.AT_RECURSIVE if options.rbind else 0)
+    flags |= m.AT_SYMLINK_NOFOLLOW if "src-nofollow" in options.ours else 0
     return _absolute(request, mount), flags
 
 

@@ -34,10 +34,11 @@ S_IFMT, S_IFDIR = 0o170000, 0o040000
 
 
 class Program(Record):
-    """A filter, ready for seccomp(2)."""
+    """A filter, ready for seccomp(2); `unknown` are the system calls of its rules that nobody knows."""
 
     bpf: bytes
     flags: int
+    unknown: tuple[str, ...] = ()
 
 
 def load(seccomp: Seccomp, directory: str, warn: Callable[[str], None] = lambda _: None) -> Program:
@@ -58,7 +59,7 @@ def load(seccomp: Seccomp, directory: str, warn: Callable[[str], None] = lambda 
             _write(directory, path, found.pack())
     for name in found.unknown:
         warn(f"ignoring the seccomp rule for {name}: neither libseccomp nor this runtime knows such a system call")
-    return Program(found.bpf, _flags(seccomp))
+    return Program(found.bpf, _flags(seccomp), found.unknown)
 
 
 def _flags(seccomp: Seccomp) -> int:

@@ -11,9 +11,18 @@ from pyrunc.errors import UsageError
 def command(call: Call) -> int:
     """Send the signal."""
     container, *given = call.positional
-    # An empty word stands for none, as with runc.
-    number = signals.number(given[0]) if any(given) else _annotated(stop_signal(call.root, container))
-    kill(call.root, container, number, everything=bool(call.options.get("all")))
+
+    def send(each: str) -> None:
+        """Send it to container EACH; an empty word stands for no signal, as with runc."""
+        number = signals.number(given[0]) if any(given) else _annotated(stop_signal(call.root, each))
+        kill(call.root, each, number, everything=bool(call.options.get("all")))
+
+    if call.options.get("regex"):
+        from pyrunc.cli import matching
+
+        matching.each(call.root, container, send, call.log)
+    else:
+        send(container)
     return 0
 
 

@@ -23,8 +23,12 @@ def command(call: Call) -> int:
 
 def table(rows: list[dict[str, object]]) -> str:
     """Return ROWS as a table with a header."""
-    cells = [[column.upper() for column in COLUMNS]]
-    cells += [[str(row[column]) for column in COLUMNS] for row in rows]
-    widths = [max(WIDTH, *(len(line[i]) + PADDING for line in cells)) for i in range(len(COLUMNS) - 1)]
+    return aligned(COLUMNS, [[str(row[column]) for column in COLUMNS] for row in rows])
+
+
+def aligned(columns: tuple[str, ...], rows: list[list[str]]) -> str:
+    """Return ROWS of words below a header of COLUMNS."""
+    cells = [[column.upper() for column in columns], *rows]
+    widths = [max(WIDTH, *(len(line[i]) + PADDING for line in cells)) for i in range(len(columns) - 1)]
     lines = ("".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)) + line[-1] for line in cells)
     return "".join(f"{line}\n" for line in lines)

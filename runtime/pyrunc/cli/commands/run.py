@@ -16,6 +16,7 @@ def command(call: Call) -> int:
         id=call.positional[0],
         root=call.root,
         systemd_cgroup=bool(call.general.get("systemd_cgroup")),
+        cgroups=call.general.get("cgroup_manager") != "disabled",
         rootless=call.rootless,
         log=call.log,
         **systemd.sockets(),

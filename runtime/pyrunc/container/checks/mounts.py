@@ -7,6 +7,7 @@ import posix
 
 from pyrunc.container.checks.view import Hidden
 from pyrunc.errors import UnsupportedError
+from pyrunc.linux import mount as m
 from pyrunc.linux.fs import RESOLVE_NO_SYMLINKS
 from pyrunc.plan import mountopts
 from pyrunc.plan.namespaces import has
@@ -48,7 +49,7 @@ def sources(config: Config, plan: Plan, facts: HostFacts, rootfs: str, view: Vie
     types = {op.into: str(op.args[0]) for op in (*plan.host, *plan.child) if op.call == "fsopen"}
     for op in (*plan.host, *plan.child):
         for path, at in _paths(op, types, facts):
-            code = _missing(path) or (errno.ENOTBLK if _is_no_disk(op, path) else 0)
+            code = _missing(path, follow=not _is_for_link(op)) or (errno.ENOTBLK if _is_no_disk(op, path) else 0)
             earlier = places[: int(at.split("/")[2])]
             if code in certain and not _may_be_brought(path, rootfs, earlier):
                 text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"
@@ -86,10 +87,15 @@ def _layers(value: str) -> list[str]:
     return [path for path in value.split(":") if path.startswith("/")] if "\\" not in value else []
 
 
-def _missing(path: str) -> int:
-    """Return the errno of looking for PATH, 0 if it is there."""
+def _is_for_link(op: Op) -> bool:
+    """Return whether OP opens a link itself (option src-nofollow)."""
+    return op.call in OPENING and bool(op.args[2] & m.AT_SYMLINK_NOFOLLOW)  # type: ignore[operator]
+
+
+def _missing(path: str, *, follow: bool) -> int:
+    """Return the errno of looking for PATH, 0 if it is there; FOLLOW a link that it ends in."""
     try:
-        posix.stat(path)
+        posix.stat(path, follow_symlinks=follow)
     except OSError as error:
         return error.errno or 0
     except ValueError:
@@ -113,8 +119,8 @@ def _may_be_brought(path: str, rootfs: str, earlier: list[str]) -> bool:
 
 def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]:
     """Yield an error for each mount point of PLAN, that of CONFIG, that the image in VIEW makes impossible; note them in VIEW."""
-    where = {op.into: str(op.args[1]) for op in plan.child if op.call in OPENING and op.into}
-    where |= {op.into: str(op.args[1]) for op in plan.host if op.call in OPENING and op.into}
+    opening = [op for op in (*plan.host, *plan.child) if op.call in OPENING and op.into]
+    where = {op.into: "/dev/null" if _is_for_link(op) else str(op.args[1]) for op in opening}
     kernels: dict[str, str] = {}
     for op in plan.child:
         if op.call == "open_mount":
@@ -122,7 +128,9 @@ def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]
         if op.call != "mount_point" or not op.at.startswith("/mounts/"):
             continue
         place, like = str(op.args[1]), op.args[2]
-        text = _refused(view, place, like, where) or _cannot_be_made(view, place, kernels)
+        text = ""
+        if len(op.args) == 3:  # else a link itself: nobody has looked behind it
+            text = _refused(view, place, like, where) or _cannot_be_made(view, place, kernels)
         if text:
             hint = "mount elsewhere, or change the image"
             yield UnsupportedError(f"{op.doing}: {text}", pointer=op.at, hint=hint)
@@ -138,7 +146,7 @@ def _cannot_be_made(view: View, place: str, kernels: dict[str, str]) -> str:
     """
     above = max((each for each in view.covered if place.startswith(f"{each}/")), key=len, default="")
     rest = place[len(above) + 1 :]
-    if above not in kernels or rest[:1].isdigit() or _missing(f"{kernels[above]}/{rest}") != errno.ENOENT:
+    if above not in kernels or rest[:1].isdigit() or _missing(f"{kernels[above]}/{rest}", follow=True) != errno.ENOENT:
         return ""
     return f"{place}: {posix.strerror(errno.ENOENT).lower()}"
 

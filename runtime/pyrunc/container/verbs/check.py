@@ -37,7 +37,7 @@ from pyrunc.errors import ConfigError, PyruncError, UnsupportedError
 from pyrunc.host import facts
 from pyrunc.jsonio import loads
 from pyrunc.oci import config as oci
-from pyrunc.oci import explain
+from pyrunc.oci import crun, explain
 from pyrunc.plan import build, paths
 from pyrunc.plan.namespaces import has
 from pyrunc.record import Record
@@ -117,6 +117,8 @@ def _warnings(document: object, config: Config | None, more: list[Doubt]) -> tup
     """Return what in DOCUMENT is ignored, and MORE; CONFIG is what has been made of it, if that was possible."""
     found = [(EXTENSIBILITY, each) for each in fields.unknown(document)]
     if config is not None:
+        theirs = (*crun.left_out(config.annotations), *crun.unknown(config.annotations))
+        found += [("crun(1)", each) for each in theirs]
         found += [("capabilities(7)", each) for each in ignored.capabilities(config)]
         found += [("syscalls(2)", each) for each in (*ignored.calls(config), *essentials.refused(config))]
     found += [("sysctl(2)" if each[0].startswith(sysctl.AT) else "execve(2)", each) for each in more]

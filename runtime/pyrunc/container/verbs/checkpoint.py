@@ -56,6 +56,7 @@ def checkpoint(root: str, container: str, asked: DumpOptions, log: Log) -> None:
         if store.has_notify_socket(directory):
             hint = "unset NOTIFY_SOCKET when it is created"
             raise UnsupportedError("cannot checkpoint a container that has a socket to report its readiness", hint=hint)
+        _refuse_added(directory, saved)
         request = _options(asked, saved, config)
         _check_status_fd(asked)
         opened.append(options.open_directory(options.images(asked), "--image-path", make=True))
@@ -72,6 +73,15 @@ def checkpoint(root: str, container: str, asked: DumpOptions, log: Log) -> None:
         for fd in opened:
             posix.close(fd)
         working.close()
+
+
+def _refuse_added(directory: str, saved: SavedState) -> None:
+    """Raise UnsupportedError if the container has mounts that its configuration does not know."""
+    from pyrunc.container.verbs import mounts
+
+    if found := mounts.present(directory, saved.pid):
+        text = f"cannot checkpoint a container with a mount that was added at {found[0]['destination']}"
+        raise UnsupportedError(text, hint="take it away by mounts remove")
 
 
 def _check_status_fd(asked: DumpOptions) -> None:

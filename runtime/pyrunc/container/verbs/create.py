@@ -17,8 +17,8 @@ from pyrunc.errors import ConfigError
 from pyrunc.host import facts
 from pyrunc.linux.populate import populate
 from pyrunc.oci import config as oci
-from pyrunc.oci import parsing
-from pyrunc.plan import build, cgroups, ondemand, process, seccomp
+from pyrunc.oci import crun, parsing
+from pyrunc.plan import build, cgroups, mountopts, ondemand, process, seccomp
 from pyrunc.plan.namespaces import is_new
 from pyrunc.record import Record
 from pyrunc.run import executor, newprocess
@@ -54,9 +54,24 @@ def request(options: CreateOptions, bundle: str, config: Config, *, wait: bool) 
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
         systemd=options.systemd_cgroup,
+        cgroups=options.cgroups,
         rootless=options.rootless,
+        links=links(config, bundle),
         own_mounts=any(n.type == "mount" and n.path and _is_own_mounts(n.path) for n in config.linux.namespaces),
     )
+
+
+def links(config: Config, bundle: str) -> tuple[tuple[int, str], ...]:
+    """Return what the sources of CONFIG's mounts say that are to be copied if they are links (option copy-symlink)."""
+    found = []
+    for index, mount in enumerate(config.mounts):
+        if any("copy-symlink" in option for option in mount.options) and "copy-symlink" in mountopts.of(mount).ours:
+            try:
+                path = mount.source if mount.source.startswith("/") else f"{bundle}/{mount.source}"
+                found.append((index, posix.readlink(path)))
+            except OSError:
+                continue  # no link: it is mounted, or that says what is wrong
+    return tuple(found)
 
 
 def _is_own_mounts(path: str) -> bool:
@@ -121,6 +136,8 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         options.log.warning(warning)
     for warning in cgroups.warnings(config, known, saved.places):
         options.log.warning(warning)
+    for at, message, hint in crun.left_out(config.annotations):
+        options.log.warning(f"{message} (at {at}; {hint})")
     plan = build.build(config, known, asked)
     if options.log.debugging:
         from pyrunc.container import findings

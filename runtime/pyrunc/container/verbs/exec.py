@@ -19,7 +19,7 @@ from pyrunc.host import facts
 from pyrunc.host.files import read
 from pyrunc.linux import process
 from pyrunc.linux.populate import populate
-from pyrunc.oci import check, parsing
+from pyrunc.oci import check, crun, parsing
 from pyrunc.oci.process import Capabilities, Process
 from pyrunc.plan import build, cgroups, ondemand, seccomp
 from pyrunc.plan.op import INIT_ROOT
@@ -65,7 +65,10 @@ def exec_(options: ExecOptions) -> int:
         options.log.warning(warning)
     callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     callerio.check_preserved(options.listen_fds, options.preserve_fds)
-    asked = common_request(options, saved.bundle).replace(traced=tracers.may_trace(directory, config, added))
+    asked = common_request(options, saved.bundle).replace(
+        traced=tracers.may_trace(directory, config, added),
+        keep_groups=crun.truth(config.annotations, crun.KEEP_GROUPS),
+    )
     if ondemand.traced(saved.joins, known, asked):
         tracers.seal_program()
     if seccomp.notifies(config.linux.seccomp):
@@ -245,7 +248,12 @@ def _places(saved: SavedState, asked: tuple[str, ...]) -> tuple[Place, ...]:
         if controller and controller not in known:
             hint = "a path alone, on version 2" if known == {""} else f"one of {', '.join(sorted(filter(None, known)))}"
             raise UsageError(f"unknown controller {controller} in --cgroup", hint=hint)
-    return tuple(_below(place, wanted) for place in saved.places)
+    found = tuple(_below(place, wanted) for place in saved.places)
+    if tuple(wanted) != ("",) or len(found) == 1:
+        return found
+    # A path alone, where each controller has a tree of its own: the others stay where the container is, and not where we are.
+    there = {place.directory for place in found if posix.access(place.directory, posix.F_OK)}
+    return tuple(low if low.directory in there or not there else top for low, top in zip(found, saved.places, strict=True))
 
 
 def _wanted(asked: tuple[str, ...]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrunc import __version__
 from pyrunc.cgroup import annotated
 from pyrunc.linux import caps, process
-from pyrunc.oci import OCI_VERSION, hooks, linux, seccomp
+from pyrunc.oci import OCI_VERSION, crun, hooks, linux, seccomp
 from pyrunc.plan import memorypolicy, mountopts
 from pyrunc.seccomp import version
 
@@ -62,5 +62,5 @@ def features() -> dict[str, object]:
         },
         # What whoever writes annotations can make a runtime do (features.md, "Unsafe annotations in config.json");
         # "bundle" is runc's, whose hooks and tools read it.
-        "potentiallyUnsafeConfigAnnotations": ["bundle", annotated.PREFIX, "org.criu.config"],
+        "potentiallyUnsafeConfigAnnotations": ["bundle", annotated.PREFIX, "org.criu.config", *crun.unsafe()],
     }

@@ -229,7 +229,7 @@ class _Restoring:
             newprocess.follow(self.context, pid)
             if is_new(self.config.linux, "network"):
                 _bring_loopback_up(pid)
-            self._perform(hooks.runtime(self.config.hooks, self.saved.bundle))
+            self._perform([*hooks.outputs(self.config), *hooks.runtime(self.config.hooks, self.saved.bundle)])
         elif step == "pre-resume":
             self._commit(criu, self.context.slots["child"])
 

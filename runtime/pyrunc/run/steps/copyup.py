@@ -15,6 +15,7 @@ import sys
 
 from pyrunc.errors import OpError
 from pyrunc.linux.fs import O_PATH, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
+from pyrunc.run.steps.files import descriptor
 from pyrunc.run.steps.rootpath import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
 TYPE_CHECKING = False
@@ -51,7 +52,7 @@ def copy_up(context: Context, point: int, tree: int, own: bool, devices: bool) -
     source = posix.open(".", DIRECTORY, dir_fd=point)
     target = posix.open(".", DIRECTORY, dir_fd=tree)
     limits = posix.fstatvfs(source).f_flag
-    copier = _Copier(target, devices=devices and not limits & posix.ST_NODEV, set_id=not limits & posix.ST_NOSUID)
+    copier = _Copier(context, target, devices=devices and not limits & posix.ST_NODEV, set_id=not limits & posix.ST_NOSUID)
     try:
         copier.directory(source, target, "", 0)
         copier.dress(source, target, posix.fstat(source), top=True, own=own)
@@ -67,8 +68,9 @@ def copy_up(context: Context, point: int, tree: int, own: bool, devices: bool) -
 class _Copier:
     """One copy: `at` is where it is, for errors, and `links` says where files with several names went."""
 
-    def __init__(self, top: int, *, devices: bool, set_id: bool) -> None:
+    def __init__(self, context: Context, top: int, *, devices: bool, set_id: bool) -> None:
         """Begin at directory TOP of the tmpfs."""
+        self.context = context
         self.top = top
         self.devices = devices
         self.set_id = set_id
@@ -145,7 +147,8 @@ class _Copier:
 
     def file(self, held: int, target: int, name: str) -> None:
         """Copy the regular file behind HELD: its data, and its holes as holes."""
-        source = posix.open(f"/proc/self/fd/{held}", READ)
+        path, proc = descriptor(self.context, held)
+        source = posix.open(path, READ, dir_fd=proc)
         made = posix.open(name, NEW, 0o600, dir_fd=target)
         try:
             found = posix.fstat(source)

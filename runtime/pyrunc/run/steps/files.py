@@ -9,6 +9,7 @@ from pyrunc.errors import OpError
 from pyrunc.linux import mount as m
 from pyrunc.linux.fs import O_PATH, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 from pyrunc.plan.mounts import PROC_FILES
+from pyrunc.plan.op import PROC
 from pyrunc.run.steps import rootpath
 
 TYPE_CHECKING = False
@@ -28,10 +29,10 @@ def open_directory(_: Context, path: str) -> int:
     return posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
 
 
-def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
-    """Resolve, or make, what will be mounted on."""
-    fd = rootpath.mount_point(root, path, like, context.made)
-    real = _place(root, fd)
+def mount_point(context: Context, root: int, path: str, like: int | str, links: str = "follow") -> int:
+    """Resolve, or make, what will be mounted on: where LINKS is "nofollow", a link that PATH ends in itself."""
+    fd = rootpath.mount_point(root, path, like, context.made, posix.O_NOFOLLOW if links == "nofollow" else 0)
+    real = _place(context, root, fd)
     if real == "/":
         raise OpError(
             f'cannot mount on "{path}": it leads to the root, which is mounted already',
@@ -48,9 +49,24 @@ def mount_point(context: Context, root: int, path: str, like: int | str) -> int:
     return fd
 
 
-def _place(root: int, fd: int) -> str:
+def _place(context: Context, root: int, fd: int) -> str:
     """Return where FD is in ROOT, as the kernel names it: without links and `..`."""
-    return posix.readlink(f"/proc/self/fd/{fd}")[len(posix.readlink(f"/proc/self/fd/{root}").rstrip("/")) :] or "/"
+    return _name(context, fd)[len(_name(context, root).rstrip("/")) :] or "/"
+
+
+def _name(context: Context, fd: int) -> str:
+    """Return what the kernel calls the file behind FD."""
+    path, proc = descriptor(context, fd)
+    return posix.readlink(path, dir_fd=proc)
+
+
+def descriptor(context: Context, fd: int) -> tuple[str, int | None]:
+    """Return the path of FD in procfs, and what that begins at: the host's procfs where a plan has opened it.
+
+    What a container that is there already has at /proc may be anything.
+    """
+    proc = context.slots.get(PROC)
+    return (f"/proc/self/fd/{fd}", None) if proc is None else (f"self/fd/{fd}", proc)
 
 
 def close(context: Context, *fds: int) -> None:
@@ -89,7 +105,7 @@ def mount_on(context: Context, point: int, source: str, fstype: str, flags: int,
     posix.fchdir(point)
     m.mount(source, ".", fstype, flags, data)
     # `point` stays what lies below.  Its name, looked up in its parent, leads onto the new mount.
-    name = posix.readlink(f"/proc/self/fd/{point}").rpartition("/")[2]
+    name = _name(context, point).rpartition("/")[2]
     posix.chdir("..")
     return m.open_tree(m.AT_FDCWD, name, m.OPEN_TREE_CLOEXEC)
 
@@ -160,6 +176,28 @@ def symlink(_: Context, root: int, path: str, target: str) -> None:
         posix.close(parent)
 
 
+def copy_link(_: Context, root: int, path: str, target: str) -> None:
+    """Make link PATH to TARGET below ROOT; what stands there already must be the same link."""
+    head, tail = rootpath.split(path)
+    parent = rootpath.directory(root, head)
+    try:
+        posix.symlink(target, tail, dir_fd=parent)
+    except FileExistsError:
+        try:
+            found = posix.readlink(tail, dir_fd=parent)
+        except OSError:
+            found = ""
+        if found != target:
+            what = f"a link to {found}" if found else "no link"
+            raise OpError(
+                f"file exists: the image has something at {path} that is {what}, and not a link to {target}",
+                errno=errno.EEXIST,
+                hint="remove it from the image, or leave copy-symlink out",
+            ) from None
+    finally:
+        posix.close(parent)
+
+
 def open_null(_: Context) -> int:
     """Open the host's /dev/null, and make sure that it is that."""
     fd = posix.open("/dev/null", O_PATH | posix.O_CLOEXEC)
@@ -188,7 +226,7 @@ def mask(context: Context, root: int, path: str, null: int, empty: int) -> None:
     if point < 0:
         return
     try:
-        place = _place(root, point)
+        place = _place(context, root, point)
         if place == "/":
             raise OpError(
                 f'cannot mask "{path}": it leads to the root, which holds the program',
@@ -223,7 +261,7 @@ def make_readonly(context: Context, root: int, path: str) -> None:
     if point < 0:
         return
     try:
-        place = _place(root, point)
+        place = _place(context, root, point)
         if place == "/":
             m.mount_setattr(root, "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)
             return

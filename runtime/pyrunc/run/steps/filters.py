@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from _struct import pack
 
+from pyrunc.errors import ConfigError
 from pyrunc.linux import process
 from pyrunc.linux.abi import Buffer
+from pyrunc.oci.crun import UNKNOWN_CALLS
 from pyrunc.seccomp import cache
 
 TYPE_CHECKING = False
@@ -27,18 +29,29 @@ class Filter:
         self.flags = flags
 
 
-def load_filter(context: Context, seccomp: Seccomp, directory: str, wait: bool) -> None:
+def load_filter(context: Context, seccomp: Seccomp, directory: str, wait: bool, unknown: str = "") -> None:
     """Take the compiled filter from the cache in DIRECTORY, or compile it and keep it there.
 
-    WAIT says that the process will wait for `start` under it.
+    WAIT says that the process will wait for `start` under it, UNKNOWN what is to be done about rules for system calls that
+    nobody knows: to refuse them, or to WARN of them.
     """
-    program = cache.load(seccomp, directory, context.warn)
+    program = cache.load(seccomp, directory, (lambda _: None) if unknown else context.warn)
+    if unknown and program.unknown:
+        raise _unknown(seccomp, program.unknown[0])
     bpf = program.bpf
     if wait:
         from pyrunc.seccomp import waiting
 
         bpf = waiting.allowed() + bpf
     context.filter = Filter(bpf, program.flags)
+
+
+def _unknown(seccomp: Seccomp, name: str) -> ConfigError:
+    """Return the error for a rule of SECCOMP about system call NAME, which nobody knows."""
+    places = ((i, rule.names.index(name)) for i, rule in enumerate(seccomp.syscalls) if name in rule.names)
+    at = next((f"/linux/seccomp/syscalls/{i}/names/{j}" for i, j in places), "/linux/seccomp")
+    hint = f"correct the name, or remove it, or annotation {UNKNOWN_CALLS}"
+    return ConfigError(f"no such system call is known: {name}", pointer=at, hint=hint)
 
 
 def apply_filter(context: Context) -> None:

@@ -31,7 +31,7 @@ class Around(Record):
     `directory` is a path of the host's (where that is gone: its root), or a
     descriptor, or None for where we are.  `limits` and `filter` are those of the container's process,
     where the hook is a program of the image.  `fd` is that program, opened and
-    checked; without one PATH is executed as it is.
+    checked; without one PATH is executed as it is.  `outputs` are files that take its standard output and error; -1: a pipe does.
     """
 
     path: str
@@ -39,6 +39,7 @@ class Around(Record):
     limits: tuple[tuple[int, int, int], ...] = ()
     filter: Filter | None = None
     fd: int = -1
+    outputs: tuple[int, int] = (-1, -1)
 
 
 class Outcome:
@@ -59,7 +60,7 @@ class Outcome:
         return STAGES[self.memory[4]] + posix.strerror(number).lower() if number else ""
 
 
-def start(image: process.Image, around: Around, streams: tuple[int, int, int], outcome: Outcome) -> int:
+def start(image: process.Image, around: Around, streams: tuple[int, ...], outcome: Outcome) -> int:
     """Start a process that becomes IMAGE, in a process group of its own; return its pid.
 
     STREAMS become its standard streams.  Why it has not become that is in OUTCOME.
@@ -78,7 +79,7 @@ def start(image: process.Image, around: Around, streams: tuple[int, int, int], o
     return pid
 
 
-def _become(image: process.Image, around: Around, streams: tuple[int, int, int], outcome: Outcome) -> None:
+def _become(image: process.Image, around: Around, streams: tuple[int, ...], outcome: Outcome) -> None:
     """Be the new process; leave by execve or _exit."""
     stage = DIRECTORY
     try:

@@ -80,7 +80,8 @@ def run_hook(
     argv, env = hook.args or (hook.path,), environment(hook, env)
     if confined is None:
         started = context.waits_for if pid else _nobody
-        attend(hook, state, kind, index, process.Image(argv, env), Around(hook.path, directory), started)
+        outputs = (context.slots.get("hook-stdout", -1), context.slots.get("hook-stderr", -1))
+        attend(hook, state, kind, index, process.Image(argv, env), Around(hook.path, directory, outputs=outputs), started)
         return
     how, limits = confined
     root = posix.open("/", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
@@ -106,14 +107,20 @@ def _nobody(_: int) -> None:
 
 
 def run_with_state(
-    hook: Hook, state: bytes, kind: str, index: int, bundle: str, started: Callable[[int], None] = _nobody
+    hook: Hook,
+    state: bytes,
+    kind: str,
+    index: int,
+    bundle: str,
+    started: Callable[[int], None] = _nobody,
+    outputs: tuple[int, int] = (-1, -1),
 ) -> None:
     """Run HOOK of KIND in the runtime's own surroundings, from BUNDLE, with STATE on its standard input.  Raises HookError.
 
-    STARTED is called with its pid.
+    STARTED is called with its pid.  OUTPUTS take what it says on standard output and error; -1: we keep that for the error.
     """
     image = process.Image(hook.args or (hook.path,), environment(hook, None))
-    attend(hook, state, kind, index, image, Around(hook.path, bundle), started)
+    attend(hook, state, kind, index, image, Around(hook.path, bundle, outputs=outputs), started)
 
 
 def environment(hook: Hook, env: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -153,7 +160,8 @@ def attend(
     (stdin, to_hook), (from_hook, stdout), (errors, stderr) = pipes
     outcome = Outcome()
     try:
-        pid = hookprocess.start(image, around, (stdin, stdout, stderr), outcome)
+        given = (stdin, *(file if file >= 0 else pipe for file, pipe in zip(around.outputs, (stdout, stderr), strict=True)))
+        pid = hookprocess.start(image, around, given, outcome)
     except OSError as error:
         for pair in pipes:
             for fd in pair:

@@ -70,17 +70,17 @@ def _follow(root: int, head: str, tail: str, parent: int, links: int) -> int:
     return directory(root, path, links + 1)
 
 
-def mount_point(root: int, path: str, like: int | str, made: set[int]) -> int:
+def mount_point(root: int, path: str, like: int | str, made: set[int], flags: int = 0) -> int:
     """Return a descriptor of mount point PATH inside ROOT, making it if it is missing.
 
     LIKE is a descriptor of what will be mounted (a file gets a file), or
     "directory"; "directory!" refuses symbolic links on the way.  Descriptors
-    of what was made are added to MADE.
+    of what was made are added to MADE.  FLAGS may be O_NOFOLLOW: a link that PATH ends in is the mount point.
     """
     strict = RESOLVE_NO_SYMLINKS if like == "directory!" else 0
     wants_directory = isinstance(like, str) or is_directory(like)
     try:
-        fd = open_path(root, path, 0, strict)
+        fd = open_path(root, path, flags, strict)
     except FileNotFoundError:
         fd = directory(root, path) if wants_directory else _file(root, path)
         made.add(fd)
