@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,6 +144,22 @@ def test_no_user_namespace_is_made_in_a_chroot(runtime, bundle, places):
     b = mapped(bundle("true"))
     said = runtime.refuses("run", "--bundle", str(b.path), runtime.prepare(b))
     assert "a user namespace cannot be made in a chroot" in said
+
+
+@pytest.mark.pyrunc_only("it has no such command")
+@pytest.mark.parametrize("bounded", [(), ("setpriv", "--bounding-set", "-sys_chroot")], ids=["", "made without CAP_SYS_CHROOT"])
+def test_a_mount_that_is_added_is_in_the_containers_root(runtime, bundle, places, tmp_path, bounded):
+    """The place for it is in every root: so only who looks from inside knows in which it is."""
+    b = give(marked(bundle()), "CAP_KILL")
+    runtime.prefix = jail(*places, *bounded)
+    name = runtime.start(b)
+    runtime.prefix = jail(*places)
+    document = [{"destination": "/tmp", "type": "none", "source": str(places[1]), "options": ["bind"]}]
+    (tmp_path / "mounts.json").write_text(json.dumps(document))
+    runtime("mounts", "add", name, str(tmp_path / "mounts.json"))
+    assert runtime.exec(name, "cat", "/tmp/whose").stdout == "the jail's\n"
+    runtime("mounts", "remove", name, str(tmp_path / "mounts.json"))
+    assert runtime.exec(name, "ls", "/tmp").stdout == ""
 
 
 @otherwise

@@ -13,6 +13,7 @@ from _struct import iter_unpack
 
 from pyrunc.container import store, work
 from pyrunc.container.bundle import read_document
+from pyrunc.container.initroot import open_root
 from pyrunc.container.statefile import SavedState, load, write_file
 from pyrunc.container.status import alive, guard, status_of
 from pyrunc.errors import ConfigError, OpError, PyruncError, StateError, UnsupportedError
@@ -20,6 +21,7 @@ from pyrunc.host import facts, mounted
 from pyrunc.jsonio import dumps, loads
 from pyrunc.oci import parsing
 from pyrunc.plan import livemounts, paths
+from pyrunc.plan.op import INIT_ROOT
 from pyrunc.plan.request import Request
 from pyrunc.run import executor, newprocess
 from pyrunc.run.context import Context
@@ -154,8 +156,10 @@ def _run(plan: Plan, saved: SavedState, slots: dict[str, int]) -> None:
     signal(SIGCHLD, SIG_DFL)
     before = pthread_sigmask(SIG_BLOCK, valid_signals())
     try:
-        slots["init"] = posix.pidfd_open(saved.pid)
-        context = Context(slots, {})
+        slots |= {"init": posix.pidfd_open(saved.pid), INIT_ROOT: open_root(saved.pid)}
+        if not alive(saved):  # or the process of that number is another's by now
+            raise ProcessLookupError
+        context = Context(slots, {}, root_mount=saved.root_mount)
         try:
             executor.run(plan, context)
             posix.waitpid(context.slots["child"], 0)
