@@ -287,7 +287,7 @@ CONNECTED = """
 
 def established(network: str) -> int:
     """Return how many ends of connections there are in the network namespace at the path NETWORK."""
-    argv = ["nsenter", f"--net={network}", "cat", "/proc/self/net/tcp"]
+    argv = ["nsenter", f"--net={network}", "cat", "/proc/self/net/tcp", "/proc/self/net/tcp6"]
     lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
     return sum(line.split()[3] == "01" for line in lines)
 

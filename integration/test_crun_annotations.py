@@ -143,6 +143,18 @@ def test_nobody_to_receive_it(runtime, bundle, tmp_path):
     assert "cannot send a descriptor to socket" in fails(runtime, annotate(bundle(), pidfd_receiver=str(tmp_path / "none")))
 
 
+@ours
+@pytest.mark.parametrize("name", ["systemd.subgroup", "delegate-cgroup"])
+def test_what_is_for_scopes_of_systemd_alone(runtime, bundle, name):
+    b = annotate(bundle("true"), **{name.replace(".", "__"): "inner"})
+    assert f"warning: run.oci.{name} has no effect (at /annotations/run.oci.{name};" in runtime.run(b).stderr
+    for wrong in ("a/b", ".."):
+        b.config["annotations"] = {f"run.oci.{name}": wrong}
+        done = runtime.run(b, check=False)
+        assert done.returncode == 1
+        assert f'"{wrong}" is not the name of one cgroup (at /annotations/run.oci.{name};' in done.stderr
+
+
 def profile(*names):
     return {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": list(names), "action": "SCMP_ACT_ERRNO"}]}
 

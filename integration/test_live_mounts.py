@@ -380,3 +380,14 @@ def test_no_checkpoint_of_what_it_would_lose(runtime, bundle):
     said = runtime.refuses("checkpoint", "--image-path", str(b.path / "image"), name)
     assert "mounts remove" in said
     assert runtime.status(name) == "running"
+
+
+@ours
+def test_debug_says_what_is_done(runtime, bundle):
+    b = bundle()
+    name = runtime.start(b)
+    file = asked(b, entry("/live", "tmpfs", kind="tmpfs"))
+    log = b.path / "log"
+    runtime("--debug", "--log", str(log), "mounts", "add", name, file)
+    assert "note_mount" in log.read_text()
+    runtime("mounts", "remove", name, file)

@@ -290,3 +290,34 @@ def test_root_of_a_user_namespace_without_another(ordinary, bundle, runtime):
     assert uid == "0"
     assert "1,   3" in device
     assert mapping.split() == ["0", str(UID), "1"]
+
+
+# Mounts of a running container
+
+
+@pytest.mark.pyrunc_only("runc has no such command")
+def test_mounts_that_are_added_to_a_running_container(ordinary, bundle, runtime):
+    b = ordinary.bundle(bundle())
+    (b.path / "source").mkdir()
+    (b.path / "source/file").write_text("content\n")
+    entries = [
+        {"destination": "/live", "type": "bind", "source": str(b.path / "source"), "options": ["bind", "ro"]},
+        {"destination": "/wet", "type": "tmpfs", "source": "tmpfs"},
+    ]
+    (b.path / "mounts.json").write_text(json.dumps(entries))
+    ordinary.own(b.path)
+    name = ordinary.save(b)
+    runtime("create", "--bundle", str(b.path), name, stdout=-3, stderr=-3)
+    for _ in ("created", "running"):
+        runtime("mounts", "add", name, str(b.path / "mounts.json"))
+        assert runtime.exec(name, "cat", "/live/file").stdout == "content\n"
+        assert runtime.exec(name, "touch", "/live/new", check=False).returncode
+        runtime.exec(name, "touch", "/wet/new")
+        runtime("mounts", "remove", name, str(b.path / "mounts.json"))
+        assert runtime.exec(name, "sh", "-c", "ls /live /wet").stdout.split() == ["/live:", "/wet:"]
+        if _ == "created":
+            runtime("start", name)
+    (b.path / "mounts.json").write_text(json.dumps([{**entries[0], "options": ["bind", "idmap=uids=0-0-1;gids=0-0-1"]}]))
+    assert "an ordinary user cannot idmap a mount (at /0/options/1;" in runtime.refuses(
+        "mounts", "add", name, str(b.path / "mounts.json")
+    )

@@ -394,3 +394,67 @@ def test_an_active_slice_is_anothers(runtime, sliced, args):
     runtime("delete", "--force", name)
     assert shown(unit, *words) == before
     assert not (runtime.root / name).exists()
+
+
+def annotated(b, **more):
+    b.config["annotations"] = {f"run.oci.{name}": text for name, text in more.items()}
+    return b
+
+
+def below(path, top):
+    return str(path)[len(str(top)) :] if str(path).startswith(str(top)) else str(path)
+
+
+@pytest.mark.v2
+@pytest.mark.pyrunc_only("runc has no such annotations, and crun's default is another")
+@pytest.mark.parametrize("second", [False, True])
+def test_cgroups_below_the_scope(runtime, bundle, second):
+    """run.oci.systemd.subgroup, and run.oci.delegate-cgroup below it, which is the container's to manage."""
+    b = annotated(bundle(), **{"systemd.subgroup": "container", **({"delegate-cgroup": "payload"} if second else {})})
+    b.linux["resources"] |= {"pids": {"limit": 77}}
+    b.namespace("cgroup")
+    b.mount("/sys/fs/cgroup", "cgroup", "cgroup", "rw")
+    name, scope = created(runtime, b)
+    top = Path(f"/sys/fs/cgroup/system.slice/{scope}")
+    place = "/container/payload" if second else "/container"
+    assert below(cgroup_of(runtime.pid(name), "pids"), top) == place
+    assert (top / "pids.max").read_text() == "77\n"
+    runtime("start", name)
+    own = runtime.exec(name, "cat", "/proc/self/cgroup").stdout
+    assert own == ("0::/payload\n" if second else "0::/\n")  # the namespace begins at the first
+    controllers = runtime.exec(name, "cat", f"/sys/fs/cgroup{'/payload' if second else ''}/cgroup.controllers").stdout.split()
+    assert {"memory", "pids"} <= set(controllers)
+    assert set((top / "cgroup.controllers").read_text().split()) == set(controllers)
+    runtime("update", "--pids-limit", "66", name)
+    assert (top / "pids.max").read_text() == "66\n"
+    runtime("pause", name)
+    assert runtime.status(name) == "paused"
+    runtime("resume", name)
+    assert str(runtime.pid(name)) in runtime("ps", "--format", "json", name).stdout
+    runtime("delete", "--force", name)
+    assert shown(scope, "LoadState") == {"LoadState": "not-found"}
+    assert not top.exists()
+
+
+@pytest.mark.v2
+@pytest.mark.pyrunc_only("runc has no such annotation")
+def test_a_user_owns_what_is_given_to_it(runtime, bundle):
+    b = annotated(bundle("sh", "-c", "mkdir /sys/fs/cgroup/payload/made && echo yes; mkdir /sys/fs/cgroup/other; true"))
+    b.config["annotations"] = {"run.oci.systemd.subgroup": "container", "run.oci.delegate-cgroup": "payload"}
+    b.process["user"] = {"uid": 1000, "gid": 1000}
+    b.namespace("cgroup")
+    b.mount("/sys/fs/cgroup", "cgroup", "cgroup", "rw")
+    name, _ = scoped(runtime, b)
+    done = runtime("--systemd-cgroup", "run", "--bundle", str(b.path), name)
+    assert done.stdout == "yes\n"
+    assert "other" in done.stderr
+
+
+@pytest.mark.v2
+@pytest.mark.pyrunc_only("runc has no such annotation")
+def test_a_create_that_fails_leaves_none_of_them(runtime, bundle):
+    b = annotated(bundle("/no/such/program"), **{"systemd.subgroup": "container"})
+    name, scope = scoped(runtime, b)
+    runtime.refuses("--systemd-cgroup", "create", "--bundle", str(b.path), name)
+    assert shown(scope, "LoadState") == {"LoadState": "not-found"}
+    assert not list(Path("/sys/fs/cgroup").rglob(scope))

@@ -29,6 +29,7 @@ ON = {
     "cgroup-namespace": EVERY,
     "resources": EVERY,
     "systemd": EVERY,
+    "systemd-subgroup": ("v1", "v2"),
     "device-rules": ("v1", "v2"),
     "exec": EVERY,
     "minimal": ("v2", "v2-6.14"),
@@ -41,6 +42,7 @@ ON = {
 # What the caller asks for beside the config.
 REQUESTS = {
     "systemd": {"systemd": True},
+    "systemd-subgroup": {"systemd": True},
     "no-pivot": {"no_pivot": True},
     "mount-links": {"links": ((2, "target"),)},
     "exec-traced": {"traced": True},

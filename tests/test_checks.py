@@ -366,6 +366,17 @@ def test_names_that_are_anybody_s(image):
     assert image.warnings() == {}
 
 
+@pytest.mark.parametrize("word", ["src-nofollow", "copy-symlink", ""])
+def test_a_source_that_is_a_link_to_nothing(image, tmp_path, word):
+    """It is what is asked for where the link itself is."""
+    (tmp_path / "link").symlink_to("/is/nowhere")
+    mount = {"destination": "/here", "type": "bind", "source": str(tmp_path / "link"), "options": ["bind", *filter(None, [word])]}
+    image.document["mounts"] = [mount]
+    assert [each.pointer for each in image.check().lacking if each.pointer.startswith("/mounts")] == (
+        [] if word else ["/mounts/0/source"]
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

@@ -49,10 +49,13 @@ def test_capabilities_that_are_left_out(sets: dict | None, warnings: list[str]):
 def test_limits_without_effect():
     """And what runc warns an ordinary user of: nothing but cgroups could end what is in the host's pid namespace."""
     config = parsing.parse(json.dumps(minimal(linux={"resources": {"memory": {"kernel": 1 << 20}}, "namespaces": []})).encode())
-    first, second = cgroups.warnings(config, machine("v2").replace(uid=1000), ())
+    first, second = cgroups.warnings(config, machine("v2").replace(uid=1000), (), systemd=False)
     assert first.startswith("kernel memory settings are ignored")
     assert "Such configuration is strongly discouraged" in second
-    assert cgroups.warnings(config, machine("v2"), ()) == [first]
+    assert second.startswith("a rootless container")
+    where = cgroups.places(config, machine("v2"), request())
+    assert cgroups.warnings(config, machine("v2"), where, systemd=False) == [first]
+    assert len(cgroups.warnings(config, machine("v2"), (), systemd=False)) == 2  # --cgroup-manager disabled
 
 
 def test_a_nice_value_that_the_policy_has_no_use_for():

@@ -17,6 +17,7 @@ NOTHING = {"barrier", "go", "give", "commit", "hand_over_terminal", "load_filter
 NOTHING |= {"prctl"}  # of ourselves, for the fork
 NOTHING |= {"share_listener", "deliver_listener", "release_listener"}
 NOTHING |= {"open_directory", "open_tasks", "open_namespace", "open_foreign_namespace", "open_process_namespace", "open_null"}
+NOTHING |= {"make_subgroups", "hand_down"}  # of a scope, which goes with all below it
 NOTHING |= {"open_childs_proc", "open_hook_output"}  # the file that hooks write to stays, as it is for who reads it
 NOTHING |= {"write_proc", "run_mapping_tool", "setns", "move_to_cgroup", "attach_to_unit", "join_resctrl", "sched_setattr"}
 NOTHING |= {"ioprio_set", "make_user_namespace", "open_tree", "open_tree_by_helper", "end_helper", "open_mount"}

@@ -74,7 +74,7 @@ def all_of_them() -> Iterator[Golden]:
 
 def not_here(golden: Golden) -> str:
     """Return why GOLDEN cannot be run on this machine, "" if it can."""
-    if golden.name == "systemd" and not Path("/run/systemd/system").is_dir():
+    if golden.name.startswith("systemd") and not Path("/run/systemd/system").is_dir():
         return "systemd is not process 1 here"
     if golden.name == "unified" and not unified():
         return "cgroup version 1 has no unified resources"

@@ -89,18 +89,23 @@ def _enable(place: Place) -> None:
     """Hand the controllers of version 2 down to PLACE, as far as each parent has them."""
     directory = place.mount
     for part in place.directory[len(place.mount) :].strip("/").split("/"):
-        available = read(f"{directory}/cgroup.controllers").split()
-        enabled = read(f"{directory}/cgroup.subtree_control").split()
-        for controller in available:
-            if controller not in enabled:
-                try:
-                    write(f"{directory}/cgroup.subtree_control", f"+{controller}")
-                except OSError as error:
-                    # One controller that cannot be had (as cpu with realtime processes) is no
-                    # reason to go without the others; a limit that needs it will say so.
-                    if error.errno not in NOT_ENABLED:
-                        raise
+        hand_down(directory)
         directory = f"{directory}/{part}"
+
+
+def hand_down(directory: str) -> None:
+    """Hand the controllers of the cgroup of version 2 at DIRECTORY down to those below it."""
+    available = read(f"{directory}/cgroup.controllers").split()
+    enabled = read(f"{directory}/cgroup.subtree_control").split()
+    for controller in available:
+        if controller not in enabled:
+            try:
+                write(f"{directory}/cgroup.subtree_control", f"+{controller}")
+            except OSError as error:
+                # One controller that cannot be had (as cpu with realtime processes) is no
+                # reason to go without the others; a limit that needs it will say so.
+                if error.errno not in NOT_ENABLED:
+                    raise
 
 
 def _inherit(directory: str, mount: str) -> None:

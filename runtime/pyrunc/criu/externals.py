@@ -14,6 +14,7 @@ from _blake2 import blake2b
 from pyrunc.errors import UnsupportedError
 from pyrunc.host.mounted import below
 from pyrunc.linux import mount as m
+from pyrunc.oci import crun
 from pyrunc.plan import cgroupfs, mountopts
 from pyrunc.plan.devices import DEFAULT
 from pyrunc.plan.namespaces import has, is_new
@@ -72,6 +73,8 @@ def refuse(config: Config) -> None:
         ("/linux/netDevices", bool(linux.netDevices), "network devices"),
         ("/linux/memoryPolicy", linux.memoryPolicy is not None, "a memory policy"),
         ("/linux/seccomp/listenerPath", bool(linux.seccomp and linux.seccomp.listenerPath), "a seccomp agent"),
+        (crun.pointer(crun.SUBGROUP), bool(config.annotations.get(crun.SUBGROUP)), "a cgroup below the container's"),
+        (crun.pointer(crun.DELEGATE), bool(config.annotations.get(crun.DELEGATE)), "a cgroup below the container's"),
         ("/linux/rootfsPropagation", linux.rootfsPropagation in SHARING, "mounts that are shared with the host"),
         *((f"/mounts/{i}", mountopts.idmapped(mount), "an idmapped mount") for i, mount in enumerate(config.mounts)),
         *((f"/mounts/{i}", _about_links(mount), "a mount of, or on, a link") for i, mount in enumerate(config.mounts)),

@@ -20,6 +20,7 @@ HOOKS_STDOUT, HOOKS_STDERR = "run.oci.hooks.stdout", "run.oci.hooks.stderr"
 MOUNT_CONTEXT = "run.oci.mount_context_type"
 PIDFD_RECEIVER = "run.oci.pidfd_receiver"
 UNKNOWN_CALLS = "run.oci.seccomp_fail_unknown_syscall"
+SUBGROUP, DELEGATE = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
 
 TRUE, FALSE = ("1", "true"), ("0", "false", "")
 CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
@@ -33,6 +34,8 @@ class Annotation(Record):
 
 
 TRUTH, PATH, CONTEXT = "1 or 0", "an absolute path", "one of " + ", ".join(CONTEXTS)
+NAME = "the name of one cgroup"
+NAME_MAX = 255
 HONOURED = {
     KEEP_GROUPS: Annotation(TRUTH, "the container gets the groups of whoever calls the runtime"),
     HOOKS_STDOUT: Annotation(PATH, "a file of the host's is made, or written to"),
@@ -40,6 +43,8 @@ HONOURED = {
     MOUNT_CONTEXT: Annotation(CONTEXT, "it decides which files get the label of the container's mounts"),
     PIDFD_RECEIVER: Annotation(PATH, "a socket of the host's is connected to"),
     UNKNOWN_CALLS: Annotation(TRUTH),
+    SUBGROUP: Annotation(NAME, "it decides in which cgroup of the scope the container is"),
+    DELEGATE: Annotation(NAME, "the container is given a cgroup to manage"),
 }
 # What crun has and this runtime has not, and what is there instead.
 LEFT_OUT = {
@@ -72,9 +77,15 @@ def check(annotations: dict[str, str]) -> None:
             TRUTH: text in TRUE + FALSE,
             PATH: text.startswith("/") and "\0" not in text,
             CONTEXT: text in CONTEXTS,
+            NAME: _is_name(text),
         }
         if not right[known.kind]:
             raise ConfigError(f'"{text}" is not {known.kind}', pointer=pointer(name), hint="correct it, or remove it")
+
+
+def _is_name(text: str) -> bool:
+    """Return whether TEXT may be the name of a cgroup; or is empty, for none."""
+    return not set("/\0\n") & set(text) and text not in (".", "..") and len(text.encode()) <= NAME_MAX
 
 
 def truth(annotations: dict[str, str], name: str) -> bool:

@@ -56,6 +56,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
     where = () if request.systemd else places  # what systemd makes is not there yet when the process is forked
     at_cgroup_barrier = cgroups.at_barrier(config, facts, request, places)
     into_cgroup = [Op("barrier", ("cgroup",))] if at_cgroup_barrier else []
+    below = ondemand.subgroup(config, facts, request)
     late = cgroups.limits_runtime(config.linux.resources)
     split = mounts.first_after_cgroup(config)
     opened = sources.by_helper(config, facts, request)
@@ -92,6 +93,7 @@ def build(config: Config, facts: HostFacts, request: Request) -> Plan:
             *ondemand.join_resctrl(ondemand.resctrl_groups(config, facts, request.id)[0]),
             *process.host(user, facts, "/process"),
             *ondemand.scheduling(user, facts, "/process"),
+            *(below.leave(config, places) if below else ()),
             *(() if early and request.wait else (Op("commit"),)),
         ),
         *(seccomp.deliver(process.limits(user, "/process", CHILD)) if early else ()),

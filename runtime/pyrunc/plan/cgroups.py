@@ -6,7 +6,7 @@ from pyrunc.cgroup import devices, knobs, paths, units
 from pyrunc.cgroup.knobs import Write
 from pyrunc.cgroup.paths import Place
 from pyrunc.errors import UnsupportedError
-from pyrunc.plan import delegate
+from pyrunc.plan import delegate, ondemand
 from pyrunc.plan.namespaces import is_new
 from pyrunc.plan.op import CHILD, Op, Slot
 
@@ -101,12 +101,14 @@ def at_barrier(config: Config, facts: HostFacts, request: Request, where: tuple[
         doors = _doors(where)
         return [Op("give", doors)] if doors else move(where, late=limits_runtime(config.linux.resources))
     scope = unit(config, facts, request)
+    below = ondemand.subgroup(config, facts, request)
     return [
         Op("start_scope", (scope, CHILD, _properties(config, facts), where), AT, doing=MAKING),
         Op("fill_cgroup", (where,), AT, doing=MAKING),
         *_limits(config, facts, where),
-        *delegate.host(config, facts, where),
+        *(() if below else delegate.host(config, facts, where)),
         *(Op("move_to_cgroup", (place.directory, CHILD), AT, doing=JOINING) for place in where),
+        *((*below.enter(config, where), *delegate.host(config, facts, below.place(config, where))) if below else ()),
     ]
 
 
@@ -172,11 +174,12 @@ def _rules(config: Config) -> tuple[devices.Rule, ...]:
     return (*rules, *devices.for_nodes(rules, config.linux.devices))
 
 
-def warnings(config: Config, facts: HostFacts, where: tuple[Place, ...]) -> list[str]:
-    """Return what of the limits has no effect, and what cannot be ended without cgroups, which are at WHERE."""
-    found = knobs.warnings(config.linux.resources)
+def warnings(config: Config, facts: HostFacts, where: tuple[Place, ...], *, systemd: bool) -> list[str]:
+    """Return what of the limits has no effect, and what cannot be ended without cgroups, at WHERE; SYSTEMD makes them, or we."""
+    found = [*knobs.warnings(config.linux.resources), *ondemand.subgroup_warnings(config, facts, systemd=systemd)]
     if not where and not is_new(config.linux, "pid"):
-        text = "a container with no cgroup and no private pid namespace: its processes cannot all be killed"
+        whose = "a rootless container" if facts.rootless else "a container"
+        text = whose + " with no cgroup and no private pid namespace: its processes cannot all be killed"
         found.append(f"{text}. Such configuration is strongly discouraged (at /linux/namespaces)")
     return found
 

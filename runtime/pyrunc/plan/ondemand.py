@@ -1,4 +1,4 @@
-"""Loads the planner of a rare subject (resctrl, netDevices, personality, memoryPolicy, scheduling, idmap, traced) if need be.
+"""Loads the planner of a rare subject (resctrl, netDevices, memoryPolicy, scheduling, idmap, subgroup and others) if need be.
 
 A module costs every `create` its time, and the waiting init its memory.  So the
 sequences in build.py and mounts.py come here, and from here the subject's own
@@ -7,6 +7,7 @@ file is imported, where there is something to plan.
 
 from __future__ import annotations
 
+from pyrunc.oci.crun import DELEGATE, SUBGROUP, pointer
 from pyrunc.plan.mountopts import idmapped
 
 TYPE_CHECKING = False
@@ -50,6 +51,25 @@ def join_resctrl(groups: tuple[str, ...]) -> Iterable[Op]:
     from pyrunc.plan import rdt
 
     return rdt.join(groups)
+
+
+def subgroup(config: Config, facts: HostFacts, request: Request) -> ModuleType | None:
+    """Return plan/subgroup.py, if annotations ask for cgroups below a scope that is to be made."""
+    asked = config.annotations.get(SUBGROUP) or config.annotations.get(DELEGATE)
+    if not asked or not request.systemd or not facts.cgroups.unified:
+        return None
+    from pyrunc.plan import subgroup
+
+    return subgroup
+
+
+def subgroup_warnings(config: Config, facts: HostFacts, *, systemd: bool) -> list[str]:
+    """Return what of that means nothing here: without SYSTEMD there is no scope, and version 1 gives no cgroup away."""
+    if systemd and facts.cgroups.unified:
+        return []
+    why = "it is for systemd's scopes: use --systemd-cgroup" if not systemd else "it is for cgroup version 2"
+    found = [name for name in (SUBGROUP, DELEGATE) if config.annotations.get(name)]
+    return [f"{name} has no effect (at {pointer(name)}; {why})" for name in found]
 
 
 def traced(joins: tuple[str, ...], facts: HostFacts, request: Request) -> ModuleType | None:

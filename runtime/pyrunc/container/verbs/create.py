@@ -134,7 +134,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     saved = initial_state(config, known, asked)
     for warning in process.warnings(user, process.grantable(known, saved.joins), "/process"):
         options.log.warning(warning)
-    for warning in cgroups.warnings(config, known, saved.places):
+    for warning in cgroups.warnings(config, known, saved.places, systemd=asked.systemd):
         options.log.warning(warning)
     for at, message, hint in crun.left_out(config.annotations):
         options.log.warning(f"{message} (at {at}; {hint})")

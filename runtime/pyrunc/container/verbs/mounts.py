@@ -60,7 +60,7 @@ def add(root: str, container: str, path: str, log: Log) -> None:
         _save(directory, [*before, *({**each, NUMBER: 0} for each in asked)])
         notes = posix.open(f"{directory}/{NOTES}", posix.O_RDWR | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
         try:
-            _run(plan, saved, {str(livemounts.NOTES): notes})
+            _run(plan, saved, {str(livemounts.NOTES): notes}, log)
         except BaseException:
             _take_back(directory, saved, before, log)
             raise
@@ -92,13 +92,12 @@ def remove(root: str, container: str, path: str, log: Log) -> None:
             left.remove(there[-1])
             chosen.append((int(there[-1][NUMBER]), f"{PREFIX}{at}"))
         try:
-            _run(livemounts.remove(tuple(reversed(chosen)), saved.joins), saved, {})
+            _run(livemounts.remove(tuple(reversed(chosen)), saved.joins), saved, {}, log)
         finally:
             _save(directory, present(directory, saved.pid))
 
     if asked:
         _working(root, container, do)
-    del log
 
 
 def listing(root: str, container: str) -> list[dict[str, Any]]:
@@ -151,15 +150,16 @@ def _working(root: str, container: str, do: Callable[[str, SavedState], None]) -
         working.close()
 
 
-def _run(plan: Plan, saved: SavedState, slots: dict[str, int]) -> None:
+def _run(plan: Plan, saved: SavedState, slots: dict[str, int], log: Log) -> None:
     """Carry PLAN out in the container that SAVED remembers, and wait for its process."""
+    say = log.debug if log.debugging else None
     signal(SIGCHLD, SIG_DFL)
     before = pthread_sigmask(SIG_BLOCK, valid_signals())
     try:
         slots |= {"init": posix.pidfd_open(saved.pid), INIT_ROOT: open_root(saved.pid)}
         if not alive(saved):  # or the process of that number is another's by now
             raise ProcessLookupError
-        context = Context(slots, {}, root_mount=saved.root_mount)
+        context = Context(slots, {}, debug=say, warn=log.warning, root_mount=saved.root_mount)
         try:
             executor.run(plan, context)
             posix.waitpid(context.slots["child"], 0)
@@ -182,7 +182,7 @@ def _take_back(directory: str, saved: SavedState, before: list[dict[str, Any]], 
     numbers = [int(each[NUMBER]) for each in present(directory, saved.pid) if each[NUMBER] not in known]
     try:
         if numbers:
-            _run(livemounts.remove(tuple((number, "") for number in reversed(numbers)), saved.joins), saved, {})
+            _run(livemounts.remove(tuple((number, "") for number in reversed(numbers)), saved.joins), saved, {}, log)
     except (OSError, PyruncError) as error:
         log.warning(f"cannot clean up after the failure: {error}")
     _save(directory, present(directory, saved.pid))
