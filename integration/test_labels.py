@@ -120,6 +120,25 @@ def test_a_selinux_label_of_mounts(runtime, bundle, policy):
         assert f'context="{FILES}"' in line, line
 
 
+@with_selinux
+@pytest.mark.cruns("runc has no such annotation")
+@pytest.mark.parametrize("kind", ["context", "fscontext", "rootcontext"])
+def test_an_annotation_says_which_option_gives_the_label_of_mounts(runtime, bundle, policy, kind):
+    """run.oci.mount_context_type (crun(1)); the kernel shows the option with the mount.
+
+    It takes defcontext for no file system to which the policy gives labels by transition, as this one does to tmpfs.
+    """
+    b = bundle("grep -E ' (/dev/shm|/data) ' /proc/mounts")
+    b.linux["mountLabel"] = FILES
+    b.config["annotations"] = {"run.oci.mount_context_type": kind}
+    b.config["mounts"] = [mount for mount in b.config["mounts"] if mount["type"] != "mqueue"]
+    b.mount("/data", "tmpfs", "tmpfs", "nosuid")
+    lines = runtime.output(b).splitlines()
+    assert len(lines) == 2, lines
+    for line in lines:
+        assert f',{kind}="{FILES}"' in line, line
+
+
 @ignored
 @with_selinux
 def test_a_selinux_label_that_the_policy_does_not_know(runtime, bundle, policy):
