@@ -4,7 +4,7 @@
 # The interpreter stands where the installer has written it: in the first lines of pyrunc-python, beside this file.
 here=$0
 while [ -L "$here" ]; do
-    link=$(readlink "$here")
+    link=$(command -p readlink "$here") # whatever $PATH says
     case $link in /*) here=$link ;; *) here=${here%/*}/$link ;; esac
 done
 case $here in */*) here=${here%/*} ;; *) here=. ;; esac
@@ -23,8 +23,8 @@ if ! [ -x "$python" ]; then
     echo "pyrunc: there is no ${first#??}, which it was installed for: install it again" >&2
     exit 1
 fi
-if env @HOLD@ true 2>/dev/null; then
-    exec env @HOLD@ "$python" @OPTIONS@ "$0" "$@"
+if /usr/bin/env @HOLD@ /bin/sh -c : 2>/dev/null; then
+    exec /usr/bin/env @HOLD@ "$python" @OPTIONS@ "$0" "$@"
 fi
 exec "$python" -ISXutf8 "$0" "$@"
 '''

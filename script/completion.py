@@ -49,7 +49,10 @@ def value(metavar: str) -> str:
         return "directory"
     if metavar in FILES:
         return "file"
-    return {"ID": "id", "SIGNAL": "words " + " ".join(SIGNALS), "ENGINE": "words " + " ".join(ENGINES)}.get(metavar, "any")
+    words = {"ACTION": ("add", "remove", "list"), "SIGNAL": SIGNALS, "ENGINE": ENGINES}
+    if metavar in words:
+        return "words " + " ".join(words[metavar])
+    return "id" if metavar == "ID" else "any"
 
 
 def own(row: Command) -> tuple[Option, ...]:

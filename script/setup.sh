@@ -32,7 +32,7 @@ need_packages() {
 # A venv in .venv with this checkout installed in it; made anew when the checkout has changed.
 make_venv() {
     [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-    stamp=$(find runtime spec native script/launcher.py setup.py pyproject.toml -type f \
+    stamp=$(find runtime spec native script/*.py script/*.sh script/completion setup.py pyproject.toml -type f \
         ! -path '*/__pycache__/*' ! -path '*.egg-info/*' \
         -exec stat -c '%n %Y %s' {} + | sort | sha256sum)
     if [ "$stamp" != "$(cat .venv/stamp 2>/dev/null)" ]; then

@@ -30,6 +30,7 @@ LINES = {
     "no id": ("pyrunc --root state delete x", set(), {"web"}),
     "new id": ("pyrunc --root state create ", set(), {"web"}),
     "signal": ("pyrunc --root state kill web K", {"KILL"}, {"web"}),
+    "id after another word": ("pyrunc --root state mounts add ", {"web"}, {"add"}),
     "engine": ("pyrunc install po", {"podman"}, {"docker"}),
 }
 

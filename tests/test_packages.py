@@ -206,6 +206,23 @@ def test_without_its_package_it_says_so(environment: Path, tmp_path: Path):
     assert done.stderr == "pyrunc: there is no /nonexistent/python3, which it was installed for: install it again\n"
 
 
+def test_neither_path_nor_python_s_variables_have_a_say(environment: Path, tmp_path: Path):
+    trap, sprung = tmp_path / "trap", tmp_path / "sprung"
+    trap.mkdir()
+    for name in ("env", "readlink", "true", "sh", "python3", "pyrunc-python"):
+        (trap / name).write_text(f"#!/bin/sh\necho {name} >>{sprung}\n")
+        (trap / name).chmod(0o755)
+    for name in ("posix", "sitecustomize", "pyrunc"):
+        (trap / f"{name}.py").write_text(f"open({str(sprung)!r}, 'a').write({name!r})\n")
+    link = tmp_path / "link"
+    link.symlink_to(environment / "bin/pyrunc")
+    variables = dict.fromkeys(("PATH", "PYTHONPATH", "PYTHONHOME"), str(trap))
+    variables |= dict.fromkeys(("ENV", "BASH_ENV"), str(trap / "sh"))
+    done = subprocess.run([link, "--version"], capture_output=True, text=True, env=variables, cwd=trap)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not sprung.exists()
+
+
 FIRST = {
     "short": "#!{0}\n#\n",
     "long": "#!/bin/sh\n'''exec' {0} \"$0\" \"$@\"\n' '''\n",
