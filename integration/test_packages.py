@@ -96,6 +96,7 @@ def test_a_container_runs_by_it(install, python: str, form: str, sdist: Path, tm
     if form == "native" and python != DEBIAN:
         pytest.skip("its static library lacks modules: only the script")
     monkeypatch.setenv("PYRUNC_NATIVE", "1" if form == "native" else "0")
+    monkeypatch.setenv("UV_NO_CACHE", "1")  # which has what was built of this sdist before, whatever that variable said then
     program = install(python, sdist, tmp_path / "place")
     assert (program.read_bytes()[:4] == b"\x7fELF") is (form == "native")
     root = ("--root", tmp_path / "state")
