@@ -62,7 +62,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"container's /dev/null is invalid", "a device at /dev/null that is not it"),
         (r"during container init: too many open files", "a limit of descriptors below what runc's init needs"),
         (r"unable to set memory limit to \d+ .current usage", "a memory limit below what runc's init needs"),
-        (r"can't mask path.*not a directory", "a masked path below a file"),
+        (r"can't (mask path|make).*not a directory", "a masked or read-only path below a file"),
         (r"device access at \d+ field cannot be empty", "device rules without `access`"),
     ),
 }

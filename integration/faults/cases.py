@@ -196,7 +196,7 @@ class Cases:
         elif said.status == INTERRUPTED and fault.kind == "term":
             if scene.truth() not in verb.refused:
                 raise Wrong(f"ended, it leaves a container that is {scene.truth()!r}")
-        elif said.status in (-15,) and fault.kind == "term" and not said.err:
+        elif said.status in (-15,) and fault.kind == "term" and scene.said_nothing(said):
             scene.truth()
         else:
             scene.clear(said, "" if case.verb == "checkpoint" or fault.kind in OTHER_WORDS else fault.kind)

@@ -302,6 +302,10 @@ class Scene:
             raise Wrong("it is called stopped, and runs")
         return str(found["status"])
 
+    def said_nothing(self, said: Said) -> bool:
+        """Return whether no line in SAID is ours."""
+        return all(line.startswith(CRIU) for line in said.err.splitlines())
+
     def clear(self, said: Said, kind: str, *, warnings: bool = True) -> None:
         """Check that SAID is one clear line, which names the error of that KIND."""
         lines = [line for line in said.err.splitlines() if not line.startswith(CRIU)]
