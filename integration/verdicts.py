@@ -58,6 +58,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"empty string is not a valid syscall", "an empty name of a system call"),
         (r"open /proc/sys/kernel/cap_last_cap", "no procfs at /proc"),
         (r"sysctl ..(kernel.pid_max|vm.memfd_noexec).* is not in a separate", "sysctl `kernel.pid_max`, `vm.memfd_noexec`"),
+        (r"sysctl ..kernel.(auto_msgmni|\w+_next_id).* is not in a separate", "sysctl `kernel.auto_msgmni`, `kernel.msg_next_id` and its like"),
         (r"sysctl ..kernel.hostname.* conflicts with", "sysctl `kernel.hostname`"),
         (r"container's /dev/null is invalid", "a device at /dev/null that is not it"),
         (r"during container init: too many open files", "a limit of descriptors below what runc's init needs"),
