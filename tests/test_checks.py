@@ -236,7 +236,7 @@ def test_where_a_bind_mount_cannot_be(image, tmp_path, destination, source, fine
     image.mount(destination, type="bind", source=source, options=["bind"])
     assert list(image.lacking()) == ([] if fine else ["/mounts/1/destination"])
     image.document["mounts"].insert(1, {"destination": "/bin", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]})
-    assert image.lacking() == {}
+    assert list(image.lacking()) == (["/mounts/2/destination"] if (destination, source) == ("/bin", "file") else [])
 
 
 @pytest.mark.parametrize(
@@ -256,6 +256,44 @@ def test_where_a_bind_mount_cannot_be(image, tmp_path, destination, source, fine
 def test_nothing_can_be_made_where_the_kernel_makes_what_there_is(image, kind, inside, fine):
     image.mount("/etc", type=kind, source=kind)
     image.mount(f"/etc/{inside}", type="tmpfs", source="tmpfs")
+    assert list(image.lacking()) == ([] if fine else ["/mounts/1/destination"])
+
+
+@pytest.mark.parametrize(
+    ("options", "fine"),
+    [
+        (["size=4k"], False),
+        (["size=8k"], True),
+        (["size=5000"], True),
+        (["size=4k", "size=1M"], True),
+        (["size=10%"], True),
+        (["size=0"], True),
+        ([], True),
+        (["nr_inodes=4"], False),
+        (["nr_inodes=5"], True),
+        (["nr_inodes=1k"], True),
+        (["size=x"], True),
+    ],
+)
+def test_what_is_copied_up_fits(image, options, fine):
+    """A page and a half of a file, two directories, and a link: three entries, and the top."""
+    image.file("m/a/file", "x" * 4097)
+    (image.root / "m/b").mkdir()
+    (image.root / "m/link").symlink_to("a")
+    image.mount("/m", type="tmpfs", source="tmpfs", options=["tmpcopyup", *options])
+    assert list(image.lacking() if "size=x" not in options else []) == ([] if fine else ["/mounts/0/options/0"])
+    image.document["mounts"].insert(0, {"destination": "/m", "type": "tmpfs", "source": "tmpfs"})
+    assert image.lacking() == {} or "size=x" in options
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fine"), [("directory", "file", False), ("file", "directory", False), ("file", "file", True)]
+)
+def test_a_mount_upon_one_of_the_other_kind(image, tmp_path, first, second, fine):
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").write_text("")
+    for each in (first, second):
+        image.mount("/m", type="bind", source=str(tmp_path / each), options=["bind"])
     assert list(image.lacking()) == ([] if fine else ["/mounts/1/destination"])
 
 

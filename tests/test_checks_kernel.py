@@ -67,8 +67,6 @@ def test_settings_of_what_a_hook_may_bring(image):
     image.document["hooks"] = {"createRuntime": [{"path": "/bin/sh"}]}
     image.document["linux"]["sysctl"] = {"net.ipv4.conf.eth0.forwarding": "1"}
     assert image.warnings() == {"/linux/sysctl/net.ipv4.conf.eth0.forwarding": "nothing to do if one of the hooks brings it"}
-    image.document["hooks"]["createRuntime"].append({"path": "/bin/sh", "args": ["libnetwork-setkey"]})
-    assert image.warnings() == {}
     for name in ("net.ipv4.nosuch", "net.ipv4.neigh.default.gc_thresh1", "net.ipv4.conf.all.nosuch"):
         image.document["linux"]["sysctl"] = {name: "1"}
         assert list(image.lacking()) == [f"/linux/sysctl/{name}"]

@@ -139,10 +139,11 @@ def adapted(document: dict[str, Any], directory: Path, own: str) -> dict[str, An
     for mount in document.get("mounts", ()):
         if mount.get("type") == "bind" or "bind" in mount.get("options", ()) or "rbind" in mount.get("options", ()):
             mount["source"] = _source(directory, Path(mount["source"]).name, Path(mount["destination"]).name)
-    for hooks in document.get("hooks", {}).values():
+    for kind, hooks in document.get("hooks", {}).items():
         for hook in hooks:
             hook["path"] = "/bin/true"
-            hook.pop("args", None)  # what a hook does nobody knows before
+            if kind == "startContainer":  # busybox, which by its first argument is another program; what it does nobody knows before
+                hook.pop("args", None)
     for namespace in document["linux"].get("namespaces", ()):
         namespace.pop("path", None)
     document["linux"]["cgroupsPath"] = f"/{own}/one"

@@ -196,7 +196,7 @@ class Cases:
         elif said.status == INTERRUPTED and fault.kind == "term":
             if scene.truth() not in verb.refused:
                 raise Wrong(f"ended, it leaves a container that is {scene.truth()!r}")
-        elif said.status in (-15,) and fault.kind == "term" and not said.err:
+        elif said.status in (-15,) and fault.kind == "term" and scene.said_nothing(said):
             scene.truth()
         else:
             scene.clear(said, "" if case.verb == "checkpoint" or fault.kind in OTHER_WORDS else fault.kind)
@@ -221,9 +221,9 @@ class Cases:
         if case.fault.kind == "die":
             # What an exec that was killed has begun may live on in the container, and ends with it.
             file = scene.path / "exec.pid"
-            wait_for(lambda: scene.left() <= pids or (file.exists() and file.read_text()), "processes to end")
+            wait_for(lambda: scene.left() <= pids or (file.exists() and file.read_text()), "processes to end", found=scene.shown)
             for pid in scene.left() - pids:
                 os.kill(pid, 9)
-        wait_for(lambda: scene.left() <= pids, "processes of it to end")
+        wait_for(lambda: scene.left() <= pids, "processes of it to end", found=scene.shown)
         if case.fault.kind not in ANSWERS and scene.truth() != "running":
             raise Wrong(f"the container has become {scene.truth()!r}")

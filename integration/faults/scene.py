@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from integration.harness.keeper import running
+from integration.harness.keeper import running, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,12 +66,12 @@ def children(pid: int) -> set[int]:
     return {child for child in found if running(child)}
 
 
-def wait_for(true: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
-    """Wait until TRUE() is; raise Wrong with WHAT otherwise."""
+def wait_for(true: Callable[[], object], what: str, seconds: float = SECONDS, found: Callable[[], object] = str) -> None:
+    """Wait until TRUE() is; raise Wrong with WHAT otherwise, and what has been FOUND."""
     end, pause = time.monotonic() + seconds, 0.001
     while not true():
         if time.monotonic() > end:
-            raise Wrong(f"waited {seconds} s for {what}")
+            raise Wrong(f"waited {seconds} s for {what} {found()}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
 
@@ -283,13 +283,17 @@ class Scene:
         self.reap()
         return children(os.getpid()) - self.known
 
+    def shown(self) -> list[str]:
+        """Return those with their command lines, for a message."""
+        return [shown(pid) for pid in self.left()]
+
     def truth(self) -> str:
         """Check that `state` says what is so; return the status, "" if there is no container."""
         found = self.state()
         if not found:
             return ""
         init = {found["pid"]} - {0}
-        wait_for(lambda: self.left() <= init, "processes to end that are not the init's")
+        wait_for(lambda: self.left() <= init, "processes to end that are not the init's", found=self.shown)
         if found["status"] in ALIVE and not running(found["pid"]):
             found = self.state()  # it may have ended since
         if found["status"] in ALIVE and not running(found["pid"]):
@@ -297,6 +301,10 @@ class Scene:
         if found["status"] == "stopped" and self.left():
             raise Wrong("it is called stopped, and runs")
         return str(found["status"])
+
+    def said_nothing(self, said: Said) -> bool:
+        """Return whether no line in SAID is ours."""
+        return all(line.startswith(CRIU) for line in said.err.splitlines())
 
     def clear(self, said: Said, kind: str, *, warnings: bool = True) -> None:
         """Check that SAID is one clear line, which names the error of that KIND."""
@@ -318,7 +326,7 @@ class Scene:
         self._take_terminals()
         if (self.root / self.id).exists():
             raise Wrong(f"state stays: {os.listdir(self.root / self.id)}")
-        wait_for(lambda: not self.left(), "processes to go")
+        wait_for(lambda: not self.left(), "processes to go", found=self.shown)
         if self.cgroups():
             raise Wrong(f"cgroups stay: {self.cgroups()}")
         if self.mounted() != self.mounts:

@@ -23,7 +23,7 @@ LINKS = 2  # of a directory without others: its own name, and `.`
 
 def cgroup_directories(*wanted: str) -> list[str]:
     """Return every cgroup directory with one of the names WANTED, in whatever hierarchy."""
-    return [path for path in below(CGROUPS) if path.rpartition("/")[2] in wanted]
+    return [path for path in below(CGROUPS) if path.rpartition("/")[2] in wanted] if wanted else []
 
 
 def below(directory: Path | str) -> Iterator[str]:

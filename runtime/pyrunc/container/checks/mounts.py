@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
+from pyrunc.container.checks import copyup
 from pyrunc.container.checks.view import Hidden
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import mount as m
@@ -122,22 +123,39 @@ def points(config: Config, plan: Plan, view: View) -> Iterator[UnsupportedError]
     opening = [op for op in (*plan.host, *plan.child) if op.call in OPENING and op.into]
     where = {op.into: "/dev/null" if _is_for_link(op) else str(op.args[1]) for op in opening}
     kernels: dict[str, str] = {}
+    directories: dict[str, bool | None] = {}
     for op in plan.child:
         if op.call == "open_mount":
             yield from _unmounted(plan, op, view)
+        if op.call == "copy_up":
+            yield from _overflowing(config, op, view)
         if op.call != "mount_point" or not op.at.startswith("/mounts/"):
             continue
         place, like = str(op.args[1]), op.args[2]
-        text = ""
+        text, wanted = "", None
         if len(op.args) == 3:  # else a link itself: nobody has looked behind it
-            text = _refused(view, place, like, where) or _cannot_be_made(view, place, kernels)
+            wanted = _is_directory(where.get(str(like), "")) if isinstance(like, Slot) else True
+            text = _refused(view, place, like, wanted, directories) or _cannot_be_made(view, place, kernels)
         if text:
             hint = "mount elsewhere, or change the image"
             yield UnsupportedError(f"{op.doing}: {text}", pointer=op.at, hint=hint)
         kind = config.mounts[int(op.at.split("/")[2])].type
         if kind in MADE_BY_THE_KERNEL:
             kernels[view.place(place)] = MADE_BY_THE_KERNEL[kind]
+        directories[view.place(place)] = wanted
         view.cover((place,), _content(config, op.at))
+
+
+def _overflowing(config: Config, op: Op, view: View) -> Iterator[UnsupportedError]:
+    """Yield an error if what OP copies, from the image in VIEW, into a mount of CONFIG does not fit."""
+    index = int(op.at.split("/")[2])
+    mount, earlier = config.mounts[index], [view.place(each.destination) for each in config.mounts[:index]]
+    place = view.place(mount.destination)
+    if any(f"{place}/".startswith(f"{each.rstrip('/')}/") for each in earlier):
+        return  # what is copied is not the image's
+    if copyup.is_too_small(mount.options, view, place):
+        text = f'{op.doing}: cannot copy what the image has at "{place}": {posix.strerror(errno.ENOSPC).lower()}'
+        yield UnsupportedError(text, pointer=op.at, hint=hints.hint("copy_up", errno.ENOSPC))
 
 
 def _cannot_be_made(view: View, place: str, kernels: dict[str, str]) -> str:
@@ -179,10 +197,10 @@ def _content(config: Config, at: str) -> str | None:
     return mount.source if mountopts.of(mount).bind and mount.source.startswith("/") else None
 
 
-def _refused(view: View, place: str, like: object, where: dict[str, str]) -> str:
+def _refused(view: View, place: str, like: object, wanted: bool | None, directories: dict[str, bool | None]) -> str:
     """Return why nothing LIKE that can be mounted at PLACE of VIEW, "" if nothing is known to stand against it.
 
-    WHERE are the sources behind slots.
+    WANTED says whether that needs a directory (None: nobody knows), DIRECTORIES whether what is mounted at a place is one.
     """
     try:
         if view.place(place) == "/":
@@ -191,12 +209,12 @@ def _refused(view: View, place: str, like: object, where: dict[str, str]) -> str
         if like == "directory!":
             posix.close(rootpath.open_path(view.root, place, 0, RESOLVE_NO_SYMLINKS))
     except Hidden:
-        return ""
+        here = directories.get(view.place(place))
+        mode = 0 if here is None else rootpath.S_IFDIR if here else rootpath.S_IFREG
     except OSError as error:
         if error.errno == errno.ELOOP:
             return f"{place} must be mounted on ordinary directory: it is a symbolic link in the image"
         return f"{place}: {posix.strerror(errno.ENOTDIR).lower()}" if error.errno == errno.ENOTDIR else ""
-    wanted = _is_directory(where.get(str(like), "")) if isinstance(like, Slot) else True
     if not mode or wanted is None or wanted == (mode & rootpath.S_IFMT == rootpath.S_IFDIR):
         return ""
     found, needed = ("a file", "a directory") if wanted else ("a directory", "a file")

@@ -7,7 +7,6 @@ import posix
 
 from pyrunc.container.checks.apart import apart
 from pyrunc.container.checks.hooks import BROUGHT
-from pyrunc.container.checks.program import NETWORK
 from pyrunc.errors import UnsupportedError
 from pyrunc.linux import caps, fs
 from pyrunc.linux import process as p
@@ -46,11 +45,10 @@ def errors(config: Config, plan: Plan, facts: HostFacts, doubts: list[tuple[str,
         op = ops[index]
         path = str(op.args[1])
         text = f"{op.doing}: {posix.strerror(code).lower()}"
-        hooks = (*config.hooks.prestart, *config.hooks.createRuntime)
         of_device = code == errno.ENOENT and _is_of_a_device(path)  # one that is not there yet has its settings later
-        if of_device and (_has_others(config) or any(NETWORK in each.args for each in hooks)):
+        if of_device and _has_others(config):
             continue
-        if of_device and hooks:
+        if of_device and (config.hooks.prestart or config.hooks.createRuntime):
             doubts.append((op.at, text, BROUGHT))
             continue
         yield UnsupportedError(text, pointer=op.at, hint=hints.hint("write_at", code))
