@@ -170,7 +170,9 @@ class _Waited(Held):
         """Take what was MADE, and its PIPES."""
         super().__init__(made)
         self._pipes = pipes
-        self.stdin, self.stdout, self.stderr = pipes.stdin, pipes.stdout, pipes.stderr
+        self.stdin: asyncio.StreamWriter | None = pipes.stdin
+        self.stdout: asyncio.StreamReader | None = pipes.stdout
+        self.stderr: asyncio.StreamReader | None = pipes.stderr
 
     def _close_streams(self) -> None:
         """Close our ends of the streams."""
@@ -227,7 +229,9 @@ class Container(_Waited):
     def __init__(self, id: str, root: str, made: requests.Made, pipes: _Pipes) -> None:
         """Take what was MADE; for the class methods."""
         super().__init__(made, pipes)
-        self.id, self.root, self._created = id, root, made.created
+        self.id: str = id
+        self.root: str = root
+        self._created = made.created
         self._gone = False
 
     def __repr__(self) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FD_MAX = 0xFFFFFFFF
 SIGINFO_SIZE = 128  # struct signalfd_siginfo
 UMASK = 0o022
+NOT_RESET = (32, 33)  # signals that posix_spawn(3) leaves ignored, and a container would inherit so
 MESSAGE_MAX = 8192
 
 
@@ -67,20 +68,21 @@ class Helper:
     def fork(self, orders: message.Head | None = None) -> None:
         """Fork a worker: one that waits for a call, or does ORDERS of our own."""
         ours, theirs = socketpair()
+        own = posix.getpid()
         if process.clone3(0) == 0:
-            self._become_worker(theirs, orders)
+            self._become_worker(own, theirs, orders)
         theirs.close()
         posix.set_blocking(ours.fileno(), False)
         self.workers[ours.fileno()] = ours
         self.watch.register(ours.fileno(), POLLIN)
 
-    def _become_worker(self, wire: Socket, orders: message.Head | None) -> None:
-        """Be a worker, with nothing of what is the helper's alone.  Does not return."""
+    def _become_worker(self, helper: int, wire: Socket, orders: message.Head | None) -> None:
+        """Be a worker of process HELPER, with nothing of what is that's alone.  Does not return."""
         try:
             for fd in (self.signals, self.caller, *self.workers, *self.tethers):
                 posix.close(fd)
             pthread_sigmask(SIG_SETMASK, ())
-            worker.live(self.main, wire, orders)
+            worker.live(helper, self.main, wire, orders)
         finally:
             posix._exit(1)
 
@@ -129,17 +131,22 @@ class Helper:
 
     def _pulled(self, tether: Tether) -> None:
         """Take what the library says by TETHER; its end is the end of a container that is owned."""
-        try:
-            word, _ = tether.socket.receive(1)
-        except BlockingIOError:
-            return
-        if word:
-            tether.owned = word == message.OWN
-        else:
+        if not self._has_words(tether):
             self._cut(tether)
+
+    @staticmethod
+    def _has_words(tether: Tether) -> bool:
+        """Take all that the library has said by TETHER until now; return whether it has not ended."""
+        try:
+            while word := tether.socket.receive(1)[0]:
+                tether.owned = word == message.OWN
+        except BlockingIOError:
+            return True
+        return False
 
     def _cut(self, tether: Tether) -> None:
         """Be done with TETHER, and with its container, if that is owned."""
+        self._has_words(tether)
         self.watch.unregister(tether.socket.fileno())
         del self.tethers[tether.socket.fileno()]
         tether.socket.close()
@@ -207,6 +214,8 @@ def main() -> None:
         posix.setsid()
         posix.chdir("/")
         posix.umask(UMASK)
+        for number in NOT_RESET:
+            process.default_action(number)
         process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
         sock.send(dumps({"version": __version__, "pid": posix.getpid()}).encode())
         Helper(sock, caller).live()

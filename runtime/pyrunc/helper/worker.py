@@ -39,9 +39,8 @@ class Said(Log):
         self.said.append(msg)
 
 
-def live(main: Socket, wire: Socket, orders: message.Head | None = None) -> NoReturn:
-    """Take one call from MAIN, or ORDERS of the helper's, do it, and end; WIRE leads to the helper."""
-    helper = posix.getppid()
+def live(helper: int, main: Socket, wire: Socket, orders: message.Head | None = None) -> NoReturn:
+    """Take one call from MAIN, or ORDERS of process HELPER's, do it, and end; WIRE leads to the helper."""
     process.prctl(process.PR_SET_PDEATHSIG, SIGKILL)  # until there is a call, which is to be finished, or undone
     if orders is not None:
         _tidy(orders)

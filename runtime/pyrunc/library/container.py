@@ -20,14 +20,16 @@ class Container(Waited):
     """A container that this program has made or found: all that the command line can do to it, and more.
 
     Made by `create`, `run` or `find`.  As a context manager it is removed at the end, whatever state it is in, and even if this
-    program is killed meanwhile.  Without it stays until it is deleted, by anybody.  `id` and `root` say where its state is:
-    pyrunc's command line sees the same containers.
+    program is killed meanwhile.  Without `with` it stays until somebody deletes it.  `id` and `root` say where its state is:
+    the command line sees the same containers.
     """
 
     def __init__(self, id: str, root: str, made: requests.Made, streams: Streams | None = None) -> None:
         """Take what was MADE; for the class methods."""
         super().__init__(made, streams)
-        self.id, self.root, self._created = id, root, made.created
+        self.id: str = id
+        self.root: str = root
+        self._created = made.created
         self._gone = False
 
     def __repr__(self) -> str:

@@ -54,8 +54,10 @@ class Ended:
     def let_go(self) -> None:
         """Close it, as its container is gone; what is known of the end by now can still be asked for."""
         self.say(message.LEAVE)
+        end = time.monotonic() + PARENT_SECONDS
         try:
-            self.wait(PARENT_SECONDS if self.is_ours else 0)
+            while not self.look() and self.is_ours and (left := end - time.monotonic()) > 0:
+                _readable(self.fd(), left)
         except StateError:
             pass  # nobody asks
         self.close()
