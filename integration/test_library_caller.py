@@ -37,7 +37,7 @@ def test_nothing_of_the_callers_is_changed(program: Program, bundle: Bundles):
         mine = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 9"], {})
 
         def status():
-            wanted = ("Sig", "Shd", "Umask", "Cap", "NoNew", "Seccomp", "Threads", "Uid", "Gid", "Groups", "Cpus_allowed:")
+            wanted = ("SigBlk", "SigIgn", "SigCgt", "Umask", "Cap", "NoNew", "Seccomp", "Threads", "Uid", "Gid", "Groups", "Cpus_allowed:")
             return [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(wanted)]
 
         def all():

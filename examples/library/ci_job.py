@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run one job of a build in a container of its own, with limits, a time-out and a log; exit as the job does.
 
-    sudo python3 ci_job.py ROOTFS LOG [--memory MiB] [--cpus N] [--timeout SECONDS] [--mount DIRECTORY] COMMAND...
+    sudo python3 ci_job.py [--memory MiB] [--cpus N] [--timeout SECONDS] [--mount DIRECTORY] ROOTFS LOG COMMAND...
 
 124 is the status of a job that took too long, as timeout(1) has it; 125 that of one that could not be started.
 """
