@@ -188,9 +188,11 @@ def test_a_program_that_gives_up_root_has_no_helper_with_it(program: Program, bu
             uids = next(line for line in status if line.startswith("Uid")).split()
             assert uids[2] == "1000", uids
             os.seteuid(0)
+            assert helper() == first and container.state().status == "running"
     """)
 
 
+@pytest.mark.timeout(900)
 def test_many_one_after_another_stay_flat(program: Program, bundle: Bundles):
     """Neither descriptors nor memory grow, in the caller or in the helper; PYRUNC_EVERY_CONTAINER=1 makes a thousand."""
     program.of(bundle("exit 3"), """
@@ -224,3 +226,38 @@ def test_many_one_after_another_stay_flat(program: Program, bundle: Bundles):
         assert Path(f"/proc/{helper()}/task/{helper()}/children").read_text().count(" ") <= 2
         print(ours, after, its, use(helper()))
     """, "1000" if EVERY else "60", timeout=600)
+
+
+def test_short_of_descriptors_it_says_so_and_leaks_none(program: Program, bundle: Bundles):
+    """The caller's limit is the container's too, and the helper's own needs do not count against it."""
+    program.of(bundle("ulimit -n; exit 3"), """
+        import resource
+        config = Bundle(bundle).load()
+        config["process"]["rlimits"] = []
+        given = Bundle(bundle, config)
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        with Container.run(given, box, root=root, stdin=DEVNULL, stdout=PIPE) as container:
+            assert (container.stdout.read(), container.wait()) == (b"64\n", 3)
+        before, refused = open_fds(), 0
+        for room in range(1, 14):
+            filling = []
+            while True:
+                try:
+                    filling.append(os.open("/dev/null", os.O_RDONLY))
+                except OSError:
+                    break
+            for fd in filling[-room:]:
+                os.close(fd)
+            try:
+                with Container.run(given, box, root=root, stdin=PIPE, stdout=PIPE, stderr=PIPE) as container:
+                    container.wait()
+            except (OSError, pyrunc.PyruncError) as error:
+                assert getattr(error, "errno", 24) in (24, 0) or "too many open files" in str(error), error
+                refused += 1
+            for fd in filling[:-room]:
+                os.close(fd)
+            wait_for(lambda: Container.list(root) == [], "the container to be gone")
+        assert 0 < refused < 13, refused
+        assert open_fds() == before, (before, open_fds())
+    """)

@@ -14,6 +14,7 @@ import posix
 from _signal import SIG_BLOCK, SIG_SETMASK, SIGCHLD, pthread_sigmask
 from _struct import pack
 from select import POLLIN, poll
+from time import sleep
 
 from pyrunc import __version__
 from pyrunc.helper import message, worker
@@ -31,6 +32,8 @@ SIGINFO_SIZE = 128  # struct signalfd_siginfo
 UMASK = 0o022
 NOT_RESET = (32, 33)  # signals that posix_spawn(3) leaves ignored, and a container would inherit so
 MESSAGE_MAX = 8192
+RLIMIT_NOFILE = 7
+AGAIN_MS, TRIES = 50, 200  # between two tries to fork where there is no room for a process, and how many
 
 
 class Owned(Record):
@@ -59,14 +62,24 @@ class Helper:
         self.tethers: dict[int, Tether] = {}
         self.watched: dict[int, list[Tether]] = {}
         self.orphaned = False
+        self.lacking = 0  # workers that could not be forked yet
+        self.limits = process.get_prlimit(0, RLIMIT_NOFILE)
+        process.prlimit(0, RLIMIT_NOFILE, self.limits[1], self.limits[1])  # workers have it back
         pthread_sigmask(SIG_BLOCK, (SIGCHLD,))
         self.signals = process.signalfd(1 << SIGCHLD - 1)
         self.watch = poll()
         for fd, events in ((main.fileno(), 0), (caller, POLLIN), (self.signals, POLLIN)):
             self.watch.register(fd, events)
 
-    def fork(self, orders: message.Head | None = None) -> None:
-        """Fork a worker: one that waits for a call, or does ORDERS of our own."""
+    def fork(self) -> None:
+        """Fork a worker that waits for a call: now, or, if there is no room for one, a moment later."""
+        try:
+            self._fork(None)
+        except OSError:
+            self.lacking += 1
+
+    def _fork(self, orders: message.Head | None) -> None:
+        """Fork a worker that waits for a call, or does ORDERS of our own.  Raises OSError."""
         ours, theirs = socketpair()
         own = posix.getpid()
         if process.clone3(0) == 0:
@@ -77,10 +90,11 @@ class Helper:
         self.watch.register(ours.fileno(), POLLIN)
 
     def _become_worker(self, helper: int, wire: Socket, orders: message.Head | None) -> None:
-        """Be a worker of process HELPER, with nothing of what is that's alone.  Does not return."""
+        """Be a worker of process HELPER, with nothing of what is that one's alone.  Does not return."""
         try:
             for fd in (self.signals, self.caller, *self.workers, *self.tethers):
                 posix.close(fd)
+            process.prlimit(0, RLIMIT_NOFILE, *self.limits)
             pthread_sigmask(SIG_SETMASK, ())
             worker.live(helper, self.main, wire, orders)
         finally:
@@ -90,7 +104,10 @@ class Helper:
         """Serve until the caller is gone, and all that it has begun is done."""
         self.fork()
         while not self.orphaned or self.workers:
-            for fd, _ in self.watch.poll():
+            lacking, self.lacking = self.lacking, 0
+            for _ in range(lacking):
+                self.fork()
+            for fd, _ in self.watch.poll(AGAIN_MS if self.lacking else None):
                 if fd in self.workers:
                     self._hear(fd)
                 elif fd in self.tethers:
@@ -107,6 +124,8 @@ class Helper:
             data, fds = self.workers[fd].receive(MESSAGE_MAX)
         except BlockingIOError:
             return  # it has been heard already, or the number is another's by now
+        except OSError:
+            return  # there was no room for its descriptor: that the library's end is closed tells it
         if not data:
             self.watch.unregister(fd)
             self.workers.pop(fd).close()
@@ -122,12 +141,20 @@ class Helper:
         """Keep TETHER, of a process that IS_NEW, or that may be another's child: then its end says that we do not know."""
         if not is_new and tether.pid not in self.watched:
             tether.pid = 0
-            tether.socket.send(worker.NOT_OURS)
+            self._say(tether, worker.NOT_OURS)
         else:
             self.watched.setdefault(tether.pid, []).append(tether)
         posix.set_blocking(tether.socket.fileno(), False)
         self.tethers[tether.socket.fileno()] = tether
         self.watch.register(tether.socket.fileno(), POLLIN)
+
+    @staticmethod
+    def _say(tether: Tether, word: bytes) -> None:
+        """Send WORD down TETHER, if somebody still wants to know."""
+        try:
+            tether.socket.send(word)
+        except OSError:
+            return
 
     def _pulled(self, tether: Tether) -> None:
         """Take what the library says by TETHER; its end is the end of a container that is owned."""
@@ -142,6 +169,8 @@ class Helper:
                 tether.owned = word == message.OWN
         except BlockingIOError:
             return True
+        except OSError:
+            return False
         return False
 
     def _cut(self, tether: Tether) -> None:
@@ -153,7 +182,17 @@ class Helper:
         if tether.pid in self.watched:
             self.watched[tether.pid].remove(tether)
         if tether.owned and tether.identity is not None:
-            self.fork({"call": "remove", **dict(tether.identity.items())})
+            self._remove(tether.identity)
+
+    def _remove(self, owned: Owned) -> None:
+        """Have a worker remove container OWNED; if there is no room for one, wait until there is."""
+        for _ in range(TRIES):
+            try:
+                self._fork({"call": "remove", **dict(owned.items())})
+            except OSError:
+                sleep(AGAIN_MS / 1000)
+            else:
+                return
 
     def _reap(self) -> None:
         """Wait for all that has ended, and tell how; what has been a worker's child until now, it has told of before it ended."""
@@ -168,10 +207,7 @@ class Helper:
                 self._hear_all()
             for tether in self.watched.pop(pid, ()):
                 tether.pid = 0
-                try:
-                    tether.socket.send(pack("=i", status))
-                except OSError:
-                    continue  # nobody wants to know any more
+                self._say(tether, pack("=i", status))
 
     def _hear_all(self) -> None:
         """Take all that workers have said until now."""
@@ -208,7 +244,8 @@ def main() -> None:
         posix._exit(0)
     try:
         sock = Socket(message.MAIN)
-        fs.close_range(message.MAIN + 1, caller - 1, 0) if caller > message.MAIN + 1 else None
+        if caller > message.MAIN + 1:
+            fs.close_range(message.MAIN + 1, caller - 1, 0)
         fs.close_range(caller + 1, FD_MAX, 0)
         posix.set_inheritable(message.MAIN, False)
         posix.setsid()

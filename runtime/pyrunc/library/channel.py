@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from errno import EBADF, ECONNRESET, ENOTCONN, EPIPE
 from typing import Any, Generic, TypeVar
 
 from pyrunc import errors
@@ -65,63 +66,59 @@ class Call(Generic[T]):
 
 
 class Helper:
-    """The helper that runs: its socket, its pid, and for whom it was started."""
+    """A helper that runs: its socket and its pid."""
 
     def __init__(self) -> None:
         """Start it."""
         self.socket, self.pid = program.start()
-        self.owner = _identity()
 
     def close(self) -> None:
         """Let it end."""
         self.socket.close()
 
 
-_lock = threading.Lock()
-_helper: Helper | None = None
+# By process, as a fork must not go on with its parent's, nor wait for a lock that one of its parent's threads holds.
+_locks: dict[int, threading.Lock] = {}
+_helpers: dict[tuple[object, ...], Helper] = {}
 
 
 def _identity() -> tuple[object, ...]:
-    """Return who we are: a fork, or a program that has given up root, must not go on with the helper of before."""
+    """Return who we are: a program with other rights by now must not go on with those of before."""
     return os.getpid(), os.getresuid(), os.getresgid()
 
 
 def helper() -> Helper:
-    """Return the helper of this process, which is started if there is none.  Raises PyruncError."""
-    global _helper
-    found = _helper
-    if found is not None and found.owner == _identity():
+    """Return the helper of this process, with its present rights; it is started if there is none.  Raises PyruncError."""
+    identity = _identity()
+    found = _helpers.get(identity)
+    if found is not None:
         return found
-    with _lock:
-        if _helper is not None and _helper.owner == _identity():
-            return _helper
-        stale, _helper = _helper, None
-        if stale is not None:
-            stale.close()
-        _helper = Helper()
-        atexit.register(close)  # once, however often: it is the same function
-        return _helper
+    with _locks.setdefault(os.getpid(), threading.Lock()):
+        for other in [each for each in _helpers if each[0] != identity[0]]:  # our parent's
+            _helpers.pop(other).close()
+        if identity not in _helpers:
+            _helpers[identity] = Helper()
+            atexit.unregister(close)
+            atexit.register(close)
+        return _helpers[identity]
 
 
 def close() -> None:
     """End the helper of this process, if there is one; the next call starts another.
 
     Containers that a `with` has are removed by it before it ends; others stay, but nobody learns their exit status any more.
-    A program that gives up its privileges for good may call this first: the helper has those of its start.
+    A program that gives up its privileges for good calls this first: the helper has those of its start.
     """
-    global _helper
-    with _lock:
-        found, _helper = _helper, None
-    if found is not None:
-        found.close()
+    with _locks.setdefault(os.getpid(), threading.Lock()):
+        while _helpers:
+            _helpers.popitem()[1].close()
 
 
 def _lost(found: Helper) -> None:
     """Forget helper FOUND, which has ended."""
-    global _helper
-    with _lock:
-        if _helper is found:
-            _helper = None
+    with _locks.setdefault(os.getpid(), threading.Lock()):
+        for identity in [each for each, other in _helpers.items() if other is found]:
+            del _helpers[identity]
     found.close()
 
 
@@ -149,8 +146,10 @@ def _send(data: bytes, fds: list[int]) -> None:
     found = helper()
     try:
         socket.send_fds(found.socket, [data], fds)
-    except (BrokenPipeError, ConnectionError):
-        _lost(found)
+    except OSError as error:
+        if error.errno not in (EPIPE, ECONNRESET, ENOTCONN, EBADF):
+            raise
+        _lost(found)  # or another thread has closed it
         socket.send_fds(helper().socket, [data], fds)
 
 
