@@ -238,7 +238,7 @@ def test_short_of_descriptors_it_says_so_and_leaks_none(program: Program, bundle
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
         with Container.run(given, box, root=root, stdin=DEVNULL, stdout=PIPE) as container:
-            assert (container.stdout.read(), container.wait()) == (b"64\n", 3)
+            assert (container.stdout.read(), container.wait()) == (b"64\\n", 3)
         before, refused = open_fds(), 0
         for room in range(1, 14):
             filling = []
