@@ -58,10 +58,6 @@ def _do(task: str) -> "NoReturn":
         from pyrunc.seccomp.apart import serve
 
         serve()
-    elif task == "helper":
-        from pyrunc.helper import serve as helper
-
-        helper.main()
     else:  # "call", and the numbers of the descriptors that it has
         from pyrunc.helper import worker
 

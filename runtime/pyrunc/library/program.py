@@ -74,9 +74,10 @@ def _spawn(end: int) -> None:
 
 def _command() -> list[str]:
     """Return the command line of a helper: the native program of this installation, or Python with the files of this package."""
-    for directory in dict.fromkeys((sysconfig.get_path("scripts"), f"{sys.prefix}/bin", str(PACKAGE.parents[3] / "bin"))):
+    above = PACKAGE.parents[3]
+    for directory in (sysconfig.get_path("scripts"), f"{sys.prefix}/bin", above / "bin", above / "sbin"):
         program = f"{directory}/pyrunc"
-        if _is_native(program) and PACKAGE.is_relative_to(Path(directory).parent):
+        if PACKAGE.is_relative_to(Path(directory).parent) and _is_native(program):
             return [program, message.TASK]
     if not sys.executable:
         raise PyruncError("cannot start the helper: this interpreter does not know its own program", hint="set sys.executable")
