@@ -160,6 +160,8 @@ def test_exec(program: Program, bundle: Bundles):
                 assert process.wait() == 7 == process.exit_status
             with container.exec(["tty"], terminal=True) as process:
                 assert process.terminal.read() == b"/dev/pts/0\\r\\n"
+            with container.exec(["id", "-u"], user=1000, stdout=PIPE) as process:
+                assert process.stdout.read() == b"1000\\n"
             with container.exec(process={"args": ["/bin/true"], "cwd": "/"}) as process:
                 assert process.wait() == 0
             with container.exec(["sleep", "1000"]) as process:

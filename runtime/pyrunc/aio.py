@@ -320,7 +320,7 @@ class Container(_Waited):
         process: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        user: str | None = None,
+        user: int | str | None = None,
         terminal: bool = False,
         capabilities: Sequence[str] = (),
         no_new_privileges: bool = False,
@@ -330,7 +330,8 @@ class Container(_Waited):
     ) -> Process:
         """Run one more process in it, and return that: see pyrunc.Container.exec."""
         given = (stdin, stdout, stderr)
-        options = {"cwd": cwd, "user": user, "terminal": terminal, "capabilities": list(capabilities)}
+        options: dict[str, Any] = {"cwd": cwd, "terminal": terminal, "capabilities": list(capabilities)}
+        options["user"] = None if user is None else str(user)
         options["no_new_privileges"] = no_new_privileges
         streams, pipes = Streams(*given), None
         try:

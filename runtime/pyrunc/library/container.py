@@ -136,7 +136,7 @@ class Container(Waited):
         process: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        user: str | None = None,
+        user: int | str | None = None,
         terminal: bool = False,
         capabilities: Sequence[str] = (),
         no_new_privileges: bool = False,
@@ -156,7 +156,7 @@ class Container(Waited):
         streams = Streams(*given)
         options = {
             "cwd": cwd,
-            "user": user,
+            "user": None if user is None else str(user),
             "terminal": terminal,
             "capabilities": list(capabilities),
             "no_new_privileges": no_new_privileges,
