@@ -44,6 +44,7 @@ EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
 # What makes dumps, and what a dump has in another way.
 PROGRAM = "--program"  # how it calls itself
 LEFT_OUT = ("pyrunc.boot", "pyrunc.image", "pyrunc.linux.foreign")
+CLIENT = ("pyrunc.library", "pyrunc.aio")  # what other programs import
 
 
 class CannotBuildError(Exception):
@@ -109,7 +110,7 @@ def program(package: Path, path: Path) -> None:
 
     files = [file.relative_to(package.parent).with_suffix("") for file in sorted(package.rglob("*.py"))]
     names = [".".join(file.parts).removesuffix(".__init__") for file in files if file.name != "__main__"]
-    found = image.collect([name for name in names if name not in LEFT_OUT])
+    found = image.collect([name for name in names if name not in LEFT_OUT and not name.startswith(CLIENT)])
     items = [(name, place, is_package, code) for name, place, _, _, is_package, code in found if name not in LEFT_OUT]
     code, warm, hot = (image.lean((HERE / file).read_bytes(), file) for file in ("program.py", "warm.py", "hot.py"))
     path.write_bytes(marshal.dumps((code, items, warm, hot, frozenset((HERE / "hot.txt").read_text().split()))))

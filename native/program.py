@@ -57,11 +57,19 @@ items.clear()
 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # a traceback is no answer to ^C: main() takes it in hand
 for name in ("tzname", "timezone", "altzone", "daylight"):  # of where the dump is made; nobody asks for them
     delattr(time, name)
+
+def command(argv: list[str]) -> int:
+    """Do what ARGV says; the helper of the library has a command line that is none (pyrunc.helper.message)."""
+    if argv[:1] == ["-Xtask=helper"]:
+        modules["pyrunc.helper.serve"].main()
+    return int(main(argv))
+
+
+main, modules = sys.modules["pyrunc.cli.main"].main, sys.modules
 b"".decode("ascii", "backslashreplace")
 posix.environ.clear()
 gc.collect()
 gc.freeze()
 
-command = sys.modules["pyrunc.cli.main"].main
 environment = posix.environ
 set_handler = _signal.signal

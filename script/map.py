@@ -22,7 +22,7 @@ Below `runtime/pyrunc`, from the bottom layer to the top. [architecture.md](arch
 # From the bottom up, as in docs/architecture.md; "" is the package itself.
 ROOMS = (
     "", "linux", "oci", "host", "cgroup", "seccomp", "plan", "run", "run/steps", "criu",
-    "container", "container/checks", "container/verbs", "install", "cli", "cli/commands",
+    "container", "container/checks", "container/verbs", "install", "cli", "cli/commands", "helper", "library",
 )  # fmt: skip
 
 

@@ -36,11 +36,8 @@ def main() -> "NoReturn":
     """Run the command line in sys.argv and leave, without the interpreter's tidying up."""
     gc.disable()  # a command ends before garbage matters, and a collection would copy pages after the fork
     argv = sys.argv[1:]
-    if sys._xoptions.get("task") == "seccomp":  # by handover.task
-        from pyrunc.seccomp.apart import serve
-
-        serve()
-        posix._exit(0)
+    if task := sys._xoptions.get("task"):  # by handover.task
+        _do(str(task))
     name = next((word for word in argv if word in HOT), "")
     if name and not _load(_path(name)):
         from pyrunc import image
@@ -53,6 +50,19 @@ def main() -> "NoReturn":
     except KeyboardInterrupt:  # another one, while the first was told
         status = INTERRUPTED
     posix._exit(status)
+
+
+def _do(task: str) -> "NoReturn":
+    """Do TASK, and leave."""
+    if task == "seccomp":
+        from pyrunc.seccomp.apart import serve
+
+        serve()
+    else:  # "call", and the numbers of the descriptors that it has
+        from pyrunc.helper import worker
+
+        worker.resume([int(number) for number in task.split("-")[1:]])
+    posix._exit(0)
 
 
 def _path(name: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NATIVE = "_pyrunc" in sys.builtin_module_names
 _begun = not NATIVE
 _held: list[Callable[[], None]] = []
+_otherwise: Callable[[], NoReturn] | None = None
 
 
 def begin() -> None:
@@ -37,6 +38,12 @@ def hold(say: Callable[[], None]) -> None:
         _held.append(say)
 
 
+def otherwise(start: Callable[[], NoReturn]) -> None:
+    """Let START be what starts the script, for what no command line has asked for: a call of the library."""
+    global _otherwise
+    _otherwise = start
+
+
 def to_script(name: str) -> NoReturn:
     """Start the command again as a script, for the sake of module NAME.
 
@@ -44,6 +51,8 @@ def to_script(name: str) -> NoReturn:
     """
     if _begun:
         raise ImportError(f"no module {name} in the native program", name=name)
+    if _otherwise is not None:
+        _otherwise()
     import _pyrunc
 
     _pyrunc.start_script()

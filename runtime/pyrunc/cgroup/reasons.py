@@ -73,7 +73,8 @@ def lacks(change: Write, group: Group) -> bool:
     """Return whether this kernel surely offers GROUP neither the file of CHANGE nor the one that older kernels have instead."""
     example = next((each for each in (group.directory, *group.above()) if each != group.mount and _is_there(each)), "")
     if not example:
-        example = next((each.path for each in posix.scandir(group.mount) if each.is_dir(follow_symlinks=False)), "")
+        with posix.scandir(group.mount) as entries:
+            example = next((each.path for each in entries if each.is_dir(follow_symlinks=False)), "")
     files = [change.file, *filter(None, [change.other[0]])]
     return bool(example) and not any(posix.access(f"{example}/{file}", posix.F_OK) for file in files)
 

@@ -13,14 +13,16 @@ FILE_MAX, CHUNK = store.CONFIG_MAX, 1 << 20
 S_IFMT, S_IFREG = 0o170000, 0o100000
 
 
-def read_bundle(bundle: str) -> tuple[str, bytes]:
-    """Return the absolute path of BUNDLE and its config.json.  Raises ConfigError if it cannot be read."""
+def read_bundle(bundle: str, text: bytes | None = None) -> tuple[str, bytes]:
+    """Return the absolute path of BUNDLE and its config.json, or TEXT in its place.  Raises ConfigError if it cannot be read."""
     path = bundle or "."
     absolute = path if path.startswith("/") else f"{posix.getcwd()}/{path}"
     absolute = clean(absolute)
     if not _is_text(absolute):
         shown = absolute.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise UsageError(f"the bundle's path {shown} is not UTF-8", hint="the state of a container is, and has to name it")
+    if text is not None:
+        return absolute, text
     try:
         return absolute, read_document(f"{absolute}/{store.CONFIG}")
     except OSError as error:

@@ -9,6 +9,8 @@ from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyrunc.host.facts import HostFacts
 
 DEFAULT_ROOT = "/run/pyrunc"
@@ -22,6 +24,8 @@ class CreateOptions(Record):
     `facts` are what a caller knows of the machine already; None: look.  `rootless` says whether cgroups that may not be
     written are tolerated; None: if this process is not the machine's root.  Without `cgroups` the container gets none, and
     stays in the caller's.
+    `config` is the text of config.json, None for the one in the bundle.  `console` takes the master of the terminal in place of
+    a console socket, and `told` the pid of the init once it is ready: for a caller that is no command line.
     """
 
     id: str
@@ -41,6 +45,9 @@ class CreateOptions(Record):
     rootless: bool | None = None
     log: Log = Log()
     facts: HostFacts | None = None
+    config: bytes | None = None
+    console: Callable[[int], None] | None = None
+    told: Callable[[int], None] | None = None
 
 
 class RunOptions(CreateOptions):
@@ -81,6 +88,9 @@ class ExecOptions(Record):
     cgroup: tuple[str, ...] = ()
     pidfd_socket: str = ""
     log: Log = Log()
+    document: bytes | None = None
+    console: Callable[[int], None] | None = None
+    told: Callable[[int], None] | None = None
 
 
 def common_request(options: CreateOptions | ExecOptions, bundle: str) -> Request:

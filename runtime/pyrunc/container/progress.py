@@ -67,3 +67,5 @@ class Progress:
             callerio.send_pidfd(self.options.pidfd_socket, pid, b"standard")
         if receiver := self.saved.annotations.get(PIDFD_RECEIVER):
             callerio.send_pidfd(receiver, pid, b" ")  # crun's word
+        if self.options.told is not None:
+            self.options.told(pid)

@@ -9,6 +9,7 @@ from pyrunc import handover
 from pyrunc.container import work
 from pyrunc.container.statefile import MADE, STATE
 from pyrunc.errors import OpError, StateError, UsageError
+from pyrunc.run.interrupt import Holding
 from pyrunc.run.steps.fifos import FIFO, RESULT
 
 TYPE_CHECKING = False
@@ -152,15 +153,17 @@ def make_listener(path: str) -> int:
 def discard(path: str) -> None:
     """Remove the directory at PATH and the files in it: the lock last, so that waiters learn of it.
 
-    The state goes before the config: where there is one, whoever deletes needs the other.
+    The state goes before the config: where there is one, whoever deletes needs the other.  An interrupt waits until all
+    is gone: without its state nobody would find the rest.
     """
     last = (STATE, CONFIG, work.LOCK)
     while True:
         try:
-            names = _names(path, MADE_BY_CREATE)
-            for name in sorted(names, key=lambda entry: last.index(entry) if entry in last else -1):
-                _remove(f"{path}/{name}")
-            posix.rmdir(path)
+            with Holding():
+                names = _names(path, MADE_BY_CREATE)
+                for name in sorted(names, key=lambda entry: last.index(entry) if entry in last else -1):
+                    _remove(f"{path}/{name}")
+                posix.rmdir(path)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -39,6 +39,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "socketpair": (53, 199),
     "sendmsg": (46, 211),
     "recvmsg": (47, 212),
+    "shutdown": (48, 210),
     "signalfd4": (289, 74),
     "prlimit64": (302, 261),
     "setns": (308, 268),

@@ -17,6 +17,7 @@ SOL_SOCKET = 1
 SCM_RIGHTS = 1
 MSG_CTRUNC = 0x8
 MSG_CMSG_CLOEXEC = 0x40000000
+SHUT_RDWR = 2
 
 _MSGHDR = "=QI4xQQQQi4x"  # name, its length, iovec, their number, control, its length, flags
 _RIGHTS = "=Qii"  # struct cmsghdr: length, level, type; descriptors follow, 4 bytes each
@@ -41,6 +42,10 @@ class Socket:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             posix.close(fd)
+
+    def shutdown(self) -> None:
+        """End the connection, for whoever else has this end open too (shutdown(2))."""
+        syscall(NR["shutdown"], self._fd, SHUT_RDWR)
 
     def __del__(self) -> None:
         """Close it, when nobody has it any more."""

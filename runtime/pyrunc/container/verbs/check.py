@@ -89,10 +89,13 @@ class Report(Record):
         return INVALID if self.violations else NOT_HERE if self.lacking else FINE
 
 
-def check(bundle: str) -> Report:
-    """Check the bundle in directory BUNDLE.  Needs no privileges; raises nothing for what is wrong with it."""
+def check(bundle: str, given: bytes | None = None) -> Report:
+    """Check the bundle in directory BUNDLE; GIVEN stands for its config.json.
+
+    Needs no privileges; raises nothing for what is wrong with it.
+    """
     try:
-        absolute, text = read_bundle(bundle)
+        absolute, text = read_bundle(bundle, given)
         document: Any = loads(text)
     except ConfigError as error:
         return Report(violations=(_finding(error, None, BUNDLE),))

@@ -115,7 +115,7 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
     """
     store.check_id(options.id)
     populate()
-    bundle, text = read_bundle(options.bundle)
+    bundle, text = read_bundle(options.bundle, options.config)
     config = parsing.parse(text)
     user = config.process
     if user is None:
@@ -126,7 +126,8 @@ def prepare(options: CreateOptions, *, wait: bool, console: str) -> tuple[Made, 
         config = notify.with_socket(config, store.directory(options.root, options.id))
     asked = request(options, bundle, config, wait=wait)
     check_rootfs(asked.rootfs)
-    callerio.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
+    if options.console is None:
+        callerio.check_console(terminal=user.terminal, socket=options.console_socket, detached=console == "socket")
     callerio.check_preserved(options.listen_fds, options.preserve_fds)
     known = options.facts or facts.probe()
     if asked.systemd and cgroups.rootless(known, asked):
@@ -221,7 +222,7 @@ def _context(progress: Progress, *, wait: bool) -> Context:
         slots[seccomp.LISTENER] = store.make_listener(working.directory if wait else "")
     log = progress.options.log
     say = log.debug if log.debugging else None
-    terminal = callerio.console_sender(progress.options.console_socket)
+    terminal = progress.options.console or callerio.console_sender(progress.options.console_socket)
     return Context(
         slots,
         for_hooks(saved),

@@ -63,7 +63,8 @@ def exec_(options: ExecOptions) -> int:
     known = facts.probe()
     for warning in warnings(added, grantable(known, saved.joins), ""):
         options.log.warning(warning)
-    callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
+    if options.console is None:
+        callerio.check_console(terminal=added.terminal, socket=options.console_socket, detached=options.detach)
     callerio.check_preserved(options.listen_fds, options.preserve_fds)
     asked = common_request(options, saved.bundle).replace(
         traced=tracers.may_trace(directory, config, added),
@@ -115,7 +116,8 @@ def _carry_out(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[
 def _stay(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[str, int]) -> int:
     """Carry PLAN out, and stay until its process ends, unless that is to be detached; return its status."""
     state = {**for_hooks(saved), "status": "running", "pid": saved.pid}
-    sender, say = callerio.console_sender(options.console_socket), options.log.debug if options.log.debugging else None
+    sender = options.console or callerio.console_sender(options.console_socket)
+    say = options.log.debug if options.log.debugging else None
     context = Context(slots, state, _committer(options), sender, debug=say, warn=options.log.warning, root_mount=saved.root_mount)
     try:
         executor.run(plan, context)
@@ -154,6 +156,8 @@ def _committer(options: ExecOptions) -> Callable[[int], None]:
             callerio.write_pid_file(options.pid_file, pid)
         if options.pidfd_socket:
             callerio.send_pidfd(options.pidfd_socket, pid, b"setns")
+        if options.told is not None:
+            options.told(pid)
 
     return commit
 
@@ -171,6 +175,8 @@ def _read(path: str) -> bytes:
 
 def _process(options: ExecOptions, base: Process | None, root: int) -> Process:
     """Return the process to add: the given document, or the container's own, whose root is behind ROOT, with changes."""
+    if options.document is not None:
+        return parsing.parse_process(options.document, "the process")
     if options.process:
         return parsing.parse_process(_read(options.process), options.process)
     if base is None:

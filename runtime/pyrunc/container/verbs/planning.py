@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Plan
 
 
-def plan(bundle: str, container: str = "example") -> Plan:
-    """Return the plan of the container that `create` would make of BUNDLE, called CONTAINER.
+def plan(bundle: str, container: str = "example", given: bytes | None = None) -> Plan:
+    """Return the plan of the container that `create` would make of BUNDLE, called CONTAINER; GIVEN stands for its config.json.
 
     Raises ConfigError as create does.  Needs no privileges.
     """
-    return read_and_plan(bundle, container)[0]
+    return read_and_plan(bundle, container, given)[0]
 
 
-def read_and_plan(bundle: str, container: str = "example") -> tuple[Plan, str, str]:
-    """Return the same, with the absolute path of BUNDLE and the text of its config.json."""
-    absolute, text = read_bundle(bundle)
+def read_and_plan(bundle: str, container: str = "example", given: bytes | None = None) -> tuple[Plan, str, str]:
+    """Return the same, with the absolute path of BUNDLE and the text of its configuration."""
+    absolute, text = read_bundle(bundle, given)
     if not container:
         raise UsageError("the container's id is empty", hint="name one, such as box, or leave it out")
     config = parsing.parse(text)
