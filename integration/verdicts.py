@@ -48,6 +48,7 @@ EXPLAINED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"letters of rwm", "device rules: letters other than `rwm` in `access`"),
         (r"returns no errno", "`errnoRet` of an action that returns none"),
         (r"Mappings needs a user namespace", "mappings of ids without a user namespace"),
+        (r"weight \d is not from 10 to 1000", "`blockIO.weight` below 10"),
         (r"at /linux/personality/flags", "personality flags"),
         (r"seccomp filter lets no program be executed", "a filter that lets nothing be executed"),
         (r"exec format error|too many levels of script interpreters|its interpreter .* could not be opened", "a program that is found and cannot be executed"),

@@ -286,6 +286,13 @@ def test_what_is_copied_up_fits(image, options, fine):
     assert image.lacking() == {} or "size=x" in options
 
 
+def test_a_remount_below_a_file(image):
+    image.mount("/bin/run/x", type="bind", source="/etc", options=["remount", "bind", "ro"])
+    (said,) = image.lacking().items()
+    assert said[0] == "/mounts/0/destination"
+    assert "not a directory" in said[1]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "fine"), [("directory", "file", False), ("file", "directory", False), ("file", "file", True)]
 )

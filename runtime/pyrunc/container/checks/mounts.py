@@ -177,11 +177,13 @@ def _unmounted(plan: Plan, op: Op, view: View) -> Iterator[UnsupportedError]:
         mode = view.find(path)
         if mode and view.place(path) == "/":
             return
+        code = errno.EINVAL if mode else errno.ENOENT
+    except NotADirectoryError:
+        mode, code = 0, errno.ENOTDIR
     except (Hidden, OSError):
         return
     finally:
         view.through = False
-    code = errno.EINVAL if mode else errno.ENOENT
     changing = next((each for each in plan.child if each.args and each.args[0] == op.into), op) if mode else op
     text = f"{op.doing}: {path}: {posix.strerror(code).lower()}"
     yield UnsupportedError(text, pointer=changing.at, hint=hints.hint("mount_setattr", errno.EINVAL))
