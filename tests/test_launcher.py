@@ -111,7 +111,9 @@ def test_an_interrupt_at_any_moment_ends_it_without_a_word(installed: Path, tmp_
         started.send_signal(signal.SIGINT)
         said = started.communicate(timeout=60)[0]
         assert started.returncode in (-signal.SIGINT, 130, 1)
-        assert said.startswith(b"pyrunc state failed: container does not exist (there is no absent ") is (started.returncode == 1)
+        # An answer may be there already, when the interrupt comes at the very end.
+        answered = said.startswith(b"pyrunc state failed: container does not exist (there is no absent ")
+        assert answered if started.returncode == 1 else answered or said == b"", said
         early += started.returncode == -signal.SIGINT
     assert early
 
