@@ -47,7 +47,7 @@ def test_what_was_mended(binary):
 
 
 def test_a_tenth(binary):
-    seed = os.environ.get("PYRUNC_SEED", "13")  # another finds what one does not: script/faults draws it anew each time
+    seed = os.environ.get("PYRUNC_SEED", "13")  # until ten that are drawn have been clean in a row: three have
     words = [sys.executable, str(SCRIPT), "--runtime", binary, "--tenth", "--minutes", "4", "--seed", seed]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(done.stdout)
