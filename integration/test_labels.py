@@ -30,7 +30,7 @@ def test_selinux_where_there_is_none(runtime, bundle):
     refused(runtime, b, "SELinux is not enabled on this host (at /linux/mountLabel;")
     name = runtime.start(bundle())
     said = runtime.refuses("exec", "--process-label", LABEL, name, "true", status=255)
-    assert "SELinux is not enabled on this host (at /selinuxLabel;" in said
+    assert "SELinux is not enabled on this host (at --process-label;" in said
 
 
 @ignored
@@ -41,7 +41,7 @@ def test_apparmor_where_there_is_none(runtime, bundle):
     refused(runtime, b, "AppArmor is not enabled on this host (at /process/apparmorProfile;")
     name = runtime.start(bundle())
     said = runtime.refuses("exec", "--apparmor", "unconfined", name, "true", status=255)
-    assert "AppArmor is not enabled on this host (at /apparmorProfile;" in said
+    assert "AppArmor is not enabled on this host (at --apparmor;" in said
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_an_apparmor_profile_that_is_not_loaded(runtime, bundle):
     refused(runtime, b, "(at /process/apparmorProfile")
     name = runtime.start(bundle())
     said = runtime.refuses("exec", "--apparmor", "pyrunc-test-absent", name, "true", status=255)
-    assert "(at /apparmorProfile" in said
+    assert "(at --apparmor" in said
 
 
 @with_selinux
