@@ -352,7 +352,7 @@ def test_a_small_limit_is_enough_to_start(runtime, bundle, feature, limit):
 
 
 @pytest.mark.pyrunc_only("words are pyrunc's")
-@pytest.mark.parametrize("limit", [64 * 1024, 128 * 1024, 192 * 1024])
+@pytest.mark.parametrize("limit", [64 * 1024, 96 * 1024])
 @pytest.mark.parametrize("verb", ["run", "create"])
 def test_a_limit_that_kills_the_start(runtime, bundle, limit, verb):
     """The error has the figure, whatever it was that the kernel killed."""
