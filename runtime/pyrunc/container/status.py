@@ -23,6 +23,7 @@ class Status(Record):
     name: str
 
 
+DYING_MS = 200  # in which a process on its way out has ended
 CREATING, CREATED, RUNNING = Status("creating"), Status("created"), Status("running")
 PAUSED, STOPPED = Status("paused"), Status("stopped")
 
@@ -55,6 +56,20 @@ HINTS = {"delete": "kill it first, or use --force", "resume": "only a paused con
 def alive(saved: SavedState) -> bool:
     """Return whether the init that SAVED remembers still runs, and is that one."""
     return saved.pid > 0 and start_time(saved.pid) == saved.start
+
+
+def runs_still(saved: SavedState, init: int, number: int) -> bool:
+    """Return whether the container that SAVED remembers, with its init behind pidfd INIT, runs: errno NUMBER may be its end.
+
+    An init on its way out lets nobody in any more, before it counts as ended.
+    """
+    from select import POLLIN, poll
+
+    if number in (0, errno.ESRCH, errno.ENOMEM):
+        watch = poll()
+        watch.register(init, POLLIN)
+        watch.poll(DYING_MS)
+    return alive(saved)
 
 
 def status_of(directory: str, saved: SavedState) -> Status:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import posix
 from _signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal, valid_signals
-from errno import ENOMEM, ESRCH
-from select import POLLIN, poll
 
 from pyrunc import handover
 from pyrunc.container import callerio, initroot, store, tracers
@@ -13,7 +11,7 @@ from pyrunc.container.bundle import read_document
 from pyrunc.container.hooks import for_hooks
 from pyrunc.container.options import common_request
 from pyrunc.container.statefile import SavedState, load
-from pyrunc.container.status import PAUSED, alive, guard, refuse_frozen, status_of
+from pyrunc.container.status import PAUSED, alive, guard, refuse_frozen, runs_still, status_of
 from pyrunc.errors import ConfigError, OpError, StateError, UsageError
 from pyrunc.host import facts
 from pyrunc.host.files import read
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from pyrunc.plan.op import Plan
 
 
-DYING_MS = 200
 STOPPED = "cannot exec in a stopped container: container not running"
 
 
@@ -123,7 +120,7 @@ def _stay(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[str, 
         executor.run(plan, context)
         executor.await_exec(plan, context)
     except OpError as error:
-        if not _is_running(saved, slots["init"], error):
+        if not runs_still(saved, slots["init"], error.errno):
             raise StateError(STOPPED) from error
         if options.cgroup and error.pointer == cgroups.AT:
             error.pointer, error.hint = "--cgroup", error.hint or "make the cgroup first"
@@ -133,18 +130,6 @@ def _stay(options: ExecOptions, saved: SavedState, plan: Plan, slots: dict[str, 
     from pyrunc.run import supervise
 
     return supervise.supervise(context.slots["child"], context.slots.get("master", -1))
-
-
-def _is_running(saved: SavedState, init: int, error: OpError) -> bool:
-    """Return whether the container, with its init behind pidfd INIT, still runs: ERROR may be its end, in other words.
-
-    An init on its way out lets nobody in any more, before it counts as ended.
-    """
-    if error.errno in (0, ESRCH, ENOMEM):
-        watch = poll()
-        watch.register(init, POLLIN)
-        watch.poll(DYING_MS)
-    return alive(saved)
 
 
 def _committer(options: ExecOptions) -> Callable[[int], None]:

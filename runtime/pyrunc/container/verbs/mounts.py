@@ -15,7 +15,7 @@ from pyrunc.container import store, work
 from pyrunc.container.bundle import read_document
 from pyrunc.container.initroot import open_root
 from pyrunc.container.statefile import SavedState, load, write_file
-from pyrunc.container.status import alive, guard, status_of
+from pyrunc.container.status import alive, guard, runs_still, status_of
 from pyrunc.errors import ConfigError, OpError, PyruncError, StateError, UnsupportedError
 from pyrunc.host import facts, mounted
 from pyrunc.jsonio import dumps, loads
@@ -40,6 +40,8 @@ RECORD, NOTES = "mounts", "mounts.notes"
 PREFIX = "/mounts"  # of pointers into a configuration; the file is the array itself
 NUMBER = "id"
 ADDED = "mounts list shows what was added"
+ENDED = "container not running any more"
+WITH_IT = "its mounts have ended with it"
 
 
 def add(root: str, container: str, path: str, log: Log) -> None:
@@ -109,7 +111,10 @@ def listing(root: str, container: str) -> list[dict[str, Any]]:
 
 
 def present(directory: str, pid: int) -> list[dict[str, Any]]:
-    """Return what was added, as DIRECTORY remembers it, and is still mounted where process PID is, with its numbers."""
+    """Return what was added, as DIRECTORY remembers it, and is still mounted where process PID is, with its numbers.
+
+    Raises StateError if that has ended.
+    """
     if not posix.access(f"{directory}/{RECORD}", posix.F_OK):
         return []
     entries: Any = loads(read_document(f"{directory}/{RECORD}"))
@@ -122,7 +127,7 @@ def present(directory: str, pid: int) -> list[dict[str, Any]]:
     try:
         there = {row.id for row in mounted.rows(pid)}
     except OSError:
-        return []  # it has ended, and all mounts with it
+        raise StateError(ENDED, hint=WITH_IT) from None
     return [each for each in entries if each[NUMBER] in there]
 
 
@@ -154,11 +159,14 @@ def _run(plan: Plan, saved: SavedState, slots: dict[str, int], log: Log) -> None
     """Carry PLAN out in the container that SAVED remembers, and wait for its process."""
     say = log.debug if log.debugging else None
     signal(SIGCHLD, SIG_DFL)
-    before = pthread_sigmask(SIG_BLOCK, valid_signals())
     try:
         slots |= {"init": posix.pidfd_open(saved.pid), INIT_ROOT: open_root(saved.pid)}
-        if not alive(saved):  # or the process of that number is another's by now
-            raise ProcessLookupError
+    except ProcessLookupError:
+        raise StateError(ENDED, hint=WITH_IT) from None
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())
+    try:
+        if not alive(saved):  # the process of that number is another's by now
+            raise StateError(ENDED, hint=WITH_IT)
         context = Context(slots, {}, debug=say, warn=log.warning, root_mount=saved.root_mount)
         try:
             executor.run(plan, context)
@@ -167,12 +175,12 @@ def _run(plan: Plan, saved: SavedState, slots: dict[str, int], log: Log) -> None
             if context.sock is not None:
                 context.sock.close()
             newprocess.let_go(context)
-            posix.close(slots["init"])
-    except (ProcessLookupError, OpError):
-        if alive(saved):
+    except OpError as error:
+        if runs_still(saved, slots["init"], error.errno):
             raise
-        raise StateError("the container is not running any more", hint="its mounts have ended with it") from None
+        raise StateError(ENDED, hint=WITH_IT) from None
     finally:
+        posix.close(slots["init"])
         pthread_sigmask(SIG_SETMASK, before)
 
 
