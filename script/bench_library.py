@@ -123,7 +123,7 @@ def measure(runtimes: list[Any], python: str, rounds: int) -> dict[str, dict[str
             for runtime in runtimes:
                 runtime.made += 1
                 for verb in ("create", "start", "exec", "kill", "delete"):
-                    runtime.do(verb, weigh=False)
+                    runtime.do(verb, "time", None)
                 spent = {name: runtime.times[name][-1] for name in (*LIFE, "exec")}
                 spent["life"] = sum(spent[name] for name in LIFE)
                 for name, value in spent.items() if number >= WARM_UP else ():
