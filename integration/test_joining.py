@@ -94,6 +94,23 @@ def test_exec_where_the_container_has_handed_its_controllers_down(runtime, bundl
     assert cgroup_of(runtime.pid(name), "").name == "init"
 
 
+def test_exec_where_the_containers_own_cgroup_is_gone(runtime, bundle):
+    """Somebody has moved its init to another cgroup, and removed the one that it had."""
+    name = runtime.start(bundle())
+    pid = runtime.pid(name)
+    first = cgroup_of(pid, "")
+    other = TOP / f"pyrunc-test-{os.getpid()}-other"
+    other.mkdir()
+    try:
+        (other / "cgroup.procs").write_text(str(pid))
+        first.rmdir()
+        assert runtime.exec(name, "cat", "/proc/self/cgroup").stdout.splitlines()[-1].endswith(f"/{other.name}")
+    finally:
+        runtime("delete", "--force", name)
+        wait_for(lambda: not (other / "cgroup.procs").read_text(), "its processes to be gone")
+        other.rmdir()
+
+
 # Threads
 
 

@@ -215,17 +215,21 @@ def _user(text: str, base: Process, root: int) -> tuple[int, int]:
 
 
 def _present(place: Place, init: int) -> Place:
-    """Return PLACE, or, where that has handed its controllers down, the cgroup that process INIT has gone to.
+    """Return PLACE, or, where that has handed its controllers down or is gone, the cgroup that process INIT has gone to.
 
-    A cgroup of version 2 cannot have both (cgroups(7), "no internal processes"):
-    a systemd inside moves itself below at once.
+    A cgroup of version 2 cannot have both controllers below and processes (cgroups(7), "no internal processes"):
+    a systemd inside moves itself below at once.  One that is gone has been removed by whoever has moved the init away.
     """
-    if not place.is_v2 or not read(f"{place.directory}/cgroup.subtree_control").strip():
+    if not place.is_v2:
+        return place
+    gone = not posix.access(place.directory, posix.F_OK)
+    if not gone and not read(f"{place.directory}/cgroup.subtree_control").strip():
         return place
     for line in read(f"/proc/{init}/cgroup").splitlines():
         number, _, path = line.split(":", 2)
-        if number == "0" and f"{place.mount}{path}".startswith(f"{place.directory}/"):
-            return place.replace(directory=f"{place.mount}{path}")
+        directory = f"{place.mount}{path}"
+        if number == "0" and ".." not in path and (gone or directory.startswith(f"{place.directory}/")):
+            return place.replace(directory=directory)
     return place
 
 
