@@ -3,7 +3,7 @@
     suite.py [--quick | ENVIRONMENT...]      --quick: without the virtual machine
 
 Those that make no containers run side by side, and what each has said is shown once it has ended; the others run one
-after the other.  An integration test that fails is run once more; one that then passes is unsteady, and named at the end.
+after the other.  A test that fails is run once more; one that then passes is unsteady, and named at the end.
 The last line is `N passed, N failed, N skipped`.  An environment that fails
 without a failing test (a linter, a crash) counts as one failure; a run in
 which no test passed fails.
