@@ -30,6 +30,7 @@ func main() {
 	}
 }
 GO
+sync # or what has just been written counts as dirty memory of whoever maps it
 (cd "$work/src" && CGO_ENABLED=0 go build -o "$work/bundle/rootfs/sleep" main.go)
 cd "$work/bundle"
 "$work/bin/runc" spec
