@@ -30,6 +30,7 @@ ATTRIBUTES = {
 }
 # The same with an "r" before, for the mount and all below it.
 RECURSIVE = {f"r{name}": value for name, value in ATTRIBUTES.items()}
+READ_ONLY = tuple(word for table in (ATTRIBUTES, RECURSIVE) for word, (on, _) in table.items() if on & m.MOUNT_ATTR_RDONLY)
 # How access times are kept: option -> (flags of mount(2) set, flags cleared).  Each word has a flag of its own, as with
 # mount(8): `atime` undoes a `noatime` before it and no more.  Of several that are left the strongest holds.
 TIMES = {

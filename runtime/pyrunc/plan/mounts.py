@@ -62,7 +62,7 @@ def read_only(config: Config, facts: HostFacts) -> Iterator[Op]:
         if "remount" in options.ours and options.attr_clr & m.MOUNT_ATTR_RDONLY:
             later = {i: at for i, at in later.items() if config.mounts[i].destination != mount.destination}
         if _read_only_later(mount, options, facts):
-            later[index] = f"/mounts/{index}/options/{mountopts.place(mount, 'ro', 'rro')}"
+            later[index] = f"/mounts/{index}/options/{mountopts.place(mount, *mountopts.READ_ONLY)}"
             opened.append(Slot(f"mount{index}"))
     for index, at in later.items():
         args = (Slot(f"mount{index}"), "", m.AT_EMPTY_PATH, m.MOUNT_ATTR_RDONLY, 0, 0, 0)

@@ -112,7 +112,7 @@ def make(mount: Mount, options: mountopts.Options, index: int) -> Iterator[Op]:
     source = mount.source or fstype
     yield Op("fsconfig", (context, m.FSCONFIG_SET_STRING, "source", source, 0), f"{at}/source", doing=doing)
     if _opened_read_only(mount, options):
-        where = f"{at}/options/{mountopts.place(mount, 'ro', 'rro')}"
+        where = f"{at}/options/{mountopts.place(mount, *mountopts.READ_ONLY)}"
         yield Op("fsconfig", (context, m.FSCONFIG_SET_FLAG, "ro", None, 0), where, doing=doing)
     yield from _parameters(context, mount, options, at, doing)
     if _takes_mode(mount, options):

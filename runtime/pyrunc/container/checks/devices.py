@@ -7,6 +7,7 @@ import posix
 
 from pyrunc.container.checks.view import Hidden
 from pyrunc.errors import UnsupportedError
+from pyrunc.plan import mountopts
 from pyrunc.run.steps import files, rootpath
 
 TYPE_CHECKING = False
@@ -39,7 +40,8 @@ def _closed(config: Config, path: str) -> str:
     if not around:
         return ""
     last = max(around, key=lambda each: (len(each.destination), config.mounts.index(each)))
-    if "ro" in last.options and "bind" not in last.options and last.type in CLOSED and last.type != "proc":
+    closed = not {*mountopts.READ_ONLY}.isdisjoint(last.options)
+    if closed and "bind" not in last.options and last.type in CLOSED and last.type != "proc":
         return posix.strerror(errno.EROFS).lower()
     return posix.strerror(CLOSED[last.type]).lower() if last.type in CLOSED else ""
 
