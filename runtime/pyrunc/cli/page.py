@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.plan.op import Op, Plan
 
-ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 SHOWN_MAX = 400  # characters of a call
 LINE_MAX = 200  # of config.json
 MAN_PAGES = "https://man7.org/linux/man-pages"
@@ -22,7 +22,7 @@ MAN_PAGES = "https://man7.org/linux/man-pages"
 
 def html(value: str) -> str:
     """Return VALUE as text of a page."""
-    return value.translate({ord(char): entity for char, entity in ESCAPES.items()})
+    return value.translate(ESCAPES)
 
 
 def link(man_page: str) -> str:
@@ -43,8 +43,7 @@ def step(side: str, op: Op, found: dict[str, tuple[int, int]]) -> str:
     asks = nearest(op.at, found)
     lines = "-".join(map(str, found[asks])) if asks else ""
     meets = " meets" if op.call in ("barrier", "go") else ""
-    shown = text.line(op.replace(at=""))
-    shown = shown if len(shown) <= SHOWN_MAX else shown[:SHOWN_MAX] + "…"
+    shown = text.cut(text.line(op.replace(at="")), SHOWN_MAX)
     page = meaning.man_page(op.call)
     notes = [f"<a>{html(op.at)}</a>" if asks == op.at else f"<a>{html(op.at)}: by default</a>"] if op.at else []
     notes += [link(page)] if page else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrunc.plan import text
+from pyrunc.plan.op import barriers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def render(plan: Plan) -> str:
         counts.setdefault(part_of(op), {"host": 0, "child": 0})[side] += 1
     rows = sorted(counts.items(), key=lambda row: -sum(row[1].values()))
     total = {side: sum(count[side] for _, count in rows) for side in ("host", "child")}
-    names = [str(op.args[0]) for op in plan.host if op.call == "barrier"]
+    names = barriers(plan.host)
     meet = f"they meet at {', '.join(names)}" if names else "they never meet"
     lines = [f"{sum(total.values())} steps: {total['host']} on the host side, {total['child']} in the new process; {meet}", ""]
     lines.append("HOST CHILD  ASKED FOR BY")

@@ -132,10 +132,14 @@ def call(op: Op) -> str:
     return f"{op.into} = {text}" if op.into else text
 
 
+def cut(shown: str, most: int) -> str:
+    """Return call SHOWN with MOST characters of it, if it has more."""
+    return shown if len(shown) <= most else shown[:most] + "...)"
+
+
 def brief(op: Op) -> str:
     """Return OP as a call for an error message: without its slot, and not too long."""
-    text = call(op.replace(into=""))
-    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "...)"
+    return cut(call(op.replace(into="")), SHOWN_MAX)
 
 
 def line(op: Op) -> str:

@@ -81,8 +81,7 @@ def _for_a_terminal(made: Plan) -> str:
         if op.call in ("barrier", "go"):
             lines.append(f"{indent}{bold}{text.line(op)}{plain}")
             continue
-        shown = text.call(op)
-        shown = shown if len(shown) <= SHOWN_MAX else shown[:SHOWN_MAX] + "…"
+        shown = text.cut(text.call(op), SHOWN_MAX)
         lines.append(f"{indent}{shown}" + (f"    {dim}# {op.at}{plain}" if op.at else ""))
         if more:
             lines.append(f"{indent}{dim}    and {more} more such{plain}")

@@ -222,9 +222,12 @@ def _present(place: Place, init: int) -> Place:
     """
     if not place.is_v2:
         return place
-    gone = not posix.access(place.directory, posix.F_OK)
-    if not gone and not read(f"{place.directory}/cgroup.subtree_control").strip():
-        return place
+    gone = False
+    try:
+        if not read(f"{place.directory}/cgroup.subtree_control").strip():
+            return place
+    except FileNotFoundError:
+        gone = True
     for line in read(f"/proc/{init}/cgroup").splitlines():
         number, _, path = line.split(":", 2)
         directory = f"{place.mount}{path}"
